@@ -1,0 +1,59 @@
+import type { Reader, Writer } from '@dragoman/wire'
+
+/**
+ * Deterministic state over facts. Pure: no clock, no randomness, no I/O, no validation. The owner decides, writes a fact and
+ * applies it; replay applies the same facts in the same order and arrives at the same state.
+ *
+ * Invariant: `load(save())` followed by the facts after it equals all facts from the beginning.
+ */
+export interface Machine {
+  /** `payload` is valid only during the call unless the machine says otherwise. Unknown `type`s are a bug of ours or a downgrade: throw. */
+  apply(type: number, payload: Buffer, at: FactContext): void
+  /** Writes the whole state, first a version byte. Called at block boundaries only. */
+  save(out: Writer): void
+  load(from: Reader): void
+}
+
+export interface FactContext {
+  /** Sequence number of the block that holds the fact. */
+  seq: number
+  /** The block's time: the only clock that a machine sees. Never goes back. */
+  timeMs: number
+  epoch: number
+}
+
+/** What a decider (topics, groups, …) needs of the cell that owns its machine. Implemented by `Cell`. */
+export interface Ledger {
+  readonly epoch: number
+  /**
+   * Adds a fact to the open block and applies it to its machine before returning. All facts added without awaiting in between
+   * by `atomic` are in one block, hence durable all or none. Returns the sequence number of the block.
+   * Throws `StorageFull` when the disk has no room for it.
+   */
+  fact(machine: number, type: number, payload: Uint8Array): number
+  atomic(run: () => void): number
+  /** Calls `run(argument)` when block `seq` is durable; at once if it is already. In order of blocks and of registration. */
+  whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void
+  /** Resolves when block `seq` is durable. For the cold paths. */
+  durable(seq: number): Promise<void>
+  /** The block that would hold the next fact: what a reply must wait for that may have seen state not yet durable. */
+  readonly openSeq: number
+  /** Creates a machine of a registered kind; its id is never used again. A fact like any other: atomic with its neighbours. */
+  define(kind: MachineKind): number
+  /** Removes a machine and its data. */
+  drop(machine: number): void
+  machine(id: number): Machine | undefined
+  readonly clock: { nowMs(): number; monotonicMs(): number; after(delayMs: number, run: () => void): () => void }
+}
+
+/** Kinds are written to disk: never renumber. Single machines have the id of their kind; ids of the others start at 1024. */
+export const machineKinds = {
+  /** Names: topics and their partitions' streams, configuration, the next producer id. `core/topics.ts` */
+  directory: 1,
+  /** Committed offsets and memberships of all groups. `core/groups/` */
+  groups: 2,
+  /** One partition, queue or other container of messages. `cell/stream.ts` */
+  stream: 16,
+} as const
+
+export type MachineKind = keyof typeof machineKinds

@@ -1,0 +1,35 @@
+import type { CellClient, StreamId } from '../cell/client.ts'
+import type { Address } from '../runtime/runtime.ts'
+import type { Groups } from './groups/groups.ts'
+import type { Limits } from './limits.ts'
+import type { Topics } from './topics.ts'
+
+/**
+ * The core's front door: all that a protocol session may use. It speaks no protocol's language.
+ *
+ * Namespaces keep tenants apart; a protocol without them uses `homeNamespace`.
+ */
+export interface Broker {
+  /** Stays the same for the life of a data directory: 16 random bytes. */
+  readonly clusterId: Buffer
+  readonly brokerId: number
+  /** Streams: append, fetch, bounds, trim. Named by `Topic.partitions`. */
+  readonly cell: CellClient
+  readonly topics: Topics
+  readonly groups: Groups
+  readonly limits: Limits
+  /** Where the broker listens, by protocol. Filled before the first connection is accepted. */
+  readonly addresses: ReadonlyMap<string, Address>
+}
+
+export const homeNamespace = '/'
+
+export interface Topic {
+  /** 16 bytes as 32 hexadecimal digits; a topic made again under the same name has another. */
+  readonly id: string
+  readonly namespace: string
+  readonly name: string
+  readonly partitions: readonly StreamId[]
+  /** Only what was set; `core/topic-config.ts` gives the defaults. */
+  readonly config: ReadonlyMap<string, string>
+}

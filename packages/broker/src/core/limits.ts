@@ -1,0 +1,22 @@
+/** Every size that a peer can choose, with its bound. Each is an option (`options/table.ts`). */
+export interface Limits {
+  frameBytesMax: number
+  requestsInFlightMax: number
+  connectionsMax: number
+  topicsMax: number
+  partitionsPerTopicMax: number
+  groupMembersMax: number
+  offsetMetadataBytesMax: number
+  fetchSessionsMax: number
+}
+
+export const defaultLimits: Limits = {
+  frameBytesMax: 100 * 1024 * 1024,
+  requestsInFlightMax: 64,
+  connectionsMax: 10_000,
+  topicsMax: 100_000,
+  partitionsPerTopicMax: 10_000,
+  groupMembersMax: 10_000,
+  offsetMetadataBytesMax: 4096,
+  fetchSessionsMax: 1000,
+}

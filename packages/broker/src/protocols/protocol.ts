@@ -1,0 +1,67 @@
+import type { Codec, Random } from '@dragoman/wire'
+import type { Broker } from '../core/broker.ts'
+import type { Address, Cancel } from '../runtime/runtime.ts'
+
+/** What each protocol folder exports, and all that the rest of the broker knows of it. */
+export interface Protocol<P = unknown> {
+  /** The folder's name; also the listener's option, the metrics label and the word in the CLI. */
+  readonly name: string
+  /** For people: `Apache Kafka`. */
+  readonly title: string
+  readonly ports: { plain: number; tls: number }
+  /** Every message by name: docs, fuzz and `dragoman decode` come from here. */
+  readonly messages: Record<string, Codec<any>>
+  /** Bytes of one direction in, packets out; see `Decoder`. */
+  decoder(limits: ProtocolLimits): Decoder<P>
+  session(broker: Broker, outbox: Outbox, context: SessionContext): Session<P>
+  /** What `dragoman decode NAME HEX` prints: fields against bytes, whole frames, either direction. Throws `ProtocolError`. */
+  explain(bytes: Buffer): string
+}
+
+export interface ProtocolLimits {
+  frameBytesMax: number
+  /** Requests taken from one connection and not yet answered; at the limit its socket is not read. */
+  requestsInFlightMax: number
+}
+
+/**
+ * Cuts a byte stream into packets. `push` calls `packet` for each whole one and keeps the rest.
+ * A packet's bytes are valid only until `packet` returns: what is kept longer is copied.
+ * Throws `ProtocolError` as soon as the bytes cannot become a packet (bad magic, oversize); the connection is then closed.
+ */
+export interface Decoder<P> {
+  push(chunk: Buffer, packet: (packet: P) => void): void
+}
+
+/** One connection's state machine without a socket. */
+export interface Session<P> {
+  /** May throw `ProtocolError` (the peer's fault: the connection is closed after what is queued went out). Anything else thrown is our bug: closed and logged. */
+  receive(packet: P): void
+  /** Requests taken and not yet answered: the pump stops reading at `requestsInFlightMax`. */
+  readonly inFlight: number
+  /** The peer is gone or was sent away: release all. Called exactly once, nothing after it. */
+  closed(): void
+}
+
+/** Where a session puts its bytes. Writes of one turn leave in one system call. */
+export interface Outbox {
+  /** Queues bytes in order; they must not change until `written` is called. */
+  write(parts: readonly Uint8Array[], written?: () => void): void
+  /** Bytes not yet taken by the peer: a session that streams stops above its own limit and goes on at `drained`. */
+  readonly queuedBytes: number
+  /** Tells that `inFlight` has fallen, so that reading may go on. */
+  progress(): void
+  /** Sends what is queued, then closes. */
+  close(): void
+}
+
+export interface SessionContext {
+  readonly remote: Address
+  /** Address under which this listener is reached, for protocols that tell clients where to go. */
+  readonly local: Address
+  readonly clock: { nowMs(): number; monotonicMs(): number; after(delayMs: number, run: () => void): Cancel }
+  readonly random: Random
+  readonly limits: ProtocolLimits
+  /** Our bug, or something an operator should know. Never a payload. */
+  log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void
+}

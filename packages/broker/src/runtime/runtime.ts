@@ -1,0 +1,123 @@
+import type { Random } from '@dragoman/wire'
+
+/**
+ * The outside world, and the only place where the broker touches it: clock, randomness, disk and network.
+ *
+ * `real.ts` implements it on Node; `simulated/` implements it on a seed and virtual time. Everything above is concrete
+ * code that runs unchanged on both. What is asynchronous here completes in a later turn, never within the call.
+ */
+export interface Runtime {
+  readonly clock: Clock
+  readonly random: Random
+  readonly disk: Disk
+  readonly network: Network
+  /** What cannot be survived (a failed sync, a broken invariant): the real one logs and exits, the simulated one crashes the simulated process. */
+  fatal(error: Error): void
+}
+
+export interface Clock {
+  /** Wall clock, milliseconds since 1970. May jump. */
+  nowMs(): number
+  /** Milliseconds since some fixed point; never goes back. */
+  monotonicMs(): number
+  /** Calls `run` once, `delayMs` from now at the earliest. */
+  after(delayMs: number, run: () => void): Cancel
+  /** Calls `run` after the events that are already waiting have been handled: how work of one turn is gathered. */
+  soon(run: () => void): void
+}
+
+export type Cancel = () => void
+
+/** Paths are absolute or relative to the process; names are joined with '/'. Every method rejects with `DiskError`. */
+export interface Disk {
+  /** `create` makes the file when absent and fails when it exists; `write` opens an existing one; `dsync` adds O_DSYNC. */
+  open(path: string, mode: 'read' | 'write' | 'create', options?: { dsync?: boolean }): Promise<DiskFile>
+  /** Entries of a directory, in no order. An absent directory rejects with `not-found`. */
+  list(path: string): Promise<string[]>
+  makeDirectory(path: string): Promise<void>
+  /** Atomic within one file system; durable only after `syncDirectory` of both parents. */
+  rename(source: string, target: string): Promise<void>
+  remove(path: string): Promise<void>
+  /** Makes creations, renames and removals in this directory durable. */
+  syncDirectory(path: string): Promise<void>
+  /** Bytes that an ordinary process may still write on the file system of `path`. */
+  freeBytes(path: string): Promise<number>
+  /**
+   * Claims `directory` for this process for as long as it lives.
+   * Rejects with `DiskError` `locked` naming the holder's pid when another living process has it.
+   */
+  lock(directory: string): Promise<DiskLock>
+}
+
+export interface DiskFile {
+  /** Writes all parts, one after the other, at `position`; resolves when the system call(s) returned (durable if opened with `dsync`). */
+  write(parts: readonly Uint8Array[], position: number): Promise<void>
+  /** Fills `target` from `position`; resolves with the count, short only at the end of the file. */
+  read(target: Uint8Array, position: number): Promise<number>
+  /** fdatasync. */
+  sync(): Promise<void>
+  truncate(size: number): Promise<void>
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface DiskLock {
+  release(): Promise<void>
+}
+
+export type DiskErrorCode = 'not-found' | 'exists' | 'full' | 'io' | 'denied' | 'locked'
+
+/** A disk operation failed. `full` (no space, quota) can pass; `io` cannot. */
+export class DiskError extends Error {
+  override name = 'DiskError'
+  readonly code: DiskErrorCode
+  constructor(code: DiskErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+export interface Network {
+  /** Port 0 takes any free port. Rejects with `NetworkError` (`in-use`, `denied`, `unavailable`). */
+  listen(address: Address, accept: (connection: Connection) => void): Promise<Listener>
+  connect(address: Address): Promise<Connection>
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Listener {
+  readonly address: Address
+  /** Stops accepting; connections already open stay. */
+  close(): Promise<void>
+}
+
+/** A byte stream in both directions. Handlers are set once, right after it was accepted or connected. */
+export interface Connection {
+  readonly remote: Address
+  /** `chunk` is the handler's to keep. `ended`: the peer sends no more. `closed`: nothing goes either way; called exactly once, last. */
+  handle(handlers: { data(chunk: Buffer): void; ended(): void; drained(): void; closed(error?: Error): void }): void
+  /** Queues the parts in order. Their bytes must not change until `written` is called (after the system took them, or the connection closed). */
+  write(parts: readonly Uint8Array[], written?: () => void): void
+  /** Bytes queued and not yet taken by the system. `drained` is called each time this falls back to 0 after it was above 64 KiB. */
+  readonly queuedBytes: number
+  pause(): void
+  resume(): void
+  /** Sends what is queued, then closes. */
+  end(): void
+  /** Closes at once. */
+  destroy(): void
+}
+
+export type NetworkErrorCode = 'in-use' | 'denied' | 'unavailable' | 'refused'
+
+export class NetworkError extends Error {
+  override name = 'NetworkError'
+  readonly code: NetworkErrorCode
+  constructor(code: NetworkErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}

@@ -1,0 +1,36 @@
+import { crc32c as native } from '@node-rs/crc32'
+
+const tables = makeTables()
+const [t0, t1, t2, t3] = tables
+
+/** CRC-32C (Castagnoli) of `bytes[start, end)`: in JavaScript while the call into native code would cost more than the sum. */
+export function crc32c(bytes: Buffer, start = 0, end = bytes.length): number {
+  if (end - start > nativeFromBytes) return native(bytes.subarray(start, end)) >>> 0
+  let crc = ~0
+  let at = start
+  for (; at + 4 <= end; at += 4) {
+    crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+    crc = t3[crc & 0xff]! ^ t2[(crc >>> 8) & 0xff]! ^ t1[(crc >>> 16) & 0xff]! ^ t0[crc >>> 24]!
+  }
+  for (; at < end; at++) crc = (crc >>> 8) ^ t0[(crc ^ bytes[at]!) & 0xff]!
+  return ~crc >>> 0
+}
+
+/** Where a native call (about 110 ns whatever the length) begins to win over 1 ns a byte. */
+const nativeFromBytes = 96
+
+function makeTables(): [Int32Array, Int32Array, Int32Array, Int32Array] {
+  const made = [new Int32Array(256), new Int32Array(256), new Int32Array(256), new Int32Array(256)] as const
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+    made[0][byte] = crc
+  }
+  for (let byte = 0; byte < 256; byte++) {
+    for (let k = 1; k < 4; k++) {
+      const previous = made[k - 1]![byte]!
+      made[k]![byte] = (previous >>> 8) ^ made[0][previous & 0xff]!
+    }
+  }
+  return [...made]
+}
