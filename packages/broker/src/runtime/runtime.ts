@@ -3,7 +3,7 @@ import type { Random } from '@dragoman/wire'
 /**
  * The outside world, and the only place where the broker touches it: clock, randomness, disk and network.
  *
- * `real.ts` implements it on Node; `simulated/` implements it on a seed and virtual time. Everything above is concrete
+ * `real/` implements it on Node; `simulated/` implements it on a seed and virtual time. Everything above is concrete
  * code that runs unchanged on both. What is asynchronous here completes in a later turn, never within the call.
  */
 export interface Runtime {
@@ -34,6 +34,7 @@ export interface Disk {
   open(path: string, mode: 'read' | 'write' | 'create', options?: { dsync?: boolean }): Promise<DiskFile>
   /** Entries of a directory, in no order. An absent directory rejects with `not-found`. */
   list(path: string): Promise<string[]>
+  /** Makes the directory and those above it that are missing; one that exists is left as it is. */
   makeDirectory(path: string): Promise<void>
   /** Atomic within one file system; durable only after `syncDirectory` of both parents. */
   rename(source: string, target: string): Promise<void>
@@ -105,7 +106,7 @@ export interface Connection {
   readonly queuedBytes: number
   pause(): void
   resume(): void
-  /** Sends what is queued, then closes. */
+  /** Sends what is queued, then closes. Nothing more is handed over: only `closed` follows. */
   end(): void
   /** Closes at once. */
   destroy(): void

@@ -1,0 +1,155 @@
+import type { Socket } from 'node:net'
+import type { Address, Connection } from '../runtime.ts'
+
+/** `drained` is worth telling only to one that had filled this much. */
+const drainedAboveBytes = 64 * 1024
+/** Parts up to this size are copied together: cheaper than a vector entry and its bookkeeping. */
+const smallPartBytes = 2048
+/** After `end`, what is queued has this long to leave. */
+const flushMsMax = 5_000
+/**
+ * After the last byte has left, the peer has this long to close, while what it still sends is thrown away: closing at once
+ * with bytes unread would make the kernel reset the connection and the peer lose our last answer.
+ */
+const lingerMs = 1_000
+
+type Handlers = Parameters<Connection['handle']>[0]
+
+/**
+ * One socket of Node. A write leaves in one system call where the kernel has room.
+ *
+ * Invariant: `#sizes` and `#callbacks` hold, oldest first, the writes that the system has not yet taken, and
+ * `queuedBytes` is the sum of `#sizes`.
+ */
+export class RealConnection implements Connection {
+  readonly remote: Address
+  readonly #socket: Socket
+  #handlers: Handlers | undefined
+  #error: Error | undefined
+  #endTimer: NodeJS.Timeout | undefined
+  #state: 'open' | 'ending' | 'closed' = 'open'
+  #queuedBytes = 0
+  #wasFull = false
+  readonly #sizes: number[] = []
+  readonly #callbacks: ((() => void) | undefined)[] = []
+  readonly #taken = (): void => this.#oldestTaken()
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    this.remote = { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
+    socket.on('error', (error) => (this.#error = error))
+    socket.on('close', () => this.#closed())
+  }
+
+  handle(handlers: Handlers): void {
+    this.#handlers = handlers
+    const socket = this.#socket
+    socket.on('data', (chunk: Buffer) => {
+      if (this.#state === 'open') handlers.data(chunk)
+    })
+    socket.on('end', () => {
+      if (this.#state === 'open') handlers.ended()
+    })
+    // The peer may have been gone before anybody listened.
+    if (this.#state === 'closed') setImmediate(() => handlers.closed(this.#error))
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  write(parts: readonly Uint8Array[], written?: () => void): void {
+    if (this.#state !== 'open') {
+      if (written) setImmediate(written)
+      return
+    }
+    let bytes = 0
+    for (const part of parts) bytes += part.length
+    this.#sizes.push(bytes)
+    this.#callbacks.push(written)
+    this.#queuedBytes += bytes
+    if (this.#queuedBytes > drainedAboveBytes) this.#wasFull = true
+    this.#send(parts, bytes)
+  }
+
+  #send(parts: readonly Uint8Array[], bytes: number): void {
+    const socket = this.#socket
+    if (parts.length === 1) {
+      socket.write(parts[0]!, this.#taken)
+      return
+    }
+    if (bytes <= smallPartBytes) {
+      socket.write(Buffer.concat(parts, bytes), this.#taken)
+      return
+    }
+    const gathered = gather(parts)
+    const last = gathered.pop()!
+    socket.cork()
+    for (const part of gathered) socket.write(part)
+    socket.write(last, this.#taken)
+    socket.uncork()
+  }
+
+  pause(): void {
+    if (this.#state === 'open') this.#socket.pause()
+  }
+
+  resume(): void {
+    if (this.#state === 'open') this.#socket.resume()
+  }
+
+  end(): void {
+    if (this.#state !== 'open') return
+    this.#state = 'ending'
+    const socket = this.#socket
+    this.#destroyAfter(flushMsMax)
+    socket.end(() => this.#destroyAfter(lingerMs))
+    // Until the peer closes, its bytes are read and thrown away; a paused socket would never see the end.
+    socket.resume()
+  }
+
+  #destroyAfter(delayMs: number): void {
+    if (this.#state === 'closed') return
+    clearTimeout(this.#endTimer)
+    this.#endTimer = setTimeout(() => this.#socket.destroy(), delayMs).unref()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #oldestTaken(): void {
+    const bytes = this.#sizes.shift()
+    if (bytes === undefined) return // The connection was closed, and all was given back then.
+    this.#queuedBytes -= bytes
+    this.#callbacks.shift()?.()
+    if (this.#queuedBytes === 0 && this.#wasFull) {
+      this.#wasFull = false
+      if (this.#state === 'open') this.#handlers?.drained()
+    }
+  }
+
+  #closed(): void {
+    this.#state = 'closed'
+    clearTimeout(this.#endTimer)
+    this.#sizes.length = 0
+    this.#queuedBytes = 0
+    for (const written of this.#callbacks.splice(0)) written?.()
+    this.#handlers?.closed(this.#error)
+  }
+}
+
+/** The same bytes in as few parts as copying only small ones allows. */
+function gather(parts: readonly Uint8Array[]): Uint8Array[] {
+  const gathered: Uint8Array[] = []
+  let first = 0
+  while (first < parts.length) {
+    let bytes = 0
+    let end = first
+    while (end < parts.length && parts[end]!.length <= smallPartBytes && bytes < 0x10000) bytes += parts[end++]!.length
+    if (end - first > 1) gathered.push(Buffer.concat(parts.slice(first, end), bytes))
+    else gathered.push(parts[first]!)
+    first = Math.max(end, first + 1)
+  }
+  return gathered
+}

@@ -1,0 +1,199 @@
+import * as fs from 'node:fs'
+import type { Disk, DiskErrorCode, DiskFile, DiskLock } from '../runtime.ts'
+import { DiskError } from '../runtime.ts'
+import { lockDirectory } from './lock.ts'
+
+/** Most buffers that one call of the system takes (IOV_MAX). */
+const partsPerCallMax = 1024
+
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants
+/** Absent on systems without it: there each write is followed by a sync. */
+const O_DSYNC: number | undefined = fs.constants.O_DSYNC
+
+const openFlags = { read: O_RDONLY, write: O_RDWR, create: O_RDWR | O_CREAT | O_EXCL } as const
+
+/** Files of this machine, by the callback functions of `node:fs`: one hop through the thread pool for each operation. */
+export class RealDisk implements Disk {
+  open(path: string, mode: 'read' | 'write' | 'create', options?: { dsync?: boolean }): Promise<DiskFile> {
+    const dsync = options?.dsync === true
+    const flags = openFlags[mode] | (dsync ? (O_DSYNC ?? 0) : 0)
+    return new Promise((resolve, reject) => {
+      fs.open(path, flags, 0o640, (error, descriptor) => {
+        if (error) reject(diskError(error, `Cannot open ${path}`))
+        else resolve(new RealFile(path, descriptor, dsync && O_DSYNC === undefined))
+      })
+    })
+  }
+
+  list(path: string): Promise<string[]> {
+    return new Promise((resolve, reject) => {
+      fs.readdir(path, (error, names) => (error ? reject(diskError(error, `Cannot list ${path}`)) : resolve(names)))
+    })
+  }
+
+  makeDirectory(path: string): Promise<void> {
+    return done(`Cannot make the directory ${path}`, (callback) =>
+      fs.mkdir(path, { recursive: true, mode: 0o750 }, (error) => callback(error)),
+    )
+  }
+
+  rename(source: string, target: string): Promise<void> {
+    return done(`Cannot rename ${source} to ${target}`, (callback) => fs.rename(source, target, callback))
+  }
+
+  remove(path: string): Promise<void> {
+    return done(`Cannot remove ${path}`, (callback) =>
+      fs.unlink(path, (error) => (error?.code === 'EISDIR' ? fs.rmdir(path, callback) : callback(error))),
+    )
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    const descriptor = await new Promise<number>((resolve, reject) => {
+      fs.open(path, O_RDONLY, (error, opened) =>
+        error ? reject(diskError(error, `Cannot open the directory ${path}`)) : resolve(opened),
+      )
+    })
+    try {
+      await done(`Cannot sync the directory ${path}`, (callback) => fs.fsync(descriptor, callback))
+    } finally {
+      await done(`Cannot close the directory ${path}`, (callback) => fs.close(descriptor, callback))
+    }
+  }
+
+  freeBytes(path: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.statfs(path, (error, stats) =>
+        error
+          ? reject(diskError(error, `Cannot ask for the free space of ${path}`))
+          : resolve(stats.bavail * stats.bsize),
+      )
+    })
+  }
+
+  lock(directory: string): Promise<DiskLock> {
+    return lockDirectory(directory)
+  }
+}
+
+class RealFile implements DiskFile {
+  readonly #path: string
+  readonly #descriptor: number
+  readonly #syncsAfterWrite: boolean
+
+  constructor(path: string, descriptor: number, syncsAfterWrite: boolean) {
+    this.#path = path
+    this.#descriptor = descriptor
+    this.#syncsAfterWrite = syncsAfterWrite
+  }
+
+  async write(parts: readonly Uint8Array[], position: number): Promise<void> {
+    if (parts.length === 1) await this.#writeOne(parts[0]!, position)
+    else await this.#writeMany(parts, position)
+    if (this.#syncsAfterWrite) await this.sync()
+  }
+
+  #writeOne(part: Uint8Array, position: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let at = 0
+      const next = (error: NodeJS.ErrnoException | null, written: number): void => {
+        if (error) return reject(diskError(error, `Cannot write ${this.#path}`))
+        at += written
+        if (at === part.length) return resolve()
+        fs.write(this.#descriptor, part, at, part.length - at, position + at, next)
+      }
+      fs.write(this.#descriptor, part, 0, part.length, position, next)
+    })
+  }
+
+  async #writeMany(parts: readonly Uint8Array[], position: number): Promise<void> {
+    let at = position
+    for (let first = 0; first < parts.length; first += partsPerCallMax) {
+      at += await this.#writeChunk(parts.slice(first, first + partsPerCallMax), at)
+    }
+  }
+
+  /** Resolves with the bytes of all `parts`, which the system may take in several calls. */
+  #writeChunk(parts: Uint8Array[], position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let at = 0
+      let left = parts
+      const next = (error: NodeJS.ErrnoException | null, written: number): void => {
+        if (error) return reject(diskError(error, `Cannot write ${this.#path}`))
+        at += written
+        left = afterBytes(left, written)
+        if (left.length === 0) return resolve(at)
+        fs.writev(this.#descriptor, left, position + at, next)
+      }
+      fs.writev(this.#descriptor, parts, position, next)
+    })
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let at = 0
+      const next = (error: NodeJS.ErrnoException | null, count: number): void => {
+        if (error) return reject(diskError(error, `Cannot read ${this.#path}`))
+        at += count
+        if (count === 0 || at === target.length) return resolve(at)
+        fs.read(this.#descriptor, target, at, target.length - at, position + at, next)
+      }
+      fs.read(this.#descriptor, target, 0, target.length, position, next)
+    })
+  }
+
+  sync(): Promise<void> {
+    return done(`Cannot sync ${this.#path}`, (callback) => fs.fdatasync(this.#descriptor, callback))
+  }
+
+  truncate(size: number): Promise<void> {
+    return done(`Cannot set the size of ${this.#path}`, (callback) => fs.ftruncate(this.#descriptor, size, callback))
+  }
+
+  size(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.fstat(this.#descriptor, (error, stats) =>
+        error ? reject(diskError(error, `Cannot ask for the size of ${this.#path}`)) : resolve(stats.size),
+      )
+    })
+  }
+
+  close(): Promise<void> {
+    return done(`Cannot close ${this.#path}`, (callback) => fs.close(this.#descriptor, callback))
+  }
+}
+
+/** What is left of `parts` after their first `count` bytes, without the empty ones. */
+function afterBytes(parts: Uint8Array[], count: number): Uint8Array[] {
+  let left = count
+  for (const [index, part] of parts.entries()) {
+    if (left < part.length) {
+      const rest = parts.slice(index)
+      if (left > 0) rest[0] = part.subarray(left)
+      return rest
+    }
+    left -= part.length
+  }
+  return []
+}
+
+function done(failure: string, run: (callback: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    run((error) => (error ? reject(diskError(error, failure)) : resolve()))
+  })
+}
+
+const codes: Record<string, DiskErrorCode> = {
+  ENOENT: 'not-found',
+  EEXIST: 'exists',
+  ENOTEMPTY: 'exists',
+  ENOSPC: 'full',
+  EDQUOT: 'full',
+  EACCES: 'denied',
+  EPERM: 'denied',
+  EROFS: 'denied',
+}
+
+/** What is not in the table (EIO, ENOTDIR, EMFILE, …) counts as `io`: nothing can be concluded from it. */
+export function diskError(error: NodeJS.ErrnoException, failure: string): DiskError {
+  return new DiskError(codes[error.code ?? ''] ?? 'io', `${failure}: ${error.message}`, { cause: error })
+}

@@ -1,0 +1,33 @@
+import { randomBytes } from 'node:crypto'
+import { Random } from '@dragoman/wire'
+import type { Clock, Runtime } from '../runtime.ts'
+import { realClock } from './clock.ts'
+import { RealDisk } from './disk.ts'
+import { RealNetwork } from './network.ts'
+
+export interface RealRuntimeOptions {
+  /** What cannot be survived comes here. By default it is printed and the process exits with `fatalExitCode`. */
+  onFatal?: (error: Error) => void
+}
+
+/** Exit code of a process that stopped because going on could lose or forge data. */
+export const fatalExitCode = 3
+
+/**
+ * The outside world as Node gives it. Holds no handle of its own: only listeners, connections and operations in flight keep
+ * the process alive.
+ */
+export function realRuntime(options: RealRuntimeOptions = {}): Runtime {
+  return {
+    clock: realClock satisfies Clock,
+    random: new Random(randomBytes(4).readUInt32LE(0)),
+    disk: new RealDisk(),
+    network: new RealNetwork(),
+    fatal: options.onFatal ?? exitOnFatal,
+  }
+}
+
+function exitOnFatal(error: Error): void {
+  process.stderr.write(`fatal: ${error.stack ?? error.message}\n`)
+  process.exit(fatalExitCode)
+}
