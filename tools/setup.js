@@ -1,0 +1,78 @@
+// Runs before `npm start`, `npm test` and `npm run check`, on whatever Node the machine has (18 or newer): plain JavaScript.
+// Installs what package-lock.json names when it is not there yet, and makes sure that the Node which npm's scripts find first
+// (node_modules/.bin/node) can run TypeScript. Silent when there is nothing to do.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+
+/** The oldest Node that runs `.ts` files and has all that the broker uses. */
+const nodeMinimum = [22, 18]
+
+/** Keys of the packages that the lock file names and `node_modules` lacks or has in another version. */
+export function outdated(lock, installed) {
+  const stale = []
+  for (const [key, entry] of Object.entries(lock.packages)) {
+    if (!key.startsWith('node_modules/') && !key.includes('/node_modules/')) continue
+    const present = installed.packages[key]
+    if (present === undefined) {
+      // Packages for other platforms are optional, and rightly absent.
+      if (!entry.optional && !entry.peer) stale.push(key)
+    } else if (present.version !== entry.version || Boolean(present.link) !== Boolean(entry.link)) stale.push(key)
+  }
+  return stale
+}
+
+/** Whether a Node that says `version` (`v24.21.0`) can run the repository. */
+export function capable(version) {
+  const [major, minor] = version.replace(/^v/, '').split('.').map(Number)
+  return major > nodeMinimum[0] || (major === nodeMinimum[0] && minor >= nodeMinimum[1])
+}
+
+function needsInstall() {
+  const hidden = path.join(root, 'node_modules', '.package-lock.json')
+  if (!existsSync(hidden)) return true
+  const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8'))
+  return outdated(lock, JSON.parse(readFileSync(hidden, 'utf8'))).length > 0
+}
+
+function install() {
+  process.stderr.write('Installing dependencies (once; about 10 s) …\n')
+  // A first install takes exactly what the lock file says; a later one changes what differs and leaves the rest in place.
+  const fresh = !existsSync(path.join(root, 'node_modules'))
+  const args = [fresh ? 'ci' : 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+  if (!fresh) args.push('--no-save')
+  const npm = process.env.npm_execpath
+  const result = npm?.endsWith('.js')
+    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, encoding: 'utf8' })
+    : spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: process.platform === 'win32' })
+  if (result.status === 0) return
+  process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}\n`)
+  process.stderr.write(`Cannot install the dependencies: "npm ${args.join(' ')}" failed (see above).\n`)
+  process.exit(1)
+}
+
+/** npm puts node_modules/.bin first on the PATH of its scripts, so that this file decides which Node they run on. */
+function checkPinnedNode() {
+  const pinned = path.join(root, 'node_modules', '.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
+  if (existsSync(pinned)) {
+    if (realpathSync(pinned) === process.execPath) return
+    const said = spawnSync(pinned, ['--version'], { encoding: 'utf8', shell: process.platform === 'win32' })
+    if (said.status === 0 && capable(said.stdout.trim())) return
+    rmSync(pinned) // It cannot run here (another C library, for one): let the machine's own Node be found behind it.
+  }
+  if (capable(process.version)) return
+  process.stderr.write(
+    `Cannot run on Node ${process.version}: there is no packaged Node for ${process.platform}-${process.arch}, ` +
+      `and the one on the PATH is older than ${nodeMinimum.join('.')}. Install Node 24 (https://nodejs.org) and try again.\n`,
+  )
+  process.exit(1)
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  if (needsInstall()) install()
+  checkPinnedNode()
+}
