@@ -1,0 +1,210 @@
+import type { Reader } from './bytes.ts'
+
+/** Values that one method of `Reader` and the method of that name of `Writer` carry. */
+export type ScalarName =
+  | 'u8'
+  | 'i8'
+  | 'u16'
+  | 'i16'
+  | 'u32'
+  | 'i32'
+  | 'i64'
+  | 'bigint64'
+  | 'f64'
+  | 'bool'
+  | 'uvarint'
+  | 'varint'
+  | 'varlong'
+  | 'uuid'
+  | 'string8'
+  | 'string16'
+  | 'stringI16'
+  | 'nullableString16'
+  | 'string32'
+  | 'bytes32'
+  | 'nullableBytes32'
+  | 'compactString'
+  | 'compactNullableString'
+  | 'compactBytes'
+  | 'compactNullableBytes'
+
+export type Scalar = ReturnType<Reader[ScalarName]>
+export type IntegerName = 'u8' | 'u16' | 'u32' | 'uvarint'
+
+/** How a list tells its size: a count, a count plus 1 as a varint (`compact`), one of the two (`flex`), or the end of the bytes. */
+export type CountName = 'i32' | 'u16' | 'compact' | 'flex' | 'end'
+
+/** A declaration as plain data. Reading, writing, samples, compiled code, tables and explanations are made from it. */
+export type Node = { readonly doc?: string } & (
+  | { readonly kind: 'scalar'; readonly name: ScalarName }
+  /** The plain form, or the compact one in flexible versions of a message. */
+  | { readonly kind: 'flex'; readonly name: string; readonly plain: ScalarName; readonly compact: ScalarName }
+  /** Bytes that are written by reference. */
+  | { readonly kind: 'refer'; readonly nullable: boolean }
+  | { readonly kind: 'raw'; readonly length: number }
+  | { readonly kind: 'rest' }
+  | { readonly kind: 'list'; readonly count: CountName; readonly nullable: boolean; readonly of: Node }
+  | { readonly kind: 'flags'; readonly bits: Readonly<Record<string, number>>; readonly of: IntegerName }
+  | StructNode
+  /** One byte before it: -1 null, 1 present. */
+  | { readonly kind: 'nullable'; readonly of: Node }
+  /** On the wire only in versions `since` to `until`; `fallback` elsewhere. */
+  | { readonly kind: 'ranged'; readonly since: number; readonly until: number; readonly of: Node; readonly fallback: unknown }
+  /** Only as a field of a struct: part of its tagged section in flexible versions from `since` on. */
+  | { readonly kind: 'tagged'; readonly tag: number; readonly since: number; readonly of: Node; readonly fallback: unknown }
+  | MessageNode
+)
+
+export type NodeOf<K extends Node['kind']> = Extract<Node, { kind: K }>
+
+export interface StructNode {
+  readonly kind: 'struct'
+  readonly fields: readonly Field[]
+  readonly doc?: string
+}
+
+export interface Field {
+  readonly name: string
+  readonly node: Node
+}
+
+export interface MessageNode {
+  readonly kind: 'message'
+  readonly name: string
+  readonly versions: readonly [min: number, max: number]
+  /** The first version with compact forms and tagged sections. */
+  readonly flexible: number
+  readonly of: StructNode
+  readonly doc?: string
+}
+
+/** Stands for the newest version where none is named. */
+export const newestVersion = 0x7fff
+
+/** The version meant, and whether it is a flexible one. Undefined when the message has no such version. */
+export function versionOf(node: Node, version: number | undefined): { version: number; flexible: boolean } | undefined {
+  if (node.kind !== 'message') return { version: version ?? newestVersion, flexible: false }
+  const meant = version ?? node.versions[1]
+  if (!(meant >= node.versions[0] && meant <= node.versions[1])) return undefined
+  return { version: meant, flexible: meant >= node.flexible }
+}
+
+export function inRange(node: { since: number; until?: number }, version: number): boolean {
+  return version >= node.since && version <= (node.until ?? newestVersion)
+}
+
+export function scalarOf(node: NodeOf<'flex'>, flexible: boolean): ScalarName {
+  return flexible ? node.compact : node.plain
+}
+
+export function referScalar(node: NodeOf<'refer'>, flexible: boolean): ScalarName {
+  if (flexible) return node.nullable ? 'compactNullableBytes' : 'compactBytes'
+  return node.nullable ? 'nullableBytes32' : 'bytes32'
+}
+
+export const isNullableScalar = (name: ScalarName): boolean => /nullable/i.test(name)
+
+/** What a field holds that nobody set: 0, '', false, null where it can be null, and nothing in lists and bytes. */
+export function zero(node: Node): unknown {
+  switch (node.kind) {
+    case 'scalar':
+      return zeroScalar(node.name)
+    case 'flex':
+      return zeroScalar(node.plain)
+    case 'refer':
+      return node.nullable ? null : noBytes
+    case 'raw':
+      return Buffer.alloc(node.length)
+    case 'rest':
+      return noBytes
+    case 'list':
+      return node.nullable ? null : []
+    case 'flags':
+      return Object.fromEntries(Object.keys(node.bits).map(name => [name, false]))
+    case 'struct':
+      return Object.fromEntries(node.fields.map(field => [field.name, zero(field.node)]))
+    case 'nullable':
+      return null
+    case 'ranged':
+    case 'tagged':
+      return fresh(node.fallback)
+    case 'message':
+      return zero(node.of)
+  }
+}
+
+/** An empty list is handed out anew each time, so that nobody fills the one in the declaration. */
+export function fresh(fallback: unknown): unknown {
+  return Array.isArray(fallback) && fallback.length === 0 ? [] : fallback
+}
+
+/** Whether a tagged field may stay away, as its absence reads as the same. */
+export function isFallback(value: unknown, fallback: unknown): boolean {
+  return value === fallback || (isEmpty(value) && isEmpty(fallback))
+}
+
+function isEmpty(value: unknown): boolean {
+  return (Array.isArray(value) || Buffer.isBuffer(value)) && value.length === 0
+}
+
+const noBytes = Buffer.alloc(0)
+const zeroUuid = '0'.repeat(32)
+
+function zeroScalar(name: ScalarName): Scalar {
+  if (isNullableScalar(name)) return null
+  switch (name) {
+    case 'bool':
+      return false
+    case 'bigint64':
+      return 0n
+    case 'uuid':
+      return zeroUuid
+    case 'bytes32':
+    case 'compactBytes':
+      return noBytes
+    case 'string8':
+    case 'string16':
+    case 'stringI16':
+    case 'string32':
+    case 'compactString':
+      return ''
+    default:
+      return 0
+  }
+}
+
+const scalarBytes: Partial<Record<ScalarName, number>> = {
+  u16: 2, i16: 2, u32: 4, i32: 4, i64: 8, bigint64: 8, f64: 8, uuid: 16,
+  string16: 2, stringI16: 2, nullableString16: 2, string32: 4, bytes32: 4, nullableBytes32: 4,
+} // prettier-ignore
+
+/** The fewest bytes that a value takes: what a list's count is checked against. */
+export function bytesMin(node: Node, version: number, flexible: boolean): number {
+  switch (node.kind) {
+    case 'scalar':
+      return scalarBytes[node.name] ?? 1
+    case 'flex':
+      return scalarBytes[scalarOf(node, flexible)] ?? 1
+    case 'refer':
+      return flexible ? 1 : 4
+    case 'raw':
+      return node.length
+    case 'rest':
+    case 'tagged':
+      return 0
+    case 'list':
+      return { i32: 4, u16: 2, compact: 1, flex: flexible ? 1 : 4, end: 0 }[node.count]
+    case 'flags':
+      return scalarBytes[node.of] ?? 1
+    case 'struct': {
+      const fields = node.fields.reduce((sum, field) => sum + bytesMin(field.node, version, flexible), 0)
+      return fields + (flexible ? 1 : 0)
+    }
+    case 'nullable':
+      return 1
+    case 'ranged':
+      return inRange(node, version) ? bytesMin(node.of, version, flexible) : 0
+    case 'message':
+      return bytesMin(node.of, version, flexible)
+  }
+}
