@@ -42,7 +42,8 @@ export class Reader {
   }
 
   expectEnd(): void {
-    if (this.at < this.end) throw new ProtocolError(`Expected the end at byte ${this.at}, but ${this.end - this.at} bytes are left`)
+    if (this.at < this.end)
+      throw new ProtocolError(`Expected the end at byte ${this.at}, but ${this.end - this.at} bytes are left`)
   }
 
   u8(): number {
@@ -131,7 +132,8 @@ export class Reader {
       if (index < 4) low |= bits << (7 * index)
       else if (index < 8) middle |= bits << (7 * (index - 4))
       else high |= bits << (7 * (index - 8))
-      if (index === 9 && byte > 1) throw new ProtocolError(`Cannot take a varlong over 64 bits, ending at byte ${this.at}`)
+      if (index === 9 && byte > 1)
+        throw new ProtocolError(`Cannot take a varlong over 64 bits, ending at byte ${this.at}`)
       if (byte < 0x80) break
     }
     const half = high * 0x80_0000_0000_0000 + (middle * 0x800_0000 + (low >>> 1))

@@ -65,7 +65,8 @@ function read(node: Node, reader: Reader, version: number, flexible: boolean): u
 /** The byte before a struct that can be null. */
 export function readPresence(reader: Reader): boolean {
   const presence = reader.i8()
-  if (presence !== 1 && presence !== -1) throw new ProtocolError(`Expected -1 or 1 before byte ${reader.at}, got ${presence}`)
+  if (presence !== 1 && presence !== -1)
+    throw new ProtocolError(`Expected -1 or 1 before byte ${reader.at}, got ${presence}`)
   return presence === 1
 }
 
@@ -94,7 +95,9 @@ function readCount(node: NodeOf<'list'>, reader: Reader, flexible: boolean): num
 /** A count that the bytes left cannot hold is refused before anything is made of it. */
 export function checkCount(reader: Reader, count: number, itemBytesMin: number): void {
   if (count < 0 || count * Math.max(itemBytesMin, 1) > reader.remaining) {
-    throw new ProtocolError(`Cannot take a list of ${count} items before byte ${reader.at}: ${reader.remaining} bytes are left`)
+    throw new ProtocolError(
+      `Cannot take a list of ${count} items before byte ${reader.at}: ${reader.remaining} bytes are left`,
+    )
   }
 }
 
@@ -232,6 +235,9 @@ export function writeTag(writer: Writer, tag: number, inner: Writer): void {
 /** The tagged fields of this version in the order of their tags, as they must be written. */
 export function taggedFields(node: StructNode, version: number): (Field & { node: NodeOf<'tagged'> })[] {
   return node.fields
-    .filter((field): field is Field & { node: NodeOf<'tagged'> } => field.node.kind === 'tagged' && inRange(field.node, version))
+    .filter(
+      (field): field is Field & { node: NodeOf<'tagged'> } =>
+        field.node.kind === 'tagged' && inRange(field.node, version),
+    )
     .sort((one, other) => one.node.tag - other.node.tag)
 }

@@ -1,35 +1,4 @@
-import type { Reader } from './bytes.ts'
-
-/** Values that one method of `Reader` and the method of that name of `Writer` carry. */
-export type ScalarName =
-  | 'u8'
-  | 'i8'
-  | 'u16'
-  | 'i16'
-  | 'u32'
-  | 'i32'
-  | 'i64'
-  | 'bigint64'
-  | 'f64'
-  | 'bool'
-  | 'uvarint'
-  | 'varint'
-  | 'varlong'
-  | 'uuid'
-  | 'string8'
-  | 'string16'
-  | 'stringI16'
-  | 'nullableString16'
-  | 'string32'
-  | 'bytes32'
-  | 'nullableBytes32'
-  | 'compactString'
-  | 'compactNullableString'
-  | 'compactBytes'
-  | 'compactNullableBytes'
-
-export type Scalar = ReturnType<Reader[ScalarName]>
-export type IntegerName = 'u8' | 'u16' | 'u32' | 'uvarint'
+import { noBytes, scalarTraits, zeroScalar, type ScalarName, type UnsignedName } from './scalar.ts'
 
 /** How a list tells its size: a count, a count plus 1 as a varint (`compact`), one of the two (`flex`), or the end of the bytes. */
 export type CountName = 'i32' | 'u16' | 'compact' | 'flex' | 'end'
@@ -44,14 +13,26 @@ export type Node = { readonly doc?: string } & (
   | { readonly kind: 'raw'; readonly length: number }
   | { readonly kind: 'rest' }
   | { readonly kind: 'list'; readonly count: CountName; readonly nullable: boolean; readonly of: Node }
-  | { readonly kind: 'flags'; readonly bits: Readonly<Record<string, number>>; readonly of: IntegerName }
+  | { readonly kind: 'flags'; readonly bits: Readonly<Record<string, number>>; readonly of: UnsignedName }
   | StructNode
   /** One byte before it: -1 null, 1 present. */
   | { readonly kind: 'nullable'; readonly of: Node }
   /** On the wire only in versions `since` to `until`; `fallback` elsewhere. */
-  | { readonly kind: 'ranged'; readonly since: number; readonly until: number; readonly of: Node; readonly fallback: unknown }
+  | {
+      readonly kind: 'ranged'
+      readonly since: number
+      readonly until: number
+      readonly of: Node
+      readonly fallback: unknown
+    }
   /** Only as a field of a struct: part of its tagged section in flexible versions from `since` on. */
-  | { readonly kind: 'tagged'; readonly tag: number; readonly since: number; readonly of: Node; readonly fallback: unknown }
+  | {
+      readonly kind: 'tagged'
+      readonly tag: number
+      readonly since: number
+      readonly of: Node
+      readonly fallback: unknown
+    }
   | MessageNode
 )
 
@@ -102,8 +83,6 @@ export function referScalar(node: NodeOf<'refer'>, flexible: boolean): ScalarNam
   return node.nullable ? 'nullableBytes32' : 'bytes32'
 }
 
-export const isNullableScalar = (name: ScalarName): boolean => /nullable/i.test(name)
-
 /** What a field holds that nobody set: 0, '', false, null where it can be null, and nothing in lists and bytes. */
 export function zero(node: Node): unknown {
   switch (node.kind) {
@@ -147,46 +126,15 @@ function isEmpty(value: unknown): boolean {
   return (Array.isArray(value) || Buffer.isBuffer(value)) && value.length === 0
 }
 
-const noBytes = Buffer.alloc(0)
-const zeroUuid = '0'.repeat(32)
-
-function zeroScalar(name: ScalarName): Scalar {
-  if (isNullableScalar(name)) return null
-  switch (name) {
-    case 'bool':
-      return false
-    case 'bigint64':
-      return 0n
-    case 'uuid':
-      return zeroUuid
-    case 'bytes32':
-    case 'compactBytes':
-      return noBytes
-    case 'string8':
-    case 'string16':
-    case 'stringI16':
-    case 'string32':
-    case 'compactString':
-      return ''
-    default:
-      return 0
-  }
-}
-
-const scalarBytes: Partial<Record<ScalarName, number>> = {
-  u16: 2, i16: 2, u32: 4, i32: 4, i64: 8, bigint64: 8, f64: 8, uuid: 16,
-  string16: 2, stringI16: 2, nullableString16: 2, string32: 4, bytes32: 4, nullableBytes32: 4,
-} // prettier-ignore
-
 /** The fewest bytes that a value takes: what a list's count is checked against. */
 export function bytesMin(node: Node, version: number, flexible: boolean): number {
   switch (node.kind) {
     case 'scalar':
-      return scalarBytes[node.name] ?? 1
+      return scalarTraits(node.name).bytesMin
     case 'flex':
-      return scalarBytes[scalarOf(node, flexible)] ?? 1
+      return scalarTraits(scalarOf(node, flexible)).bytesMin
     case 'refer':
-      return flexible ? 1 : 4
+      return scalarTraits(referScalar(node, flexible)).bytesMin
     case 'raw':
       return node.length
     case 'rest':
@@ -195,7 +143,7 @@ export function bytesMin(node: Node, version: number, flexible: boolean): number
     case 'list':
       return { i32: 4, u16: 2, compact: 1, flex: flexible ? 1 : 4, end: 0 }[node.count]
     case 'flags':
-      return scalarBytes[node.of] ?? 1
+      return scalarTraits(node.of).bytesMin
     case 'struct': {
       const fields = node.fields.reduce((sum, field) => sum + bytesMin(field.node, version, flexible), 0)
       return fields + (flexible ? 1 : 0)

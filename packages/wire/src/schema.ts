@@ -1,8 +1,9 @@
 import type { Reader, Writer } from './bytes.ts'
 import { readValue, writeValue } from './interpret.ts'
-import { newestVersion, zero, type CountName, type IntegerName, type Node, type ScalarName, type StructNode } from './node.ts'
+import { newestVersion, zero, type CountName, type Node, type StructNode } from './node.ts'
 import type { Random } from './random.ts'
 import { sampleValue } from './sample.ts'
+import type { ScalarName, UnsignedName } from './scalar.ts'
 
 /**
  * A declared form of bytes. `T` is what reading gives; `W`, what writing takes, may leave out fields.
@@ -100,7 +101,10 @@ export const bytes = flex<Buffer>('bytes', 'bytes32', 'compactBytes')
 export const nullableBytes = flex<Buffer | null>('nullableBytes', 'nullableBytes32', 'compactNullableBytes')
 /** As `bytes`; what is written is referred to, not copied, and must not change until the message has left. */
 export const bytesRef = fromNode<Buffer, Buffer | readonly Buffer[]>({ kind: 'refer', nullable: false })
-export const nullableBytesRef = fromNode<Buffer | null, Buffer | readonly Buffer[] | null>({ kind: 'refer', nullable: true })
+export const nullableBytesRef = fromNode<Buffer | null, Buffer | readonly Buffer[] | null>({
+  kind: 'refer',
+  nullable: true,
+})
 
 /** All bytes that are left. */
 export function rest(of: typeof u8): Codec<Buffer> {
@@ -145,7 +149,8 @@ export const nullableList = <T, W>(of: Codec<T, W>): Codec<T[] | null, readonly 
 export const compactNullableList = <T, W>(of: Codec<T, W>): Codec<T[] | null, readonly W[] | null> =>
   nullableListOf(of, 'compact')
 /** `nullableList`, or `compactNullableList` in flexible versions. */
-export const nullableArray = <T, W>(of: Codec<T, W>): Codec<T[] | null, readonly W[] | null> => nullableListOf(of, 'flex')
+export const nullableArray = <T, W>(of: Codec<T, W>): Codec<T[] | null, readonly W[] | null> =>
+  nullableListOf(of, 'flex')
 
 /** A struct that can be null: a byte before it says so, -1 null and 1 present. */
 export function nullableStruct<T, W>(of: Codec<T, W>): Codec<T | null, W | null> {
@@ -157,9 +162,9 @@ export function flags<B extends Readonly<Record<string, number>>>(
   bits: B,
   of: Codec<number>,
 ): Codec<{ [K in keyof B]: boolean }, { readonly [K in keyof B]?: boolean | undefined }> {
-  const names: readonly string[] = ['u8', 'u16', 'u32', 'uvarint'] satisfies IntegerName[]
+  const names: readonly string[] = ['u8', 'u16', 'u32', 'uvarint'] satisfies UnsignedName[]
   if (of.node.kind !== 'scalar' || !names.includes(of.node.name)) throw new RangeError('Flags need an unsigned integer')
-  return fromNode({ kind: 'flags', bits, of: of.node.name as IntegerName })
+  return fromNode({ kind: 'flags', bits, of: of.node.name as UnsignedName })
 }
 
 /** On the wire from version `first` on; before it, reading gives `fallback` (else the zero of its type). */
@@ -174,7 +179,8 @@ export function until<T, W>(last: number, of: Codec<T, W>, fallback?: NoInfer<T>
 
 /** On the wire from version `first` to `last`; elsewhere, reading gives `fallback`. */
 export function between<T, W>(first: number, last: number, of: Codec<T, W>, fallback?: NoInfer<T>): Codec<T, W> {
-  if (of.node.kind === 'tagged') throw new RangeError('A tagged field takes its first version as an argument of its own')
+  if (of.node.kind === 'tagged')
+    throw new RangeError('A tagged field takes its first version as an argument of its own')
   return fromNode({ kind: 'ranged', since: first, until: last, of: of.node, fallback: fallback ?? zero(of.node) })
 }
 
