@@ -1,0 +1,14 @@
+export { isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } from './address.ts'
+export { optionsHelp, optionsMarkdown } from './markdown.ts'
+export { nearest } from './nearest.ts'
+export { flagOf, OptionError, type Option } from './option.ts'
+export { readEnvironment, readFile, readFlags, readObject, settle, type Given } from './read.ts'
+export {
+  optionTable,
+  type ListenerInfo,
+  type ListenerValues,
+  type LogLevel,
+  type Settings,
+  type Values,
+} from './table.ts'
+export { parseYaml } from './yaml.ts'

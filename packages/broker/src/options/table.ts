@@ -1,0 +1,216 @@
+import { hostPort, listenAt, loopback, type HostPort, type ListenAt } from './address.ts'
+import { choice, count, duration, names, optionalText, size, text, toggle, type Kind, type Option } from './option.ts'
+
+const KiB = 2 ** 10
+const MiB = 2 ** 20
+const GiB = 2 ** 30
+const second = 1000
+const minute = 60 * second
+const day = 24 * 60 * minute
+
+export const logLevels = ['debug', 'info', 'warn', 'error', 'off'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+export const sections = {
+  general: 'General',
+  listeners: 'Listeners',
+  topics: 'Topics and groups',
+  storage: 'Storage',
+  connections: 'Connections',
+  limits: 'Limits',
+} as const
+type Section = keyof typeof sections
+
+const option = <T>(section: Section, kind: Kind<T>, value: NoInfer<T>, help: string): Option<T> => ({
+  kind,
+  default: value,
+  section,
+  help,
+})
+
+/** Every option that does not belong to a listener. One row each; all else about an option follows from its row. */
+export const rows = {
+  data: option(
+    'general',
+    text('DIR|memory', 'a directory, or memory'),
+    './dragoman-data',
+    'Where the data is kept; `memory` keeps it only as long as the process lives.',
+  ),
+  config: option(
+    'general',
+    optionalText('FILE', 'a YAML file'),
+    undefined,
+    'File with options, one `key: value` per line; flags and environment win over it.',
+  ),
+  durability: option(
+    'general',
+    choice('fsync', 'os'),
+    'fsync',
+    '`fsync`: what is acknowledged is on the disk. `os`: it is in the page cache; a power cut loses the last seconds.',
+  ),
+  insecure: option('general', toggle, false, 'Allow listening on more than loopback although no users are configured.'),
+  brokerId: option(
+    'general',
+    count(0, 2 ** 31 - 1, 'ID'),
+    1,
+    'Number of this broker, for protocols that number brokers.',
+  ),
+  logLevel: option('general', choice(...logLevels), 'info', 'Least important log lines that are written to stderr.'),
+
+  topicAutoCreate: option(
+    'topics',
+    choice('on', 'off'),
+    'on',
+    'Create a topic when a client that wants it so first uses it.',
+  ),
+  topicPartitions: option('topics', count(1, 10_000), 1, 'Partitions of a topic whose creator does not say.'),
+  groupJoinDelayMs: option(
+    'topics',
+    duration(0, 10 * minute),
+    0,
+    'Wait this long for more members before the first assignment of an empty group.',
+  ),
+  groupOffsetsRetentionMs: option(
+    'topics',
+    duration(minute, 3650 * day),
+    7 * day,
+    'Keep the committed offsets of a group this long after its last member left.',
+  ),
+
+  flushBytes: option(
+    'storage',
+    size(64 * KiB, 1 * GiB),
+    64 * MiB,
+    'Write segments and a checkpoint after this much journal.',
+  ),
+  flushIntervalMs: option(
+    'storage',
+    duration(100, 1 * day),
+    minute,
+    'Write segments and a checkpoint at least this often while there is anything new.',
+  ),
+  retentionCheckIntervalMs: option(
+    'storage',
+    duration(100, 1 * day),
+    5 * minute,
+    'Look this often for records that are past the retention of their topic.',
+  ),
+  reserveBytes: option(
+    'storage',
+    size(0, 1024 * GiB),
+    256 * MiB,
+    'Refuse writes when the disk has less than this left.',
+  ),
+
+  firstRequestTimeoutMs: option(
+    'connections',
+    duration(100, 1 * day),
+    30 * second,
+    'Close a connection that has not sent a whole request after this time.',
+  ),
+  frameTimeoutMs: option(
+    'connections',
+    duration(100, 1 * day),
+    30 * second,
+    'Close a connection whose unfinished request has grown by less than 1 KiB in this time.',
+  ),
+  writeTimeoutMs: option(
+    'connections',
+    duration(100, 1 * day),
+    10 * minute,
+    'Close a connection that has taken none of the bytes waiting for it in this time.',
+  ),
+  outboxBytesMax: option(
+    'connections',
+    size(64 * KiB, 1 * GiB),
+    8 * MiB,
+    'Take no further request from a connection while more than this is waiting to be sent to it.',
+  ),
+
+  connectionsMax: option(
+    'limits',
+    count(1, 1_000_000),
+    10_000,
+    'Connections of all listeners together; one more is closed at once.',
+  ),
+  requestsInFlightMax: option(
+    'limits',
+    count(1, 100_000),
+    64,
+    'Requests taken from one connection and not yet answered.',
+  ),
+  frameBytesMax: option('limits', size(64 * KiB, 1 * GiB), 100 * MiB, 'Largest request.'),
+  topicsMax: option('limits', count(1, 10_000_000), 100_000, 'Topics.'),
+  partitionsPerTopicMax: option('limits', count(1, 100_000), 10_000, 'Partitions of one topic.'),
+  partitionsMax: option('limits', count(1, 10_000_000), 200_000, 'Partitions of all topics together.'),
+  groupMembersMax: option('limits', count(1, 1_000_000), 10_000, 'Members of one group.'),
+  offsetMetadataBytesMax: option(
+    'limits',
+    size(0, 1 * MiB),
+    4 * KiB,
+    'Metadata that a client may store with a committed offset.',
+  ),
+  fetchSessionsMax: option(
+    'limits',
+    count(0, 1_000_000),
+    1000,
+    'Fetch sessions kept; the least recently used one gives way.',
+  ),
+} as const satisfies Record<string, Option<unknown>>
+
+type ValueOf<O> = O extends Option<infer T> ? T : never
+export type Values = { -readonly [K in keyof typeof rows]: ValueOf<(typeof rows)[K]> }
+
+/** What the table must know of a protocol to give it its listener's options. */
+export interface ListenerInfo {
+  readonly name: string
+  readonly title: string
+  readonly port: number
+  /** Its clients are told an address to come back to. */
+  readonly advertises: boolean
+}
+
+export interface ListenerValues {
+  at: ListenAt
+  /** The address was given, not the default: a taken port is then an error, not a warning. */
+  asked: boolean
+  advertised: HostPort | undefined
+}
+
+export interface Settings extends Values {
+  only: readonly string[] | undefined
+  listeners: Map<string, ListenerValues>
+}
+
+export const advertisedName = (listener: string): string => `${listener}Advertised`
+
+/** All options by name, those of the listeners included. */
+export function optionTable(listeners: readonly ListenerInfo[]): Map<string, Option<unknown>> {
+  const table = new Map<string, Option<unknown>>()
+  for (const [name, row] of Object.entries(rows)) if (row.section === 'general') table.set(name, row)
+  for (const { name, title, port, advertises } of listeners) {
+    table.set(
+      name,
+      option(
+        'listeners',
+        listenAt,
+        { host: loopback, port },
+        `Where ${title} clients connect; port 0 takes any free one.`,
+      ),
+    )
+    if (advertises)
+      table.set(
+        advertisedName(name),
+        option(
+          'listeners',
+          hostPort,
+          undefined,
+          `Address that ${title} clients are told to connect to, if it is not that of the listener.`,
+        ),
+      )
+  }
+  const all = listeners.map(({ name }) => name)
+  table.set('only', option('listeners', names(all), undefined, 'Open only these listeners.'))
+  for (const [name, row] of Object.entries(rows)) if (row.section !== 'general') table.set(name, row)
+  return table
+}

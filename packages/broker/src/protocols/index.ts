@@ -1,0 +1,27 @@
+import type { Protocol } from './protocol.ts'
+
+/**
+ * Every protocol, one line each. Listener, options, completion, `decode` and documentation follow from the line; the folder is
+ * loaded only when its listener is on.
+ */
+export const protocols = [
+  {
+    name: 'kafka',
+    title: 'Apache Kafka',
+    port: 9092,
+    advertises: true,
+    load: async () => (await import('./kafka/index.ts')).kafka,
+  },
+] as const satisfies readonly ProtocolEntry[]
+
+export type ProtocolName = (typeof protocols)[number]['name']
+
+export interface ProtocolEntry {
+  readonly name: string
+  readonly title: string
+  /** The standard port. */
+  readonly port: number
+  /** Its clients are told an address to come back to. */
+  readonly advertises: boolean
+  load(): Promise<Protocol>
+}
