@@ -1,0 +1,141 @@
+import { ProtocolError, Reader } from '@dragoman/wire'
+import type { Decoder, ProtocolLimits } from '../protocol.ts'
+
+/**
+ * Frames: a length of 4 bytes, then a header, then a body.
+ *
+ *   request header    api key i16, api version i16, correlation id i32, client id nullable string; tagged fields from the
+ *                     flexible version of the request on
+ *   answer header     correlation id i32; tagged fields from the flexible version on, except for ApiVersions
+ *
+ * The client id keeps its length of 16 bits in all versions.
+ */
+export interface RequestFrame {
+  apiKey: number
+  apiVersion: number
+  correlationId: number
+  /** All after the correlation id: client id, tagged fields, body. */
+  rest: Reader
+}
+
+export const lengthBytes = 4
+/** Up to the correlation id. */
+const requestHeaderBytesMin = 8
+
+/** Cuts requests out of what a client sends. */
+export class RequestDecoder implements Decoder<RequestFrame> {
+  readonly #frames: FrameDecoder
+
+  constructor(limits: ProtocolLimits) {
+    this.#frames = new FrameDecoder(limits.frameBytesMax, requestHeaderBytesMin)
+  }
+
+  push(chunk: Buffer, packet: (frame: RequestFrame) => void): void {
+    this.#frames.push(chunk, (rest) => {
+      packet({ apiKey: rest.i16(), apiVersion: rest.i16(), correlationId: rest.i32(), rest })
+    })
+  }
+}
+
+/**
+ * Cuts a byte stream at the length fields, without copying what came in one piece.
+ * A frame that came in several pieces is put together in a buffer that is used again afterwards.
+ */
+export class FrameDecoder implements Decoder<Reader> {
+  readonly #bytesMax: number
+  readonly #bytesMin: number
+  /** A frame of which a part has come, from its length field on. */
+  #partial: Buffer | undefined
+  #filled = 0
+
+  constructor(bytesMax: number, bytesMin: number) {
+    this.#bytesMax = bytesMax
+    this.#bytesMin = bytesMin
+  }
+
+  push(chunk: Buffer, packet: (frame: Reader) => void): void {
+    let at = this.#partial === undefined ? 0 : this.#complete(chunk, packet)
+    while (chunk.length - at >= lengthBytes) {
+      const end = at + this.#frameBytes(chunk, at)
+      if (end > chunk.length) break
+      packet(new Reader(chunk, at + lengthBytes, end))
+      at = end
+    }
+    if (at < chunk.length) this.#keep(chunk, at)
+  }
+
+  /** Adds what belongs to the frame that has begun; returns where the next one begins. */
+  #complete(chunk: Buffer, packet: (frame: Reader) => void): number {
+    let at = 0
+    if (this.#filled < lengthBytes) at = this.#fill(chunk, at, lengthBytes)
+    if (this.#filled < lengthBytes) return at
+    const size = this.#frameBytes(this.#partial!, 0)
+    at = this.#fill(chunk, at, size)
+    if (this.#filled < size) return at
+    const frame = this.#partial!
+    this.#partial = undefined
+    this.#filled = 0
+    packet(new Reader(frame, lengthBytes, size))
+    giveBuffer(frame)
+    return at
+  }
+
+  #keep(chunk: Buffer, at: number): void {
+    const left = chunk.length - at
+    const size = left < lengthBytes ? lengthBytes : this.#frameBytes(chunk, at)
+    this.#partial = takeBuffer(Math.max(left, Math.min(size, firstBufferBytesMax)))
+    this.#filled = chunk.copy(this.#partial, 0, at)
+  }
+
+  /** Copies until the frame holds `size` bytes or the chunk ends. The buffer grows with what came, not with what was announced. */
+  #fill(chunk: Buffer, at: number, size: number): number {
+    const end = Math.min(chunk.length, at + size - this.#filled)
+    const needed = this.#filled + end - at
+    let partial = this.#partial!
+    if (needed > partial.length) {
+      const grown = takeBuffer(Math.min(Math.max(size, needed), Math.max(needed, partial.length * 2, firstBufferBytesMax)))
+      partial.copy(grown, 0, 0, this.#filled)
+      giveBuffer(partial)
+      partial = this.#partial = grown
+    }
+    chunk.copy(partial, this.#filled, at, end)
+    this.#filled = needed
+    return end
+  }
+
+  /** Size of the frame with its length field. */
+  #frameBytes(bytes: Buffer, at: number): number {
+    const length = bytes.readInt32BE(at)
+    if (length < this.#bytesMin || length > this.#bytesMax) {
+      throw new ProtocolError(`Cannot take a frame of ${length} bytes: between ${this.#bytesMin} and ${this.#bytesMax} are allowed`)
+    }
+    return length + lengthBytes
+  }
+}
+
+/** A frame that announces more gets its buffer in steps, so that an announcement alone costs nothing. */
+const firstBufferBytesMax = 2 * 1024 * 1024
+/** Buffers of this size and above come from a stock, because the system must clear the memory of new ones. */
+const stockedBytesMin = 64 * 1024
+const stockBytesMax = 16 * 1024 * 1024
+
+const stock: Buffer[] = []
+let stockBytes = 0
+
+function takeBuffer(bytes: number): Buffer {
+  if (bytes < stockedBytesMin) return Buffer.allocUnsafe(bytes)
+  for (let index = stock.length - 1; index >= 0; index--) {
+    const buffer = stock[index]!
+    if (buffer.length < bytes || buffer.length > bytes * 4) continue
+    stock.splice(index, 1)
+    stockBytes -= buffer.length
+    return buffer
+  }
+  return Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(bytes)))
+}
+
+function giveBuffer(buffer: Buffer): void {
+  if (buffer.length < stockedBytesMin || stockBytes + buffer.length > stockBytesMax) return
+  stock.push(buffer)
+  stockBytes += buffer.length
+}

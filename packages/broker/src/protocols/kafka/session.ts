@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict'
+import { ProtocolError, Reader, Writer } from '@dragoman/wire'
+import type { Broker } from '../../core/broker.ts'
+import type { Outbox, Session, SessionContext } from '../protocol.ts'
+import { codes } from './errors.ts'
+import { lengthBytes, type RequestFrame } from './framing.ts'
+import type { Exchange, Handler } from './handlers/handler.ts'
+import { versionRanges } from './handlers/18-api-versions.ts'
+import { handlers as allHandlers } from './handlers/index.ts'
+import { apis } from './messages/index.ts'
+
+/** A peer that does not read its answers gets no further ones while this many bytes wait for it. */
+const outboxBytesMax = 4 * 1024 * 1024
+
+/**
+ * One connection of a Kafka client.
+ *
+ * Requests are begun as they come and answered strictly in their order; an answer that is ready early waits for those before it.
+ * A request is put off, and with it all behind it, while too many are under way, while the peer does not read its answers, or
+ * while an earlier bulky one (a fetch) is not yet written: so one connection holds the bytes of one large answer at most.
+ *
+ * Invariants: `#first` to `#last` are the requests begun and not yet written out, in order of arrival; nothing is put off
+ * while nothing is under way.
+ */
+export class KafkaSession implements Session<RequestFrame> {
+  readonly broker: Broker
+  readonly context: SessionContext
+  readonly #outbox: Outbox
+  readonly handlers: ReadonlyMap<number, Handler>
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #first: Pending | undefined
+  #last: Pending | undefined
+  #pending = 0
+  /** Answers handed to the outbox whose bytes the system has not taken yet. */
+  #unwritten = 0
+  #bulky = 0
+  readonly #putOff: RequestFrame[] = []
+  #goingOn = false
+  readonly #clientIds = new ClientIds()
+
+  constructor(broker: Broker, outbox: Outbox, context: SessionContext, handlers: ReadonlyMap<number, Handler> = allHandlers) {
+    this.broker = broker
+    this.#outbox = outbox
+    this.context = context
+    this.handlers = handlers
+  }
+
+  get inFlight(): number {
+    return this.#pending + this.#putOff.length + this.#unwritten
+  }
+
+  receive(frame: RequestFrame): void {
+    if (this.#state !== 'open') return // Frames already in flight when we closed.
+    if (this.#putOff.length > 0 || !this.#mayBegin(frame)) this.#putOff.push(keep(frame))
+    else this.#begin(frame)
+  }
+
+  closed(): void {
+    this.#state = 'closed'
+    this.#putOff.length = 0
+    for (let pending = this.#first; pending !== undefined; pending = pending.next) pending.abandon()
+    this.#first = this.#last = undefined
+    this.#pending = 0
+  }
+
+  #mayBegin(frame: RequestFrame): boolean {
+    if (this.#pending >= this.context.limits.requestsInFlightMax) return false
+    if (this.#bulky > 0 && this.handlers.get(frame.apiKey)?.bulky === true) return false
+    return this.#outbox.queuedBytes <= outboxBytesMax || this.#unwritten === 0
+  }
+
+  #begin(frame: RequestFrame): void {
+    const { apiKey, apiVersion, correlationId, rest } = frame
+    const handler = this.handlers.get(apiKey)
+    if (handler === undefined) throw new ProtocolError(`Cannot take a request with api key ${apiKey}`)
+    if (apiVersion < handler.versions[0] || apiVersion > handler.versions[1]) return this.#refuseVersion(frame, handler)
+    const clientId = this.#clientIds.read(rest)
+    if (apiVersion >= handler.flexible) skipTaggedFields(rest)
+    const pending = new Pending(this, handler, apiVersion, correlationId, clientId)
+    this.#append(pending)
+    handler.serve(pending, rest)
+  }
+
+  /**
+   * A client asks for the versions in the newest form that it knows. If we do not know it, the answer in the oldest form lets
+   * the client choose. Any other request in a version that was not offered is a breach.
+   */
+  #refuseVersion(frame: RequestFrame, handler: Handler): void {
+    if (handler.key !== apis.apiVersions.key) {
+      throw new ProtocolError(`Cannot take ${handler.name} in version ${frame.apiVersion}`)
+    }
+    const pending = new Pending(this, handler, 0, frame.correlationId, null)
+    this.#append(pending)
+    pending.reply({ errorCode: codes.unsupportedVersion, apiKeys: versionRanges(this.handlers) })
+  }
+
+  #append(pending: Pending): void {
+    if (this.#last === undefined) this.#first = pending
+    else this.#last.next = pending
+    this.#last = pending
+    this.#pending++
+    if (pending.handler.bulky) this.#bulky++
+  }
+
+  /** Writes out the answers at the head of the line. */
+  flush(): void {
+    let pending = this.#first
+    if (pending === undefined || pending.outcome === undefined || this.#state !== 'open') return
+    while (pending !== undefined && pending.outcome !== undefined) {
+      this.#first = pending.next
+      this.#pending--
+      if (pending.outcome === 'disconnected') return this.#close()
+      this.#write(pending)
+      pending = pending.next
+    }
+    if (this.#first === undefined) this.#last = undefined
+    this.#goOn()
+  }
+
+  #write({ handler, parts, written }: Pending): void {
+    if (parts === undefined) {
+      if (handler.bulky) this.#bulky--
+      return
+    }
+    this.#unwritten++
+    this.#outbox.write(parts, () => {
+      written?.()
+      this.#unwritten--
+      if (handler.bulky) this.#bulky--
+      this.#goOn()
+    })
+  }
+
+  /** Begins what was put off and may now begin. Not from within itself: a request that is answered at once comes here again. */
+  #goOn(): void {
+    if (this.#goingOn) return
+    this.#goingOn = true
+    while (this.#state === 'open' && this.#putOff.length > 0 && this.#mayBegin(this.#putOff[0]!)) {
+      this.#beginPutOff(this.#putOff.shift()!)
+    }
+    this.#goingOn = false
+    if (this.#state === 'open') this.#outbox.progress()
+  }
+
+  /** What breaks the protocol here cannot be thrown to the one who brought it. */
+  #beginPutOff(frame: RequestFrame): void {
+    try {
+      this.#begin(frame)
+    } catch (error) {
+      if (error instanceof ProtocolError) this.disconnect(error.message)
+      else this.fail(error)
+    }
+  }
+
+  disconnect(reason: string): void {
+    this.context.log('info', 'Connection closed', { reason, remote: this.context.remote })
+    this.#close()
+  }
+
+  fail(error: unknown): void {
+    this.context.log('error', 'Request failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    this.#close()
+  }
+
+  #close(): void {
+    if (this.#state !== 'open') return
+    this.#state = 'closing'
+    this.#outbox.close()
+  }
+}
+
+type Outcome = 'answered' | 'unanswered' | 'disconnected'
+
+/** A request that was begun, in the line of its connection. */
+class Pending implements Exchange<unknown> {
+  readonly broker: Broker
+  readonly connection: SessionContext
+  readonly handlers: ReadonlyMap<number, Handler>
+  readonly clientId: string | null
+  readonly version: number
+  readonly handler: Handler
+  readonly #session: KafkaSession
+  readonly #correlationId: number
+  next: Pending | undefined = undefined
+  outcome: Outcome | undefined = undefined
+  parts: Buffer[] | undefined = undefined
+  written: (() => void) | undefined = undefined
+  cancel: (() => void) | undefined = undefined
+  #abandoned = false
+
+  constructor(session: KafkaSession, handler: Handler, version: number, correlationId: number, clientId: string | null) {
+    this.broker = session.broker
+    this.connection = session.context
+    this.handlers = session.handlers
+    this.clientId = clientId
+    this.version = version
+    this.handler = handler
+    this.#session = session
+    this.#correlationId = correlationId
+  }
+
+  reply(answer: unknown, written?: () => void): void {
+    if (this.#abandoned) return written?.()
+    assert(this.outcome === undefined, 'A request is answered once')
+    const { handler, version } = this
+    const out = new Writer()
+    out.fill(lengthBytes)
+    out.i32(this.#correlationId)
+    if (version >= handler.flexible && handler.key !== apis.apiVersions.key) out.u8(0)
+    handler.answer.write(out, answer, version)
+    const length = out.length - lengthBytes
+    this.parts = out.takeParts()
+    this.parts[0]!.writeInt32BE(length, 0)
+    this.written = written
+    this.#end('answered')
+  }
+
+  replyNothing(): void {
+    if (!this.#abandoned) this.#end('unanswered')
+  }
+
+  disconnect(reason: string): void {
+    if (this.#abandoned) return
+    this.connection.log('info', 'Connection closed', { reason, remote: this.connection.remote })
+    this.#end('disconnected')
+  }
+
+  fail(error: unknown): void {
+    if (!this.#abandoned) this.#session.fail(error)
+  }
+
+  /** The connection is gone. */
+  abandon(): void {
+    this.#abandoned = true
+    if (this.outcome === undefined) this.cancel?.()
+    else this.written?.()
+  }
+
+  #end(outcome: Outcome): void {
+    assert(this.outcome === undefined, 'A request is answered once')
+    this.outcome = outcome
+    this.cancel = undefined
+    this.#session.flush()
+  }
+}
+
+/** The client id hardly ever changes on a connection: one string serves for all requests. */
+class ClientIds {
+  #bytes: Buffer = Buffer.alloc(0)
+  #text: string | null = ''
+
+  read(reader: Reader): string | null {
+    const length = reader.i16()
+    if (length === -1) return null
+    const bytes = reader.bytes(length)
+    if (!bytes.equals(this.#bytes)) {
+      this.#bytes = Buffer.from(bytes)
+      this.#text = bytes.toString()
+    }
+    return this.#text
+  }
+}
+
+/** No tagged field of a header means anything to us. */
+function skipTaggedFields(reader: Reader): void {
+  for (let count = reader.uvarint(); count > 0; count--) {
+    reader.uvarint()
+    reader.skip(reader.uvarint())
+  }
+}
+
+/** A copy that outlives `receive`. */
+function keep(frame: RequestFrame): RequestFrame {
+  const { rest } = frame
+  return { ...frame, rest: new Reader(Buffer.from(rest.source.subarray(rest.at, rest.end))) }
+}
