@@ -5,6 +5,9 @@ export interface Limits {
   connectionsMax: number
   topicsMax: number
   partitionsPerTopicMax: number
+  /** Of all topics together. */
+  partitionsMax: number
+  groupsMax: number
   groupMembersMax: number
   offsetMetadataBytesMax: number
   fetchSessionsMax: number
@@ -16,6 +19,8 @@ export const defaultLimits: Limits = {
   connectionsMax: 10_000,
   topicsMax: 100_000,
   partitionsPerTopicMax: 10_000,
+  partitionsMax: 200_000,
+  groupsMax: 100_000,
   groupMembersMax: 10_000,
   offsetMetadataBytesMax: 4096,
   fetchSessionsMax: 1000,

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { list, Reader, string16, struct, uuid, uvarint, Writer, type Codec } from '@dragoman/wire'
+import type { StreamId } from '../cell/client.ts'
+import type { Machine } from '../cell/machine.ts'
+import type { Topic } from './broker.ts'
+
+/**
+ * What the directory writes into the journal and into checkpoints. Written to disk: to change one, raise `factVersion`,
+ * declare the difference with `since` or `until`, and keep reading the older versions.
+ *
+ * Every payload is a version byte and then the declared struct.
+ */
+export const factVersion = 1
+
+export const factTypes = {
+  identified: 1,
+  topicCreated: 2,
+  topicDeleted: 3,
+  partitionsAdded: 4,
+  topicConfigured: 5,
+  producerIdsReserved: 6,
+} as const
+
+const settings = list(struct({ name: string16, value: string16 }))
+
+/** The identity of the data, chosen once: the cluster id that clients see. */
+export const identified = struct({ clusterId: uuid })
+export const topicCreated = struct({
+  id: uuid,
+  namespace: string16,
+  name: string16,
+  partitions: list(uvarint),
+  config: settings,
+})
+export const topicDeleted = struct({ id: uuid })
+export const partitionsAdded = struct({ id: uuid, partitions: list(uvarint) })
+/** `config` is the complete set: what it does not name has its default again. */
+export const topicConfigured = struct({ id: uuid, config: settings })
+/** Producer ids below `end`, counted in blocks so that 32 bits last for ever, have been given away or are about to be. */
+export const producerIdsReserved = struct({ blocks: uvarint })
+
+/** Producer ids are reserved in blocks, so that giving one away costs no fact of its own. */
+export const producerIdBlock = 1000
+
+/** The payload of a fact. */
+export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
+  const out = new Writer()
+  out.u8(factVersion)
+  codec.write(out, value, factVersion)
+  return out.take()
+}
+
+/** Where a stream belongs. */
+export interface TopicPartition {
+  readonly topic: Topic
+  readonly partition: number
+}
+
+/**
+ * Which topics there are, under which ids, over which streams; the cluster's identity; the producer ids given away.
+ *
+ * Invariants: a topic is found by name exactly when it is found by id and by each of its streams; a stream belongs to one
+ * topic; topics are immutable values, replaced as a whole when a fact changes them.
+ */
+export class DirectoryMachine implements Machine {
+  /** 32 hexadecimal digits; empty until the first start has written it. */
+  clusterId = ''
+  /** Blocks of producer ids reserved so far. */
+  producerIdBlocks = 0
+  partitionCount = 0
+  readonly #byId = new Map<string, Topic>()
+  /** By namespace, then by name, in the order of creation. */
+  readonly #byName = new Map<string, Map<string, Topic>>()
+  readonly #byStream = new Map<StreamId, TopicPartition>()
+
+  get topicCount(): number {
+    return this.#byId.size
+  }
+
+  get(namespace: string, name: string): Topic | undefined {
+    return this.#byName.get(namespace)?.get(name)
+  }
+
+  byId(id: string): Topic | undefined {
+    return this.#byId.get(id)
+  }
+
+  ofStream(stream: StreamId): TopicPartition | undefined {
+    return this.#byStream.get(stream)
+  }
+
+  /** Topics of one namespace, or of all, oldest first within a namespace. */
+  list(namespace?: string): Topic[] {
+    if (namespace !== undefined) return [...(this.#byName.get(namespace)?.values() ?? [])]
+    return [...this.#byId.values()]
+  }
+
+  apply(type: number, payload: Buffer): void {
+    switch (type) {
+      case factTypes.identified:
+        this.clusterId = read(identified, payload).clusterId
+        return
+      case factTypes.topicCreated:
+        return this.#add(read(topicCreated, payload))
+      case factTypes.topicDeleted:
+        return this.#remove(this.#existing(read(topicDeleted, payload).id))
+      case factTypes.partitionsAdded: {
+        const { id, partitions } = read(partitionsAdded, payload)
+        const topic = this.#existing(id)
+        return this.#replace({ ...topic, partitions: [...topic.partitions, ...partitions] })
+      }
+      case factTypes.topicConfigured: {
+        const { id, config } = read(topicConfigured, payload)
+        return this.#replace({ ...this.#existing(id), config: mapOf(config) })
+      }
+      case factTypes.producerIdsReserved:
+        this.producerIdBlocks = read(producerIdsReserved, payload).blocks
+        return
+      default:
+        throw new Error(`The directory has no facts of type ${type}: this data was written by a newer version`)
+    }
+  }
+
+  save(out: Writer): void {
+    out.u8(factVersion)
+    out.bool(this.clusterId !== '')
+    if (this.clusterId !== '') identified.write(out, { clusterId: this.clusterId }, factVersion)
+    producerIdsReserved.write(out, { blocks: this.producerIdBlocks }, factVersion)
+    out.u32(this.#byId.size)
+    for (const topic of this.#byId.values()) topicCreated.write(out, declared(topic), factVersion)
+  }
+
+  load(from: Reader): void {
+    const version = from.u8()
+    assert(version >= 1 && version <= factVersion, `The directory was saved by a newer version (${version})`)
+    if (from.bool()) this.clusterId = identified.read(from, version).clusterId
+    this.producerIdBlocks = producerIdsReserved.read(from, version).blocks
+    for (let left = from.u32(); left > 0; left--) this.#add(topicCreated.read(from, version))
+  }
+
+  #add({ id, namespace, name, partitions, config }: ReturnType<typeof declared>): void {
+    assert(!this.#byId.has(id) && this.get(namespace, name) === undefined, `Topic ${name} cannot be there already`)
+    this.#insert({ id, namespace, name, partitions, config: mapOf(config) })
+  }
+
+  #insert(topic: Topic): void {
+    this.#byId.set(topic.id, topic)
+    let names = this.#byName.get(topic.namespace)
+    if (names === undefined) this.#byName.set(topic.namespace, (names = new Map()))
+    names.set(topic.name, topic)
+    for (const [partition, stream] of topic.partitions.entries()) this.#byStream.set(stream, { topic, partition })
+    this.partitionCount += topic.partitions.length
+  }
+
+  /** Keeps the topic's place in the order. */
+  #replace(topic: Topic): void {
+    this.partitionCount -= this.#existing(topic.id).partitions.length
+    this.#insert(topic)
+  }
+
+  #remove(topic: Topic): void {
+    this.#byId.delete(topic.id)
+    const names = this.#byName.get(topic.namespace)
+    names?.delete(topic.name)
+    if (names?.size === 0) this.#byName.delete(topic.namespace)
+    for (const stream of topic.partitions) this.#byStream.delete(stream)
+    this.partitionCount -= topic.partitions.length
+  }
+
+  #existing(id: string): Topic {
+    const topic = this.#byId.get(id)
+    assert(topic !== undefined, `No topic has the id ${id}`)
+    return topic
+  }
+}
+
+function read<T, W>(codec: Codec<T, W>, payload: Buffer): T {
+  const reader = new Reader(payload)
+  const version = reader.u8()
+  assert(version >= 1 && version <= factVersion, `A fact of the directory was written by a newer version (${version})`)
+  const value = codec.read(reader, version)
+  reader.expectEnd()
+  return value
+}
+
+/** A topic as `topicCreated` declares it. */
+function declared(topic: Topic): {
+  id: string
+  namespace: string
+  name: string
+  partitions: StreamId[]
+  config: { name: string; value: string }[]
+} {
+  const { id, namespace, name, partitions, config } = topic
+  return { id, namespace, name, partitions: [...partitions], config: settingsOf(config) }
+}
+
+export function settingsOf(config: ReadonlyMap<string, string>): { name: string; value: string }[] {
+  return Array.from(config, ([name, value]) => ({ name, value }))
+}
+
+function mapOf(config: readonly { name: string; value: string }[]): ReadonlyMap<string, string> {
+  return new Map(config.map(({ name, value }) => [name, value]))
+}

@@ -1,0 +1,177 @@
+import type { Topic } from './broker.ts'
+import { BrokerError } from './errors.ts'
+import { quote } from './names.ts'
+
+/** What a topic's configuration means, defaults included. Numbers beyond 2^53 are rounded: they are bounds, never counted with. */
+export interface TopicSettings {
+  /** Records older than this may be removed; -1 keeps them. */
+  readonly retentionMs: number
+  /** Oldest records are removed while a partition holds more than this; -1 sets no bound. */
+  readonly retentionBytes: number
+  /** Greatest size of one record batch as it arrives. */
+  readonly messageBytesMax: number
+  readonly cleanupPolicy: 'delete'
+  /** Whose clock stamps the records: their producer's or the broker's at the append. */
+  readonly timestampType: 'create' | 'append'
+  /** How far a producer's timestamp may lie behind the broker's clock. */
+  readonly timestampBeforeMaxMs: number
+  /** How far a producer's timestamp may lie ahead of the broker's clock. */
+  readonly timestampAfterMaxMs: number
+  readonly compressionType: 'producer'
+  readonly minInsyncReplicas: 1
+}
+
+export type SettingName = keyof TopicSettings
+
+export interface Setting {
+  readonly default: string
+  readonly kind: 'integer' | 'word'
+  /** One or two sentences for people, in the present tense. */
+  readonly doc: string
+  /** What is wrong with the value, or undefined. */
+  readonly problem: (value: string) => string | undefined
+}
+
+const int64Max = 2n ** 63n - 1n
+
+/**
+ * Everything that a topic can be told, by its stored key. A value that would have no effect is refused, so that nobody
+ * trusts in a promise that is not kept; see `hintPrefix` for the one exception.
+ */
+export const topicSettings = {
+  retentionMs: {
+    default: String(7 * 24 * 60 * 60 * 1000),
+    kind: 'integer',
+    doc: 'Milliseconds after which records may be removed, counted from their timestamp. -1 keeps them for ever.',
+    problem: integer(-1n, int64Max),
+  },
+  retentionBytes: {
+    default: '-1',
+    kind: 'integer',
+    doc: 'Bytes that each partition keeps; beyond them its oldest records are removed. -1 sets no bound.',
+    problem: integer(-1n, int64Max),
+  },
+  messageBytesMax: {
+    default: '1048588',
+    kind: 'integer',
+    doc: 'Greatest size in bytes of one record batch, compressed as it arrives.',
+    problem: integer(0n, 2n ** 31n - 1n),
+  },
+  cleanupPolicy: {
+    default: 'delete',
+    kind: 'word',
+    doc: 'What happens to old records: they are deleted by age and size. Compaction by key is not available yet.',
+    problem: oneOf(['delete'], 'compaction by key is not available yet'),
+  },
+  timestampType: {
+    default: 'create',
+    kind: 'word',
+    doc: 'Whether records keep the timestamp of their producer (create) or get the time of their append (append).',
+    problem: oneOf(['create', 'append']),
+  },
+  timestampBeforeMaxMs: {
+    default: String(int64Max),
+    kind: 'integer',
+    doc: "Records whose producer's timestamp lies more milliseconds than this behind the broker's clock are refused.",
+    problem: integer(0n, int64Max),
+  },
+  timestampAfterMaxMs: {
+    default: String(60 * 60 * 1000),
+    kind: 'integer',
+    doc: "Records whose producer's timestamp lies more milliseconds than this ahead of the broker's clock are refused.",
+    problem: integer(0n, int64Max),
+  },
+  compressionType: {
+    default: 'producer',
+    kind: 'word',
+    doc: 'Records keep the compression of their producer. The broker does not compress anew.',
+    problem: oneOf(['producer'], 'the broker stores records as their producer compressed them'),
+  },
+  minInsyncReplicas: {
+    default: '1',
+    kind: 'integer',
+    doc: 'Copies that must be durable before a record is acknowledged. There is one.',
+    problem: oneOf(['1'], 'there is one copy of each record'),
+  },
+} as const satisfies Record<SettingName, Setting>
+
+/**
+ * Keys that begin with this are kept for the tools that set them and read them back; they have no effect. Only a protocol
+ * may write them, for settings of its own world that every value of is satisfied here, and it must say so when asked.
+ */
+export const hintPrefix = 'hint.'
+
+/** Settings of one topic, hints included. */
+export const settingCountMax = 64
+const hintBytesMax = 1024
+
+/** Throws `BrokerError` `config-invalid` that names the key and what it takes. */
+export function checkTopicConfig(config: ReadonlyMap<string, string>): void {
+  if (config.size > settingCountMax) {
+    throw new BrokerError(
+      'config-invalid',
+      `${config.size} settings are more than the ${settingCountMax} that a topic can have`,
+    )
+  }
+  for (const [name, value] of config) {
+    const problem = settingProblem(name, value)
+    if (problem !== undefined) throw new BrokerError('config-invalid', `${name}: ${problem}`)
+  }
+}
+
+/** What is wrong with a setting, or undefined. */
+export function settingProblem(name: string, value: string): string | undefined {
+  if (name.startsWith(hintPrefix)) {
+    return name.length + value.length > hintBytesMax ? `longer than ${hintBytesMax} characters` : undefined
+  }
+  if (!isSettingName(name)) return 'there is no such setting'
+  return topicSettings[name].problem(value)
+}
+
+const settingsOf = new WeakMap<ReadonlyMap<string, string>, TopicSettings>()
+
+/** The settings of a topic with the defaults filled in. Cheap: made once for each configuration. */
+export function topicConfig(topic: Pick<Topic, 'config'>): TopicSettings {
+  let settings = settingsOf.get(topic.config)
+  if (settings === undefined) {
+    settings = readSettings(topic.config)
+    settingsOf.set(topic.config, settings)
+  }
+  return settings
+}
+
+/** The checked configuration as typed values. */
+function readSettings(config: ReadonlyMap<string, string>): TopicSettings {
+  const text = (name: SettingName) => config.get(name) ?? topicSettings[name].default
+  return {
+    retentionMs: Number(text('retentionMs')),
+    retentionBytes: Number(text('retentionBytes')),
+    messageBytesMax: Number(text('messageBytesMax')),
+    cleanupPolicy: 'delete',
+    timestampType: text('timestampType') === 'append' ? 'append' : 'create',
+    timestampBeforeMaxMs: Number(text('timestampBeforeMaxMs')),
+    timestampAfterMaxMs: Number(text('timestampAfterMaxMs')),
+    compressionType: 'producer',
+    minInsyncReplicas: 1,
+  }
+}
+
+export function isSettingName(name: string): name is SettingName {
+  return Object.hasOwn(topicSettings, name)
+}
+
+/** Accepts decimal integers between the bounds, written without leading zeros or a plus. */
+function integer(min: bigint, max: bigint): (value: string) => string | undefined {
+  return value => {
+    const wanted = `takes an integer from ${min} to ${max}, not ${quote(value)}`
+    if (!/^(0|-?[1-9][0-9]{0,18})$/.test(value)) return wanted
+    const number = BigInt(value)
+    return number < min || number > max ? wanted : undefined
+  }
+}
+
+function oneOf(words: readonly string[], because?: string): (value: string) => string | undefined {
+  const wanted = `takes ${words.map(word => `"${word}"`).join(' or ')}`
+  const reason = because === undefined ? '' : `: ${because}`
+  return value => (words.includes(value) ? undefined : `${wanted}, not ${quote(value)}${reason}`)
+}

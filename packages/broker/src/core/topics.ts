@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict'
+import type { Codec, Random } from '@dragoman/wire'
+import type { StreamId } from '../cell/client.ts'
+import { machineKinds, type Ledger } from '../cell/machine.ts'
+import type { Topic } from './broker.ts'
+import {
+  DirectoryMachine,
+  factOf,
+  factTypes,
+  identified,
+  partitionsAdded,
+  producerIdBlock,
+  producerIdsReserved,
+  settingsOf,
+  topicConfigured,
+  topicCreated,
+  topicDeleted,
+  type TopicPartition,
+} from './directory.ts'
+import { BrokerError } from './errors.ts'
+import type { Limits } from './limits.ts'
+import { checkTopicName, quote } from './names.ts'
+import { checkTopicConfig, topicConfig } from './topic-config.ts'
+
+export interface TopicsOptions {
+  limits: Limits
+  random: Random
+  /** Partitions of a topic that is created without saying how many. */
+  partitionsDefault?: number
+  /** Whether asking for a topic that is not there may create it, where a protocol has such a habit. */
+  autoCreate?: boolean
+}
+
+export interface NewTopic {
+  partitions?: number | undefined
+  config?: ReadonlyMap<string, string> | undefined
+  /** Checks everything and changes nothing. The answer has the nil id and no streams of its own. */
+  validateOnly?: boolean | undefined
+}
+
+const nilId = '0'.repeat(32)
+
+/**
+ * The front door of the directory: decides, writes the fact, answers when it is durable. All methods that change something
+ * take their decision before they first wait, hence in the order of the calls, and reject with `BrokerError`.
+ *
+ * What `get`, `list` and the others show may not be durable yet; an answer built on it waits for `settle()`.
+ */
+export class Topics {
+  /** 16 bytes, the same for the life of the data. */
+  readonly clusterId: Buffer
+  readonly partitionsDefault: number
+  readonly autoCreate: boolean
+  readonly #ledger: Ledger
+  readonly #machine: DirectoryMachine
+  readonly #limits: Limits
+  readonly #random: Random
+  readonly #beforeRemove: ((topic: Topic) => void)[] = []
+  #producerIdNext: number
+  #changedSeq = 0
+  /** Facts of the directory that are not durable yet. */
+  #unsettled = 0
+
+  /** Over a cell that has been recovered. Writes the cluster's identity when the data has none yet. */
+  static async open(ledger: Ledger, options: TopicsOptions): Promise<Topics> {
+    const topics = new Topics(ledger, options)
+    await topics.settle()
+    return topics
+  }
+
+  private constructor(ledger: Ledger, { limits, random, partitionsDefault = 1, autoCreate = true }: TopicsOptions) {
+    const machine = ledger.machine(machineKinds.directory)
+    assert(machine instanceof DirectoryMachine)
+    this.#ledger = ledger
+    this.#machine = machine
+    this.#limits = limits
+    this.#random = random
+    this.partitionsDefault = partitionsDefault
+    this.autoCreate = autoCreate
+    if (machine.clusterId === '') this.#write(factTypes.identified, identified, { clusterId: this.#newId() })
+    this.clusterId = Buffer.from(machine.clusterId, 'hex')
+    this.#producerIdNext = machine.producerIdBlocks * producerIdBlock
+  }
+
+  get(namespace: string, name: string): Topic | undefined {
+    return this.#machine.get(namespace, name)
+  }
+
+  byId(id: string): Topic | undefined {
+    return this.#machine.byId(id)
+  }
+
+  /** Topics of one namespace, or of all, oldest first within a namespace. */
+  list(namespace?: string): Topic[] {
+    return this.#machine.list(namespace)
+  }
+
+  /** Which partition of which topic a stream is; undefined for streams that belong to no topic. */
+  ofStream(stream: StreamId): TopicPartition | undefined {
+    return this.#machine.ofStream(stream)
+  }
+
+  /** How long a topic's stream is kept; undefined for streams that belong to no topic. -1 sets no bound. */
+  retentionOf(stream: StreamId): { retentionMs: number; retentionBytes: number } | undefined {
+    const place = this.#machine.ofStream(stream)
+    return place === undefined ? undefined : topicConfig(place.topic)
+  }
+
+  /** Whether all that `get` and the others show is durable. */
+  get settled(): boolean {
+    return this.#unsettled === 0
+  }
+
+  /** Resolves when all that `get` and the others show now is durable. */
+  async settle(): Promise<void> {
+    if (this.#unsettled > 0) await this.#ledger.durable(this.#changedSeq)
+  }
+
+  async create(namespace: string, name: string, options: NewTopic = {}): Promise<Topic> {
+    const { partitions: count = this.partitionsDefault, config = new Map(), validateOnly = false } = options
+    checkTopicName(name)
+    if (this.get(namespace, name) !== undefined) throw new BrokerError('topic-exists', quote(name))
+    checkTopicConfig(config)
+    this.#checkPartitions(count, count)
+    if (this.#machine.topicCount >= this.#limits.topicsMax) {
+      throw new BrokerError('limit-reached', `there are ${this.#limits.topicsMax} topics, which is the most allowed`)
+    }
+    if (validateOnly) return { id: nilId, namespace, name, partitions: new Array<number>(count).fill(0), config }
+
+    const id = this.#newId()
+    const seq = this.#atomic(() => {
+      const partitions = this.#defineStreams(count)
+      this.#write(factTypes.topicCreated, topicCreated, { id, namespace, name, partitions, config: settingsOf(config) })
+    })
+    const topic = this.#existing(id)
+    await this.#ledger.durable(seq)
+    return topic
+  }
+
+  /** Removes the topic and all its records. */
+  async remove(namespace: string, name: string): Promise<void> {
+    const topic = this.#named(namespace, name)
+    const seq = this.#atomic(() => {
+      for (const run of this.#beforeRemove) run(topic)
+      this.#write(factTypes.topicDeleted, topicDeleted, { id: topic.id })
+      for (const stream of topic.partitions) this.#ledger.drop(stream)
+    })
+    await this.#ledger.durable(seq)
+  }
+
+  /** `run` is called for each topic that is about to be removed, and may add facts of its own to the same block. */
+  beforeRemove(run: (topic: Topic) => void): void {
+    this.#beforeRemove.push(run)
+  }
+
+  /** Raises the number of partitions to `total`. */
+  async addPartitions(
+    namespace: string,
+    name: string,
+    total: number,
+    { validateOnly = false }: { validateOnly?: boolean | undefined } = {},
+  ): Promise<Topic> {
+    const topic = this.#named(namespace, name)
+    const present = topic.partitions.length
+    if (total <= present) {
+      const detail =
+        total === present ? `it has ${present} already` : `it has ${present}, and partitions cannot be removed`
+      throw new BrokerError('partition-count-invalid', `${quote(name)} cannot get ${total} partitions: ${detail}`)
+    }
+    this.#checkPartitions(total, total - present)
+    if (validateOnly) return topic
+
+    const seq = this.#atomic(() => {
+      const partitions = this.#defineStreams(total - present)
+      this.#write(factTypes.partitionsAdded, partitionsAdded, { id: topic.id, partitions })
+    })
+    const changed = this.#existing(topic.id)
+    await this.#ledger.durable(seq)
+    return changed
+  }
+
+  /** `config` is the complete set: what it does not name has its default again. */
+  async configure(
+    namespace: string,
+    name: string,
+    config: ReadonlyMap<string, string>,
+    { validateOnly = false }: { validateOnly?: boolean | undefined } = {},
+  ): Promise<Topic> {
+    const topic = this.#named(namespace, name)
+    checkTopicConfig(config)
+    if (validateOnly) return topic
+    if (sameConfig(topic.config, config)) {
+      await this.settle()
+      return topic
+    }
+    const seq = this.#atomic(() => {
+      this.#write(factTypes.topicConfigured, topicConfigured, { id: topic.id, config: settingsOf(config) })
+    })
+    const changed = this.#existing(topic.id)
+    await this.#ledger.durable(seq)
+    return changed
+  }
+
+  /** An id that no producer of this cluster had or will have. */
+  async nextProducerId(): Promise<number> {
+    const { producerIdBlocks: blocks } = this.#machine
+    if (this.#producerIdNext === blocks * producerIdBlock) {
+      this.#atomic(() => this.#write(factTypes.producerIdsReserved, producerIdsReserved, { blocks: blocks + 1 }))
+    }
+    const id = this.#producerIdNext++
+    await this.settle()
+    return id
+  }
+
+  #named(namespace: string, name: string): Topic {
+    const topic = this.get(namespace, name)
+    if (topic === undefined) throw new BrokerError('topic-not-found', quote(name))
+    return topic
+  }
+
+  #existing(id: string): Topic {
+    const topic = this.byId(id)
+    assert(topic !== undefined)
+    return topic
+  }
+
+  #checkPartitions(total: number, added: number): void {
+    const { partitionsPerTopicMax, partitionsMax } = this.#limits
+    if (!Number.isInteger(total) || total < 1 || total > partitionsPerTopicMax) {
+      throw new BrokerError(
+        'partition-count-invalid',
+        `a topic has 1 to ${partitionsPerTopicMax} partitions, not ${total}`,
+      )
+    }
+    const left = partitionsMax - this.#machine.partitionCount
+    if (added > left) {
+      const detail = `${added} more partitions are more than the ${left} left of ${partitionsMax} for all topics`
+      throw new BrokerError('limit-reached', detail)
+    }
+  }
+
+  #defineStreams(count: number): StreamId[] {
+    return Array.from({ length: count }, () => this.#ledger.define('stream'))
+  }
+
+  /** 16 random bytes. The first bit is 0, so that the id written in base64 never begins like an option of a command. */
+  #newId(): string {
+    const bytes = this.#random.bytes(16)
+    bytes[0]! &= 0x7f
+    return bytes.toString('hex')
+  }
+
+  #atomic(run: () => void): number {
+    return this.#ledger.atomic(run)
+  }
+
+  #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
+    const seq = this.#ledger.fact(machineKinds.directory, type, factOf(codec, value))
+    this.#changedSeq = seq
+    this.#unsettled++
+    this.#ledger.whenDurable(seq, Topics.#factSettled, this)
+  }
+
+  static #factSettled(topics: Topics): void {
+    topics.#unsettled--
+  }
+}
+
+function sameConfig(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  if (a.size !== b.size) return false
+  for (const [name, value] of a) if (b.get(name) !== value) return false
+  return true
+}
