@@ -1,0 +1,31 @@
+import type { Broker } from '../../core/broker.ts'
+import type { SessionContext } from '../protocol.ts'
+
+/** The cluster id as Kafka writes ids: base64url without padding. */
+export function clusterIdText(broker: Broker): string {
+  return broker.clusterId.toString('base64url')
+}
+
+/** Where clients are told to go: what the operator advertises, else the address that they came to. */
+export function advertisedAddress(broker: Broker, connection: SessionContext): { host: string; port: number } {
+  return broker.addresses.get('kafka') ?? connection.local
+}
+
+/** The epoch of every partition's leader: it grows with each start of the broker. */
+export function leaderEpochOf(broker: Broker): number {
+  return broker.cell.epoch & 0x7fff_ffff
+}
+
+/**
+ * Operations that are allowed, as bits of `AclOperation`'s numbers. Without access control these are all that exist for the
+ * resource: read, write, create, delete, alter, describe, describe configs, alter configs for a topic; create, alter,
+ * describe, cluster action, describe configs, alter configs, idempotent write for the cluster.
+ */
+export const topicOperations = bits(3, 4, 5, 6, 7, 8, 10, 11)
+export const clusterOperations = bits(5, 7, 8, 9, 10, 11, 12)
+/** What is answered when operations were not asked for. */
+export const operationsNotAsked = -0x8000_0000
+
+function bits(...positions: number[]): number {
+  return positions.reduce((sum, position) => sum | (1 << position), 0)
+}

@@ -1,0 +1,98 @@
+import type { Infer, Write } from '@dragoman/wire'
+import { homeNamespace, type Broker, type Topic } from '../../../core/broker.ts'
+import { quote } from '../../../core/names.ts'
+import { readTopicConfig, topicConfigEntries } from '../configs.ts'
+import { codes } from '../errors.ts'
+import { apis } from '../messages/index.ts'
+import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
+import { defineHandler, type Exchange } from './handler.ts'
+
+type Request = Infer<typeof apis.createTopics.request>
+type NewTopic = Request['topics'][number]
+type Answer = Write<typeof apis.createTopics.response>
+type AnswerTopic = NonNullable<Answer['topics']>[number]
+
+/**
+ * CreateTopics 2-7: with a number of partitions or an assignment to this broker, one replica each, configurations,
+ * and as a check only. Answers when all topics are durable.
+ */
+export const handler = defineHandler(apis.createTopics, handle)
+
+async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+  const repeats = repeated(request.topics, topic => topic.name)
+  const unique = new Map(request.topics.map(topic => [topic.name, topic]))
+  const topics = Array.from(unique.values(), topic => {
+    if (!repeats.has(topic.name)) return create(broker, topic, request.validateOnly)
+    return answerRefused(
+      topic.name,
+      refused(codes.invalidRequest, `The request names topic ${quote(topic.name)} more than once.`),
+    )
+  })
+  return { topics: await Promise.all(topics) }
+}
+
+async function create(broker: Broker, wanted: NewTopic, validateOnly: boolean): Promise<AnswerTopic> {
+  const refusal = refusalOf(broker, wanted)
+  if (refusal !== undefined) return answerRefused(wanted.name, refusal)
+  try {
+    const partitions = wanted.assignments.length > 0 ? wanted.assignments.length : partitionCount(broker, wanted)
+    const config = readTopicConfig(wanted.configs)
+    return answerMade(await broker.topics.create(homeNamespace, wanted.name, { partitions, config, validateOnly }))
+  } catch (error) {
+    return answerRefused(wanted.name, outcomeOf(error))
+  }
+}
+
+function partitionCount(broker: Broker, { numPartitions }: NewTopic): number {
+  return numPartitions === -1 ? broker.topics.partitionsDefault : numPartitions
+}
+
+/** What the core cannot know: replicas and their places. */
+function refusalOf(broker: Broker, { assignments, numPartitions, replicationFactor }: NewTopic): Outcome | undefined {
+  if (assignments.length === 0) {
+    if (replicationFactor === -1 || replicationFactor === 1) return undefined
+    const text = `The replication factor must be 1 or -1, not ${replicationFactor}: this broker keeps one durable copy of each record.`
+    return refused(codes.invalidReplicationFactor, text)
+  }
+  if (numPartitions !== -1 || replicationFactor !== -1) {
+    const text = 'With an assignment of replicas, the number of partitions and the replication factor must be -1.'
+    return refused(codes.invalidRequest, text)
+  }
+  const indexes = new Set(assignments.map(({ partitionIndex }) => partitionIndex))
+  const consecutive = assignments.every((_, index) => indexes.has(index))
+  if (!consecutive) {
+    return refused(
+      codes.invalidReplicaAssignment,
+      'The assigned partitions must be numbered from 0 without gaps or repeats.',
+    )
+  }
+  return assignmentRefusal(
+    broker,
+    assignments.map(({ brokerIds }) => brokerIds),
+  )
+}
+
+/** Each partition can only be assigned to this broker, once. */
+export function assignmentRefusal(broker: Broker, assignments: readonly (readonly number[])[]): Outcome | undefined {
+  const wrong = assignments.find(ids => ids.length !== 1 || ids[0] !== broker.brokerId)
+  if (wrong === undefined) return undefined
+  const text = `A partition can only be assigned to broker ${broker.brokerId}, once, not to [${wrong.slice(0, 10).join(', ')}].`
+  return refused(codes.invalidReplicaAssignment, text)
+}
+
+function answerRefused(name: string, outcome: Outcome): AnswerTopic {
+  return { name, ...outcome, configs: [] }
+}
+
+function answerMade(topic: Topic): AnswerTopic {
+  return {
+    name: topic.name,
+    topicId: topic.id,
+    ...succeeded,
+    numPartitions: topic.partitions.length,
+    replicationFactor: 1,
+    configs: topicConfigEntries(topic).map(({ name, value, source }) => {
+      return { name, value, readOnly: false, configSource: source, isSensitive: false }
+    }),
+  }
+}
