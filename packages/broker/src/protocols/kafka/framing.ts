@@ -30,8 +30,12 @@ export class RequestDecoder implements Decoder<RequestFrame> {
     this.#frames = new FrameDecoder(limits.frameBytesMax, requestHeaderBytesMin)
   }
 
+  get pendingBytes(): number {
+    return this.#frames.pendingBytes
+  }
+
   push(chunk: Buffer, packet: (frame: RequestFrame) => void): void {
-    this.#frames.push(chunk, (rest) => {
+    this.#frames.push(chunk, rest => {
       packet({ apiKey: rest.i16(), apiVersion: rest.i16(), correlationId: rest.i32(), rest })
     })
   }
@@ -51,6 +55,10 @@ export class FrameDecoder implements Decoder<Reader> {
   constructor(bytesMax: number, bytesMin: number) {
     this.#bytesMax = bytesMax
     this.#bytesMin = bytesMin
+  }
+
+  get pendingBytes(): number {
+    return this.#filled
   }
 
   push(chunk: Buffer, packet: (frame: Reader) => void): void {
@@ -93,7 +101,9 @@ export class FrameDecoder implements Decoder<Reader> {
     const needed = this.#filled + end - at
     let partial = this.#partial!
     if (needed > partial.length) {
-      const grown = takeBuffer(Math.min(Math.max(size, needed), Math.max(needed, partial.length * 2, firstBufferBytesMax)))
+      const grown = takeBuffer(
+        Math.min(Math.max(size, needed), Math.max(needed, partial.length * 2, firstBufferBytesMax)),
+      )
       partial.copy(grown, 0, 0, this.#filled)
       giveBuffer(partial)
       partial = this.#partial = grown
@@ -107,9 +117,19 @@ export class FrameDecoder implements Decoder<Reader> {
   #frameBytes(bytes: Buffer, at: number): number {
     const length = bytes.readInt32BE(at)
     if (length < this.#bytesMin || length > this.#bytesMax) {
-      throw new ProtocolError(`Cannot take a frame of ${length} bytes: between ${this.#bytesMin} and ${this.#bytesMax} are allowed`)
+      throw new ProtocolError(
+        `Cannot take a frame of ${length} bytes: between ${this.#bytesMin} and ${this.#bytesMax} are allowed`,
+      )
     }
     return length + lengthBytes
+  }
+}
+
+/** No tagged field of a header means anything to us. */
+export function skipTaggedFields(reader: Reader): void {
+  for (let count = reader.uvarint(); count > 0; count--) {
+    reader.uvarint()
+    reader.skip(reader.uvarint())
   }
 }
 

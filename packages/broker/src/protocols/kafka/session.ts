@@ -3,7 +3,7 @@ import { ProtocolError, Reader, Writer } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { codes } from './errors.ts'
-import { lengthBytes, type RequestFrame } from './framing.ts'
+import { lengthBytes, skipTaggedFields, type RequestFrame } from './framing.ts'
 import type { Exchange, Handler } from './handlers/handler.ts'
 import { versionRanges } from './handlers/18-api-versions.ts'
 import { handlers as allHandlers } from './handlers/index.ts'
@@ -38,7 +38,12 @@ export class KafkaSession implements Session<RequestFrame> {
   #goingOn = false
   readonly #clientIds = new ClientIds()
 
-  constructor(broker: Broker, outbox: Outbox, context: SessionContext, handlers: ReadonlyMap<number, Handler> = allHandlers) {
+  constructor(
+    broker: Broker,
+    outbox: Outbox,
+    context: SessionContext,
+    handlers: ReadonlyMap<number, Handler> = allHandlers,
+  ) {
     this.broker = broker
     this.#outbox = outbox
     this.context = context
@@ -104,16 +109,14 @@ export class KafkaSession implements Session<RequestFrame> {
 
   /** Writes out the answers at the head of the line. */
   flush(): void {
-    let pending = this.#first
-    if (pending === undefined || pending.outcome === undefined || this.#state !== 'open') return
-    while (pending !== undefined && pending.outcome !== undefined) {
-      this.#first = pending.next
+    if (this.#state !== 'open' || this.#first?.outcome === undefined) return
+    for (let head = this.#first; head?.outcome !== undefined; head = this.#first) {
+      this.#first = head.next
+      if (this.#first === undefined) this.#last = undefined
       this.#pending--
-      if (pending.outcome === 'disconnected') return this.#close()
-      this.#write(pending)
-      pending = pending.next
+      if (head.outcome === 'disconnected') return this.#close()
+      this.#write(head)
     }
-    if (this.#first === undefined) this.#last = undefined
     this.#goOn()
   }
 
@@ -158,7 +161,9 @@ export class KafkaSession implements Session<RequestFrame> {
   }
 
   fail(error: unknown): void {
-    this.context.log('error', 'Request failed', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    this.context.log('error', 'Request failed', {
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    })
     this.#close()
   }
 
@@ -188,7 +193,13 @@ class Pending implements Exchange<unknown> {
   cancel: (() => void) | undefined = undefined
   #abandoned = false
 
-  constructor(session: KafkaSession, handler: Handler, version: number, correlationId: number, clientId: string | null) {
+  constructor(
+    session: KafkaSession,
+    handler: Handler,
+    version: number,
+    correlationId: number,
+    clientId: string | null,
+  ) {
     this.broker = session.broker
     this.connection = session.context
     this.handlers = session.handlers
@@ -258,14 +269,6 @@ class ClientIds {
       this.#text = bytes.toString()
     }
     return this.#text
-  }
-}
-
-/** No tagged field of a header means anything to us. */
-function skipTaggedFields(reader: Reader): void {
-  for (let count = reader.uvarint(); count > 0; count--) {
-    reader.uvarint()
-    reader.skip(reader.uvarint())
   }
 }
 

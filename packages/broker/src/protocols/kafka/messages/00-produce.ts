@@ -1,4 +1,18 @@
-import { array, i16, i32, i64, message, nullableBytes, nullableStr, since, str, struct, tagged, until, uuid } from '@dragoman/wire'
+import {
+  array,
+  i16,
+  i32,
+  i64,
+  message,
+  nullableBytes,
+  nullableStr,
+  since,
+  str,
+  struct,
+  tagged,
+  until,
+  uuid,
+} from '@dragoman/wire'
 import { leaderIdAndEpoch, nodeEndpoint } from './shared.ts'
 
 export const request = message(
@@ -19,7 +33,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'ProduceResponse', versions: [3, 13], flexible: 9, doc: 'Says for each partition where its batch begins, or why not.' },
+  {
+    name: 'ProduceResponse',
+    versions: [3, 13],
+    flexible: 9,
+    doc: 'Says for each partition where its batch begins, or why not.',
+  },
   {
     responses: array(
       struct({

@@ -20,7 +20,12 @@ import { leaderIdAndEpoch, nodeEndpoint } from './shared.ts'
 const noId = '0'.repeat(32)
 
 export const request = message(
-  { name: 'FetchRequest', versions: [4, 18], flexible: 12, doc: 'Reads record batches from partitions; waits for them if asked to.' },
+  {
+    name: 'FetchRequest',
+    versions: [4, 18],
+    flexible: 12,
+    doc: 'Reads record batches from partitions; waits for them if asked to.',
+  },
   {
     clusterId: tagged(0, nullableStr, null, 12),
     replicaId: until(14, i32, -1),
@@ -51,13 +56,21 @@ export const request = message(
       }),
     ),
     /** What leaves the session. */
-    forgottenTopicsData: since(7, array(struct({ topic: until(12, str), topicId: since(13, uuid), partitions: array(i32) }))),
+    forgottenTopicsData: since(
+      7,
+      array(struct({ topic: until(12, str), topicId: since(13, uuid), partitions: array(i32) })),
+    ),
     rackId: since(11, str),
   },
 )
 
 export const response = message(
-  { name: 'FetchResponse', versions: [4, 18], flexible: 12, doc: 'Whole record batches; the first of a partition may begin before the offset.' },
+  {
+    name: 'FetchResponse',
+    versions: [4, 18],
+    flexible: 12,
+    doc: 'Whole record batches; the first of a partition may begin before the offset.',
+  },
   {
     throttleTimeMs: i32,
     errorCode: since(7, i16),

@@ -23,7 +23,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'ListOffsetsResponse', versions: [1, 11], flexible: 6, doc: 'Offsets, with the times of their records where a time was asked for.' },
+  {
+    name: 'ListOffsetsResponse',
+    versions: [1, 11],
+    flexible: 6,
+    doc: 'Offsets, with the times of their records where a time was asked for.',
+  },
   {
     throttleTimeMs: since(2, i32),
     topics: array(

@@ -1,7 +1,25 @@
-import { array, between, bool, i16, i32, message, nullableArray, nullableStr, since, str, struct, uuid } from '@dragoman/wire'
+import {
+  array,
+  between,
+  bool,
+  i16,
+  i32,
+  message,
+  nullableArray,
+  nullableStr,
+  since,
+  str,
+  struct,
+  uuid,
+} from '@dragoman/wire'
 
 export const request = message(
-  { name: 'MetadataRequest', versions: [0, 13], flexible: 9, doc: 'Asks for topics, their partitions and the brokers.' },
+  {
+    name: 'MetadataRequest',
+    versions: [0, 13],
+    flexible: 9,
+    doc: 'Asks for topics, their partitions and the brokers.',
+  },
   {
     /** Null asks for all topics; in version 0 an empty list does. */
     topics: nullableArray(struct({ topicId: since(10, uuid), name: nullableStr })),
@@ -15,7 +33,12 @@ export const request = message(
 const notAsked = -0x8000_0000
 
 export const response = message(
-  { name: 'MetadataResponse', versions: [0, 13], flexible: 9, doc: 'Topics, their partitions with leaders, and the brokers.' },
+  {
+    name: 'MetadataResponse',
+    versions: [0, 13],
+    flexible: 9,
+    doc: 'Topics, their partitions with leaders, and the brokers.',
+  },
   {
     throttleTimeMs: since(3, i32),
     brokers: array(struct({ nodeId: i32, host: str, port: i32, rack: since(1, nullableStr) })),

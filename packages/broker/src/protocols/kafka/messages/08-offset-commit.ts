@@ -27,7 +27,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'OffsetCommitResponse', versions: [2, 10], flexible: 8, doc: 'Says for each partition whether its offset is committed.' },
+  {
+    name: 'OffsetCommitResponse',
+    versions: [2, 10],
+    flexible: 8,
+    doc: 'Says for each partition whether its offset is committed.',
+  },
   {
     throttleTimeMs: since(3, i32),
     topics: array(

@@ -1,7 +1,27 @@
-import { array, between, bool, i16, i32, i64, message, nullableArray, nullableStr, since, str, struct, until, uuid } from '@dragoman/wire'
+import {
+  array,
+  between,
+  bool,
+  i16,
+  i32,
+  i64,
+  message,
+  nullableArray,
+  nullableStr,
+  since,
+  str,
+  struct,
+  until,
+  uuid,
+} from '@dragoman/wire'
 
 export const request = message(
-  { name: 'OffsetFetchRequest', versions: [1, 10], flexible: 6, doc: 'Asks for committed offsets: of one group before version 8, of several from it on.' },
+  {
+    name: 'OffsetFetchRequest',
+    versions: [1, 10],
+    flexible: 6,
+    doc: 'Asks for committed offsets: of one group before version 8, of several from it on.',
+  },
   {
     groupId: until(7, str),
     /** Null (from version 2) asks for all topics. */
@@ -14,7 +34,9 @@ export const request = message(
           memberId: since(9, nullableStr),
           memberEpoch: since(9, i32, -1),
           /** Null asks for all topics. */
-          topics: nullableArray(struct({ name: until(9, str), topicId: since(10, uuid), partitionIndexes: array(i32) })),
+          topics: nullableArray(
+            struct({ name: until(9, str), topicId: since(10, uuid), partitionIndexes: array(i32) }),
+          ),
         }),
       ),
     ),
@@ -54,7 +76,13 @@ export const response = message(
               name: until(9, str),
               topicId: since(10, uuid),
               partitions: array(
-                struct({ partitionIndex: i32, committedOffset: i64, committedLeaderEpoch: i32, metadata: nullableStr, errorCode: i16 }),
+                struct({
+                  partitionIndex: i32,
+                  committedOffset: i64,
+                  committedLeaderEpoch: i32,
+                  metadata: nullableStr,
+                  errorCode: i16,
+                }),
               ),
             }),
           ),

@@ -1,7 +1,12 @@
 import { array, between, i16, i32, i8, message, nullableStr, since, str, struct, until } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'FindCoordinatorRequest', versions: [0, 6], flexible: 3, doc: 'Asks which broker coordinates a group or a transactional producer.' },
+  {
+    name: 'FindCoordinatorRequest',
+    versions: [0, 6],
+    flexible: 3,
+    doc: 'Asks which broker coordinates a group or a transactional producer.',
+  },
   {
     key: until(3, str),
     /** 0: group; 1: transactional id; 2: share group. */
@@ -11,7 +16,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'FindCoordinatorResponse', versions: [0, 6], flexible: 3, doc: 'The coordinator of one key before version 4, of each key from it on.' },
+  {
+    name: 'FindCoordinatorResponse',
+    versions: [0, 6],
+    flexible: 3,
+    doc: 'The coordinator of one key before version 4, of each key from it on.',
+  },
   {
     throttleTimeMs: since(1, i32),
     errorCode: until(3, i16),

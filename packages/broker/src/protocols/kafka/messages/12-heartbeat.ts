@@ -6,6 +6,11 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'HeartbeatResponse', versions: [0, 4], flexible: 4, doc: 'Says whether the membership holds, and when to join again.' },
+  {
+    name: 'HeartbeatResponse',
+    versions: [0, 4],
+    flexible: 4,
+    doc: 'Says whether the membership holds, and when to join again.',
+  },
   { throttleTimeMs: since(1, i32), errorCode: i16 },
 )

@@ -1,7 +1,12 @@
 import { array, bytes, i16, i32, message, nullableStr, since, str, struct } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'SyncGroupRequest', versions: [0, 5], flexible: 4, doc: 'Asks for the assignment of a generation; the leader brings it for all.' },
+  {
+    name: 'SyncGroupRequest',
+    versions: [0, 5],
+    flexible: 4,
+    doc: 'Asks for the assignment of a generation; the leader brings it for all.',
+  },
   {
     groupId: str,
     generationId: i32,

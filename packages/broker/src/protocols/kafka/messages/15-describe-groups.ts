@@ -1,7 +1,12 @@
 import { array, bool, bytes, i16, i32, message, nullableStr, since, str, struct } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'DescribeGroupsRequest', versions: [0, 6], flexible: 5, doc: 'Asks for the state and the members of groups.' },
+  {
+    name: 'DescribeGroupsRequest',
+    versions: [0, 6],
+    flexible: 5,
+    doc: 'Asks for the state and the members of groups.',
+  },
   { groups: array(str), includeAuthorizedOperations: since(3, bool) },
 )
 

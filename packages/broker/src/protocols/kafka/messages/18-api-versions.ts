@@ -1,13 +1,23 @@
 import { array, i16, i32, i64, message, since, str, struct, tagged } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'ApiVersionsRequest', versions: [0, 4], flexible: 3, doc: 'Asks which requests the broker takes, in which versions.' },
+  {
+    name: 'ApiVersionsRequest',
+    versions: [0, 4],
+    flexible: 3,
+    doc: 'Asks which requests the broker takes, in which versions.',
+  },
   { clientSoftwareName: since(3, str), clientSoftwareVersion: since(3, str) },
 )
 
 /** Its header has no tagged fields in any version: a client must be able to read it before it knows the broker. */
 export const response = message(
-  { name: 'ApiVersionsResponse', versions: [0, 4], flexible: 3, doc: 'The requests that the broker takes, each with its range of versions.' },
+  {
+    name: 'ApiVersionsResponse',
+    versions: [0, 4],
+    flexible: 3,
+    doc: 'The requests that the broker takes, each with its range of versions.',
+  },
   {
     errorCode: i16,
     apiKeys: array(struct({ apiKey: i16, minVersion: i16, maxVersion: i16 })),

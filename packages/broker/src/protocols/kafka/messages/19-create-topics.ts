@@ -1,4 +1,18 @@
-import { array, bool, i16, i32, i8, message, nullableArray, nullableStr, since, str, struct, tagged, uuid } from '@dragoman/wire'
+import {
+  array,
+  bool,
+  i16,
+  i32,
+  i8,
+  message,
+  nullableArray,
+  nullableStr,
+  since,
+  str,
+  struct,
+  tagged,
+  uuid,
+} from '@dragoman/wire'
 
 export const request = message(
   { name: 'CreateTopicsRequest', versions: [2, 7], flexible: 5, doc: 'Makes topics.' },
@@ -19,7 +33,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'CreateTopicsResponse', versions: [2, 7], flexible: 5, doc: 'Says for each topic what was made, or why not.' },
+  {
+    name: 'CreateTopicsResponse',
+    versions: [2, 7],
+    flexible: 5,
+    doc: 'Says for each topic what was made, or why not.',
+  },
   {
     throttleTimeMs: i32,
     topics: array(

@@ -1,7 +1,12 @@
 import { array, i16, i32, message, nullableStr, since, str, struct, until, uuid } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'DeleteTopicsRequest', versions: [1, 6], flexible: 4, doc: 'Removes topics, by name or (from version 6) by id.' },
+  {
+    name: 'DeleteTopicsRequest',
+    versions: [1, 6],
+    flexible: 4,
+    doc: 'Removes topics, by name or (from version 6) by id.',
+  },
   {
     topics: since(6, array(struct({ name: nullableStr, topicId: uuid }))),
     topicNames: until(5, array(str)),

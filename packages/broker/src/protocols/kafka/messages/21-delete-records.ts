@@ -18,6 +18,8 @@ export const response = message(
   { name: 'DeleteRecordsResponse', versions: [0, 2], flexible: 2, doc: 'The new first offset of each partition.' },
   {
     throttleTimeMs: i32,
-    topics: array(struct({ name: str, partitions: array(struct({ partitionIndex: i32, lowWatermark: i64, errorCode: i16 })) })),
+    topics: array(
+      struct({ name: str, partitions: array(struct({ partitionIndex: i32, lowWatermark: i64, errorCode: i16 })) }),
+    ),
   },
 )

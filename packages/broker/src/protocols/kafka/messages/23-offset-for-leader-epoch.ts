@@ -1,7 +1,12 @@
 import { array, i16, i32, i64, message, since, str, struct } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'OffsetForLeaderEpochRequest', versions: [2, 4], flexible: 4, doc: 'Asks where epochs ended, to find out whether the log was cut.' },
+  {
+    name: 'OffsetForLeaderEpochRequest',
+    versions: [2, 4],
+    flexible: 4,
+    doc: 'Asks where epochs ended, to find out whether the log was cut.',
+  },
   {
     replicaId: since(3, i32, -2),
     topics: array(
@@ -11,11 +16,19 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'OffsetForLeaderEpochResponse', versions: [2, 4], flexible: 4, doc: 'The greatest epoch up to the one asked for, and the offset after its last record.' },
+  {
+    name: 'OffsetForLeaderEpochResponse',
+    versions: [2, 4],
+    flexible: 4,
+    doc: 'The greatest epoch up to the one asked for, and the offset after its last record.',
+  },
   {
     throttleTimeMs: i32,
     topics: array(
-      struct({ topic: str, partitions: array(struct({ errorCode: i16, partition: i32, leaderEpoch: i32, endOffset: i64 })) }),
+      struct({
+        topic: str,
+        partitions: array(struct({ errorCode: i16, partition: i32, leaderEpoch: i32, endOffset: i64 })),
+      }),
     ),
   },
 )

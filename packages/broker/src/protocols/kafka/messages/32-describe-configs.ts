@@ -1,7 +1,12 @@
 import { array, bool, i16, i32, i8, message, nullableArray, nullableStr, since, str, struct } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'DescribeConfigsRequest', versions: [1, 4], flexible: 4, doc: 'Asks for the configuration of topics and brokers.' },
+  {
+    name: 'DescribeConfigsRequest',
+    versions: [1, 4],
+    flexible: 4,
+    doc: 'Asks for the configuration of topics and brokers.',
+  },
   {
     resources: array(
       struct({

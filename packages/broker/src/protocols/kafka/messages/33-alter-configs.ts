@@ -11,7 +11,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'AlterConfigsResponse', versions: [0, 2], flexible: 2, doc: 'Says for each resource whether it was changed.' },
+  {
+    name: 'AlterConfigsResponse',
+    versions: [0, 2],
+    flexible: 2,
+    doc: 'Says for each resource whether it was changed.',
+  },
   {
     throttleTimeMs: i32,
     responses: array(struct({ errorCode: i16, errorMessage: nullableStr, resourceType: i8, resourceName: str })),

@@ -18,6 +18,11 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'CreatePartitionsResponse', versions: [0, 3], flexible: 2, doc: 'Says for each topic whether it has got its partitions.' },
+  {
+    name: 'CreatePartitionsResponse',
+    versions: [0, 3],
+    flexible: 2,
+    doc: 'Says for each topic whether it has got its partitions.',
+  },
   { throttleTimeMs: i32, results: array(struct({ name: str, errorCode: i16, errorMessage: nullableStr })) },
 )

@@ -1,7 +1,12 @@
 import { array, bool, i16, i32, i8, message, nullableStr, str, struct } from '@dragoman/wire'
 
 export const request = message(
-  { name: 'IncrementalAlterConfigsRequest', versions: [0, 1], flexible: 1, doc: 'Changes single keys of the configuration of resources.' },
+  {
+    name: 'IncrementalAlterConfigsRequest',
+    versions: [0, 1],
+    flexible: 1,
+    doc: 'Changes single keys of the configuration of resources.',
+  },
   {
     resources: array(
       struct({
@@ -22,7 +27,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'IncrementalAlterConfigsResponse', versions: [0, 1], flexible: 1, doc: 'Says for each resource whether it was changed.' },
+  {
+    name: 'IncrementalAlterConfigsResponse',
+    versions: [0, 1],
+    flexible: 1,
+    doc: 'Says for each resource whether it was changed.',
+  },
   {
     throttleTimeMs: i32,
     responses: array(struct({ errorCode: i16, errorMessage: nullableStr, resourceType: i8, resourceName: str })),

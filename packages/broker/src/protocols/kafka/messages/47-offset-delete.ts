@@ -6,7 +6,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'OffsetDeleteResponse', versions: [0, 0], flexible: undefined, doc: 'Says for each partition whether its offset was removed.' },
+  {
+    name: 'OffsetDeleteResponse',
+    versions: [0, 0],
+    flexible: undefined,
+    doc: 'Says for each partition whether its offset was removed.',
+  },
   {
     errorCode: i16,
     throttleTimeMs: i32,

@@ -11,7 +11,12 @@ export const request = message(
 )
 
 export const response = message(
-  { name: 'DescribeClusterResponse', versions: [0, 2], flexible: 0, doc: 'The brokers, and which of them is the controller.' },
+  {
+    name: 'DescribeClusterResponse',
+    versions: [0, 2],
+    flexible: 0,
+    doc: 'The brokers, and which of them is the controller.',
+  },
   {
     throttleTimeMs: i32,
     errorCode: i16,

@@ -39,7 +39,11 @@ export interface Api<Q extends Codec<unknown> = Codec<unknown>, A extends Codec<
   readonly response: A
 }
 
-function api<Q extends Codec<unknown>, A extends Codec<unknown>>(key: number, name: string, of: { request: Q; response: A }): Api<Q, A> {
+function api<Q extends Codec<unknown>, A extends Codec<unknown>>(
+  key: number,
+  name: string,
+  of: { request: Q; response: A },
+): Api<Q, A> {
   const { node } = of.request
   assert(node.kind === 'message')
   return { key, name, versions: node.versions, flexible: node.flexible, request: of.request, response: of.response }
