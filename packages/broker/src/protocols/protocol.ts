@@ -31,6 +31,8 @@ export interface ProtocolLimits {
  */
 export interface Decoder<P> {
   push(chunk: Buffer, packet: (packet: P) => void): void
+  /** Bytes kept of a packet that is not whole yet. */
+  readonly pendingBytes: number
 }
 
 /** One connection's state machine without a socket. */
