@@ -1,0 +1,129 @@
+import {
+  bytes32,
+  i32,
+  i64,
+  list,
+  nullableString16,
+  Reader,
+  string16,
+  struct,
+  uuid,
+  uvarint,
+  Writer,
+  type Codec,
+  type Infer,
+} from '@dragoman/wire'
+
+/**
+ * What the groups write to the journal and into checkpoints: a version byte, then the declared struct.
+ *
+ * On-disk format: to change one, raise `factVersion`, declare the difference with `since` or `until`, and keep reading the
+ * older versions. Numbers are never used again for something else.
+ */
+export const factVersion = 1
+
+export const groupFacts = {
+  offsetsCommitted: 1,
+  offsetsRemoved: 2,
+  /** A topic is gone: so are its offsets in all groups. */
+  topicForgotten: 3,
+  /** The members of a generation and their assignments are known. */
+  stabilised: 4,
+  /** The last member is gone. */
+  emptied: 5,
+  /** The group is gone, with all its offsets. */
+  removed: 6,
+} as const
+
+const committedPartition = struct({ partition: uvarint, offset: i64, leaderEpoch: i32, metadata: string16 })
+
+export const offsetsCommitted = struct({
+  namespace: string16,
+  group: string16,
+  /** Wall clock at which these offsets may go whatever the group does; -1 leaves it to the retention of the group. */
+  expiresMs: i64,
+  topics: list(struct({ topicId: uuid, partitions: list(committedPartition) })),
+})
+
+export const offsetsRemoved = struct({
+  namespace: string16,
+  group: string16,
+  topics: list(struct({ topicId: uuid, partitions: list(uvarint) })),
+})
+
+export const topicForgotten = struct({ topicId: uuid })
+
+export const storedMember = struct({
+  memberId: string16,
+  instanceId: nullableString16,
+  clientId: string16,
+  clientHost: string16,
+  sessionTimeoutMs: i32,
+  rebalanceTimeoutMs: i32,
+  /** What the member said for the chosen protocol. */
+  subscription: bytes32,
+  assignment: bytes32,
+})
+export type StoredMember = Infer<typeof storedMember>
+
+export const stabilised = struct({
+  namespace: string16,
+  group: string16,
+  generation: i32,
+  protocolType: string16,
+  protocol: string16,
+  leader: string16,
+  members: list(storedMember),
+})
+
+export const emptied = struct({
+  namespace: string16,
+  group: string16,
+  generation: i32,
+  protocolType: nullableString16,
+})
+
+export const removed = struct({ namespace: string16, group: string16 })
+
+const storedOffset = struct({
+  partition: uvarint,
+  offset: i64,
+  leaderEpoch: i32,
+  metadata: string16,
+  committedMs: i64,
+  expiresMs: i64,
+})
+
+/** One group in a checkpoint. */
+export const storedGroup = struct({
+  namespace: string16,
+  group: string16,
+  generation: i32,
+  protocolType: nullableString16,
+  protocol: nullableString16,
+  leader: nullableString16,
+  emptiedMs: i64,
+  members: list(storedMember),
+  topics: list(struct({ topicId: uuid, partitions: list(storedOffset) })),
+})
+
+/** The payload of a fact. */
+export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
+  const out = new Writer()
+  out.u8(factVersion)
+  codec.write(out, value, factVersion)
+  return out.take()
+}
+
+export function readFact<T, W>(codec: Codec<T, W>, payload: Buffer): T {
+  const reader = new Reader(payload)
+  const value = codec.read(reader, checkVersion(reader.u8()))
+  reader.expectEnd()
+  return value
+}
+
+/** Throws when the version is one that is not known yet. */
+export function checkVersion(version: number): number {
+  if (version >= 1 && version <= factVersion) return version
+  throw new Error(`The groups were written in version ${version}, which only a newer broker can read`)
+}

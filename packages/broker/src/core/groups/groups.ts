@@ -1,0 +1,403 @@
+import assert from 'node:assert/strict'
+import type { Codec, Random } from '@dragoman/wire'
+import { machineKinds, type Ledger } from '../../cell/machine.ts'
+import type { Topic } from '../broker.ts'
+import { BrokerError, type ErrorCode } from '../errors.ts'
+import type { Limits } from '../limits.ts'
+import { quote } from '../names.ts'
+import {
+  emptied,
+  factOf,
+  groupFacts,
+  offsetsCommitted,
+  offsetsRemoved,
+  removed,
+  stabilised,
+  topicForgotten,
+} from './facts.ts'
+import { Group, type GroupHost } from './group.ts'
+import { GroupsMachine, type CommittedOffset, type GroupOffsets, type GroupRecord } from './machine.ts'
+import {
+  joinRefused,
+  syncRefused,
+  type CommitRequest,
+  type GroupDescription,
+  type GroupName,
+  type GroupState,
+  type JoinDone,
+  type JoinRequest,
+  type ListedGroup,
+  type MemberName,
+  type SyncDone,
+  type SyncRequest,
+  type TopicCommits,
+  type TopicPartitions,
+} from './requests.ts'
+import { defaultGroupSettings, type GroupSettings } from './settings.ts'
+
+export interface GroupsOptions {
+  ledger: Ledger
+  /** Where member ids come from. */
+  random: Random
+  limits: Limits
+  settings?: Partial<GroupSettings>
+  /** Offsets of topics that are about to be removed go in the same block. */
+  topics?: { beforeRemove(run: (topic: Topic) => void): void }
+}
+
+/** Partitions in one fact: what a peer commits at once may be larger than a block. */
+const partitionsPerFact = 500
+/** Groups looked through at once by the sweep. */
+const groupsPerSweep = 500
+
+/**
+ * The front door of the groups: members that share work, and the offsets that they have committed.
+ *
+ * Requests are decided before the call returns, hence in the order of the calls. Callbacks (`done`) come once each, when the
+ * answer may be shown: after the other members have come, and after what it rests on is durable. Errors are codes in
+ * the answers; the methods for administrators return promises and reject with `BrokerError`.
+ */
+export class Groups {
+  readonly settings: GroupSettings
+  readonly #ledger: Ledger
+  readonly #machine: GroupsMachine
+  readonly #limits: Limits
+  readonly #random: Random
+  readonly #host: GroupHost
+  /** Groups with members, or with members expected, by namespace and id. The others are in the machine only. */
+  readonly #live = new Map<string, Map<string, Group>>()
+  #liveCount = 0
+  /** The block of the last change of any group. */
+  #lastSeq = 0
+  #closed = false
+  #cancelSweep: (() => void) | undefined
+
+  /** Over a cell that has been recovered: the sessions of all known members begin now. */
+  constructor({ ledger, random, limits, settings, topics }: GroupsOptions) {
+    const machine = ledger.machine(machineKinds.groups)
+    assert(machine instanceof GroupsMachine)
+    this.#ledger = ledger
+    this.#machine = machine
+    this.#limits = limits
+    this.#random = random
+    this.settings = { ...defaultGroupSettings, ...settings }
+    this.#host = this.#hosting()
+    topics?.beforeRemove((topic) => this.#forget(topic.id))
+    for (const record of machine.all()) this.#find(record)
+    this.#scheduleSweep(machine.all(), this.settings.sweepIntervalMs)
+  }
+
+  join(request: JoinRequest, done: JoinDone): void {
+    const error = this.#checkJoin(request)
+    if (error !== undefined) return done(joinRefused(error, request.memberId))
+    const { memberId } = request
+    const group = this.#find(request) ?? (memberId === '' ? this.#open(request) : undefined)
+    if (group === undefined) return done(joinRefused(memberId === '' ? 'limit-reached' : 'member-unknown', memberId))
+    const bytes = request.offers.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0)
+    if (group.bytes + bytes > this.settings.groupBytesMax) return done(joinRefused('group-full', ''))
+    group.join(request, done)
+  }
+
+  #checkJoin(request: JoinRequest): ErrorCode | undefined {
+    const { sessionTimeoutMinMs, sessionTimeoutMaxMs } = this.settings
+    if (this.#closed) return 'shutting-down'
+    if (!this.#nameAllowed(request.group)) return 'group-id-invalid'
+    if (request.sessionTimeoutMs < sessionTimeoutMinMs || request.sessionTimeoutMs > sessionTimeoutMaxMs) {
+      return 'session-timeout-invalid'
+    }
+    return undefined
+  }
+
+  sync(request: SyncRequest, done: SyncDone): void {
+    if (this.#closed) return done(syncRefused('shutting-down'))
+    if (!this.#nameAllowed(request.group)) return done(syncRefused('group-id-invalid'))
+    const group = this.#find(request)
+    if (group === undefined) return done(syncRefused('member-unknown'))
+    group.sync(request, done)
+  }
+
+  /** A sign of life. What the member has to know of, or undefined when it may go on. */
+  heartbeat(
+    namespace: string,
+    group: string,
+    memberId: string,
+    instanceId: string | null,
+    generation: number,
+  ): ErrorCode | undefined {
+    if (!this.#nameAllowed(group)) return 'group-id-invalid'
+    const found = this.#live.get(namespace)?.get(group)
+    return found === undefined ? 'member-unknown' : found.heartbeat(memberId, instanceId, generation)
+  }
+
+  /** Removes members; an empty member id stands for whoever holds the instance id. Gives one result for each, in order. */
+  leave(name: GroupName, members: readonly MemberName[], done: (results: (ErrorCode | undefined)[]) => void): void {
+    const group = this.#find(name)
+    const results = group?.leave(members) ?? members.map((): ErrorCode => 'member-unknown')
+    this.settled(name.namespace, name.group, done, results)
+  }
+
+  /** Keeps the offsets and calls `done` when they are durable; or calls it with why they were not, or not all, kept. */
+  commit(request: CommitRequest, done: (error: ErrorCode | undefined) => void): void {
+    const error = this.#checkCommit(request)
+    if (error !== undefined) return done(error)
+    const { namespace, group, expiresMs } = request
+    const written = this.#write(() => {
+      for (const topics of inParts(request.topics)) {
+        this.#fact(groupFacts.offsetsCommitted, offsetsCommitted, { namespace, group, expiresMs, topics })
+      }
+    })
+    if (!written) return done('storage-full')
+    this.settled(namespace, group, done, undefined)
+  }
+
+  #checkCommit(request: CommitRequest): ErrorCode | undefined {
+    const { namespace, group, generation } = request
+    if (this.#closed) return 'shutting-down'
+    if (group.length > this.settings.groupIdLengthMax) return 'group-id-invalid'
+    const live = this.#find(request)
+    if (live !== undefined) return live.checkCommit(request, generation)
+    const known = this.#machine.get(namespace, group) !== undefined
+    if (generation >= 0) return known ? 'member-unknown' : 'group-not-found'
+    return known || this.#hasRoom() ? undefined : 'limit-reached'
+  }
+
+  /** Committed offsets as they are now. What is told of them waits for `settled`. */
+  offsets(namespace: string, group: string): GroupOffsets | undefined {
+    return this.#machine.get(namespace, group)?.offsets
+  }
+
+  /** Calls `run(argument)` when all that can be seen of the group now is durable. */
+  settled<A>(namespace: string, group: string, run: (argument: A) => void, argument: A): void {
+    this.#ledger.whenDurable(this.#machine.get(namespace, group)?.seq ?? this.#lastSeq, run, argument)
+  }
+
+  /** Resolves when all that can be seen of any group now is durable. */
+  async settle(): Promise<void> {
+    await this.#ledger.durable(this.#lastSeq)
+  }
+
+  /** Removes offsets and resolves when that is durable. Whether the group still uses them is the caller's to decide. */
+  async removeOffsets({ namespace, group }: GroupName, topics: readonly TopicPartitions[]): Promise<void> {
+    const record = this.#machine.get(namespace, group)
+    const present = topics
+      .map(({ topicId, partitions }) => ({
+        topicId,
+        partitions: partitions.filter((partition) => record?.offsets.get(topicId)?.has(partition)),
+      }))
+      .filter(({ partitions }) => partitions.length > 0)
+    if (present.length === 0) return
+    const removal = { namespace, group, topics: present }
+    if (!this.#write(() => this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, removal))) throw noRoom(group)
+    await this.settle()
+  }
+
+  /** Removes a group that has no members, with its offsets. */
+  async remove({ namespace, group }: GroupName): Promise<void> {
+    const live = this.#find({ namespace, group })
+    const known = this.#machine.get(namespace, group) !== undefined
+    if (live === undefined && !known) throw new BrokerError('group-not-found', quote(group))
+    if (live !== undefined && live.state !== 'empty') throw new BrokerError('group-not-empty', quote(group))
+    if (known && !this.#write(() => this.#fact(groupFacts.removed, removed, { namespace, group }))) throw noRoom(group)
+    if (live !== undefined) {
+      this.#drop(live)
+      live.end('member-unknown')
+    }
+    await this.settle()
+  }
+
+  list(namespace: string): ListedGroup[] {
+    const listed: ListedGroup[] = []
+    for (const { id, state, protocolType } of this.#live.get(namespace)?.values() ?? []) {
+      listed.push({ id, state, protocolType })
+    }
+    for (const { id, protocolType } of this.#machine.list(namespace)) {
+      if (this.#live.get(namespace)?.has(id) !== true) listed.push({ id, state: 'empty', protocolType })
+    }
+    return listed
+  }
+
+  describe(namespace: string, group: string): GroupDescription | undefined {
+    const live = this.#find({ namespace, group })
+    if (live !== undefined) return live.describe()
+    const record = this.#machine.get(namespace, group)
+    if (record === undefined) return undefined
+    const { id, generation, protocolType } = record
+    return { id, state: 'empty', generation, protocolType, protocol: null, members: [] }
+  }
+
+  /** What the members of a group have said of themselves for the protocol that it uses. */
+  subscriptions(namespace: string, group: string): Buffer[] {
+    return this.#find({ namespace, group })?.subscriptions() ?? []
+  }
+
+  /** Tells all who wait that the broker goes, and stops all timers. Members find their generation again after the restart. */
+  close(): void {
+    this.#closed = true
+    this.#cancelSweep?.()
+    for (const groups of this.#live.values()) for (const group of groups.values()) group.end('shutting-down')
+    this.#live.clear()
+  }
+
+  #nameAllowed(group: string): boolean {
+    return group !== '' && group.length <= this.settings.groupIdLengthMax
+  }
+
+  #hasRoom(): boolean {
+    return Math.max(this.#machine.count, this.#liveCount) < this.#limits.groupsMax
+  }
+
+  /** The group if it has members or expects some. */
+  #find({ namespace, group }: GroupName): Group | undefined
+  #find(record: GroupRecord): Group | undefined
+  #find(name: GroupName | GroupRecord): Group | undefined {
+    const id = 'id' in name ? name.id : name.group
+    const live = this.#live.get(name.namespace)?.get(id)
+    if (live !== undefined || this.#closed) return live
+    const record = this.#machine.get(name.namespace, id)
+    return record === undefined || record.members.length === 0 ? undefined : this.#revive(name.namespace, id, record)
+  }
+
+  /** The group for a newcomer. */
+  #open({ namespace, group }: GroupName): Group | undefined {
+    const record = this.#machine.get(namespace, group)
+    return record === undefined && !this.#hasRoom() ? undefined : this.#revive(namespace, group, record)
+  }
+
+  #revive(namespace: string, id: string, record: GroupRecord | undefined): Group {
+    const group = new Group(this.#host, namespace, id, record)
+    let groups = this.#live.get(namespace)
+    if (groups === undefined) this.#live.set(namespace, (groups = new Map()))
+    groups.set(id, group)
+    this.#liveCount++
+    return group
+  }
+
+  #drop(group: Group): void {
+    const groups = this.#live.get(group.namespace)
+    if (groups?.get(group.id) !== group) return
+    groups.delete(group.id)
+    this.#liveCount--
+    if (groups.size === 0) this.#live.delete(group.namespace)
+  }
+
+  #hosting(): GroupHost {
+    const { clock } = this.#ledger
+    return {
+      settings: this.settings,
+      membersMax: this.#limits.groupMembersMax,
+      nowMs: () => clock.monotonicMs(),
+      after: (delayMs, run) => clock.after(delayMs, run),
+      newMemberId: (prefix) => `${prefix}-${uuidOf(this.#random.bytes(16))}`,
+      store: (group) => this.#store(group),
+      whenStored: (group, run) => this.settled(group.namespace, group.id, run, undefined),
+      idle: (group) => this.#drop(group),
+    }
+  }
+
+  #store(group: Group): boolean {
+    const { namespace, id, generation, protocolType, protocol, leader } = group
+    if (group.state !== 'stable') {
+      const fact = { namespace, group: id, generation, protocolType }
+      return this.#write(() => this.#fact(groupFacts.emptied, emptied, fact))
+    }
+    assert(protocolType !== null && protocol !== null)
+    const fact = { namespace, group: id, generation, protocolType, protocol, leader, members: group.storedMembers() }
+    return this.#write(() => this.#fact(groupFacts.stabilised, stabilised, fact))
+  }
+
+  #fact<T, W>(type: number, codec: Codec<T, W>, value: W): void {
+    this.#lastSeq = this.#ledger.fact(machineKinds.groups, type, factOf(codec, value))
+  }
+
+  /** False when the disk is full. */
+  #write(run: () => void): boolean {
+    try {
+      run()
+      return true
+    } catch (error) {
+      if (error instanceof Error && error.name === 'StorageFull') return false
+      throw error
+    }
+  }
+
+  #forget(topicId: string): void {
+    for (const { offsets } of this.#machine.all()) {
+      if (offsets.has(topicId)) return this.#fact(groupFacts.topicForgotten, topicForgotten, { topicId })
+    }
+  }
+
+  /** Goes through all groups a few at a time, then rests. */
+  #scheduleSweep(records: Iterator<GroupRecord>, delayMs: number): void {
+    this.#cancelSweep = this.#ledger.clock.after(delayMs, () => {
+      for (let left = groupsPerSweep; left > 0; left--) {
+        const next = records.next()
+        if (next.done === true) return this.#scheduleSweep(this.#machine.all(), this.settings.sweepIntervalMs)
+        this.#expire(next.value)
+      }
+      this.#scheduleSweep(records, 1)
+    })
+  }
+
+  /** Removes offsets that have been of no use for long enough, and the group when nothing of it is left. */
+  #expire(record: GroupRecord): void {
+    if (this.#find(record) !== undefined) return
+    const now = this.#ledger.clock.nowMs()
+    const topics: TopicPartitions[] = []
+    let kept = false
+    for (const [topicId, offsets] of record.offsets) {
+      const partitions: number[] = []
+      for (const [partition, offset] of offsets) {
+        if (this.#expired(offset, record, now)) partitions.push(partition)
+        else kept = true
+      }
+      if (partitions.length > 0) topics.push({ topicId, partitions })
+    }
+    const { namespace, id: group } = record
+    if (!kept) this.#write(() => this.#fact(groupFacts.removed, removed, { namespace, group }))
+    else if (topics.length > 0) {
+      this.#write(() => this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, { namespace, group, topics: writable(topics) }))
+    }
+  }
+
+  #expired({ committedMs, expiresMs }: CommittedOffset, { protocolType, emptiedMs }: GroupRecord, now: number): boolean {
+    if (expiresMs >= 0) return now >= expiresMs
+    const unusedSinceMs = protocolType === null ? committedMs : Math.max(committedMs, emptiedMs)
+    return now - unusedSinceMs >= this.settings.offsetsRetentionMs
+  }
+}
+
+export type { CommittedOffset, GroupOffsets, GroupState }
+
+const noRoom = (group: string): BrokerError => new BrokerError('storage-full', `group ${quote(group)} cannot be changed`)
+
+const writable = (topics: readonly TopicPartitions[]): { topicId: string; partitions: number[] }[] =>
+  topics.map(({ topicId, partitions }) => ({ topicId, partitions: [...partitions] }))
+
+/** The same commits in portions that fit into a fact. */
+function* inParts(
+  topics: readonly TopicCommits[],
+): Generator<{ topicId: string; partitions: TopicCommits['partitions'][number][] }[]> {
+  let part: { topicId: string; partitions: TopicCommits['partitions'][number][] }[] = []
+  let left = partitionsPerFact
+  for (const { topicId, partitions } of topics) {
+    for (let at = 0; at < partitions.length; ) {
+      const taken = partitions.slice(at, at + left)
+      part.push({ topicId, partitions: taken })
+      at += taken.length
+      left -= taken.length
+      if (left > 0) continue
+      yield part
+      part = []
+      left = partitionsPerFact
+    }
+  }
+  if (part.length > 0) yield part
+}
+
+/** Random bytes in the usual form of a random UUID (version 4). */
+function uuidOf(bytes: Buffer): string {
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
