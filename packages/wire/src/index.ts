@@ -1,4 +1,8 @@
 export * from './bytes.ts'
+export { compile } from './compile.ts'
+export { docsTable } from './docs.ts'
+export { explain, explainValue, formatRows, type ExplainRow } from './explain.ts'
+export { fuzzBytes, mutate } from './fuzz.ts'
 export type { Field, MessageNode, Node, StructNode } from './node.ts'
 export * from './random.ts'
 export * from './schema.ts'

@@ -6,9 +6,9 @@ import {
   isFallback,
   referScalar,
   scalarOf,
+  taggedFields,
   versionOf,
   zero,
-  type Field,
   type MessageNode,
   type Node,
   type NodeOf,
@@ -76,7 +76,7 @@ function readList(node: NodeOf<'list'>, reader: Reader, version: number, flexibl
     while (!reader.done()) {
       const at = reader.at
       items.push(read(node.of, reader, version, flexible))
-      if (reader.at === at) throw new ProtocolError(`Cannot read a list of items without bytes at byte ${at}`)
+      checkProgress(reader, at)
     }
     return items
   }
@@ -87,7 +87,7 @@ function readList(node: NodeOf<'list'>, reader: Reader, version: number, flexibl
   return items
 }
 
-function readCount(node: NodeOf<'list'>, reader: Reader, flexible: boolean): number {
+export function readCount(node: NodeOf<'list'>, reader: Reader, flexible: boolean): number {
   if (node.count === 'u16') return reader.u16()
   return node.count === 'compact' || (node.count === 'flex' && flexible) ? reader.uvarint() - 1 : reader.i32()
 }
@@ -99,6 +99,11 @@ export function checkCount(reader: Reader, count: number, itemBytesMin: number):
       `Cannot take a list of ${count} items before byte ${reader.at}: ${reader.remaining} bytes are left`,
     )
   }
+}
+
+/** Items that take no bytes would never come to the end. */
+export function checkProgress(reader: Reader, at: number): void {
+  if (reader.at === at) throw new ProtocolError(`Cannot read items without bytes up to the end, at byte ${at}`)
 }
 
 function readFlags(node: NodeOf<'flags'>, reader: Reader): Record<string, boolean> {
@@ -230,14 +235,4 @@ export function writeTag(writer: Writer, tag: number, inner: Writer): void {
   writer.uvarint(tag)
   writer.uvarint(inner.length)
   writer.bytes(inner.take())
-}
-
-/** The tagged fields of this version in the order of their tags, as they must be written. */
-export function taggedFields(node: StructNode, version: number): (Field & { node: NodeOf<'tagged'> })[] {
-  return node.fields
-    .filter(
-      (field): field is Field & { node: NodeOf<'tagged'> } =>
-        field.node.kind === 'tagged' && inRange(field.node, version),
-    )
-    .sort((one, other) => one.node.tag - other.node.tag)
 }

@@ -112,9 +112,15 @@ export function zero(node: Node): unknown {
   }
 }
 
-/** An empty list is handed out anew each time, so that nobody fills the one in the declaration. */
+/** Lists and objects are handed out anew each time, so that nobody fills those of the declaration. */
 export function fresh(fallback: unknown): unknown {
-  return Array.isArray(fallback) && fallback.length === 0 ? [] : fallback
+  if (Array.isArray(fallback)) return fallback.map(fresh)
+  if (!isPlainObject(fallback)) return fallback
+  return Object.fromEntries(Object.entries(fallback).map(([name, value]) => [name, fresh(value)]))
+}
+
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
 }
 
 /** Whether a tagged field may stay away, as its absence reads as the same. */
@@ -155,4 +161,14 @@ export function bytesMin(node: Node, version: number, flexible: boolean): number
     case 'message':
       return bytesMin(node.of, version, flexible)
   }
+}
+
+/** The tagged fields of this version in the order of their tags, as they must be written. */
+export function taggedFields(node: StructNode, version: number): (Field & { node: NodeOf<'tagged'> })[] {
+  return node.fields
+    .filter(
+      (field): field is Field & { node: NodeOf<'tagged'> } =>
+        field.node.kind === 'tagged' && inRange(field.node, version),
+    )
+    .sort((one, other) => one.node.tag - other.node.tag)
 }
