@@ -8,7 +8,7 @@ export const realClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after,
-  soon: (run) => void setImmediate(run),
+  soon: run => void setImmediate(run),
 }
 
 function after(delayMs: number, run: () => void): Cancel {

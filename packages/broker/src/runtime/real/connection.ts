@@ -37,7 +37,7 @@ export class RealConnection implements Connection {
   constructor(socket: Socket) {
     this.#socket = socket
     this.remote = { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
-    socket.on('error', (error) => (this.#error = error))
+    socket.on('error', error => (this.#error = error))
     socket.on('close', () => this.#closed())
   }
 

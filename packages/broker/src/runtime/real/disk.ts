@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
-import type { Disk, DiskErrorCode, DiskFile, DiskLock } from '../runtime.ts'
-import { DiskError } from '../runtime.ts'
+import type { Disk, DiskFile, DiskLock } from '../runtime.ts'
+import { diskError } from './disk-error.ts'
 import { lockDirectory } from './lock.ts'
 
 /** Most buffers that one call of the system takes (IOV_MAX). */
@@ -32,18 +32,18 @@ export class RealDisk implements Disk {
   }
 
   makeDirectory(path: string): Promise<void> {
-    return done(`Cannot make the directory ${path}`, (callback) =>
-      fs.mkdir(path, { recursive: true, mode: 0o750 }, (error) => callback(error)),
+    return done(`Cannot make the directory ${path}`, callback =>
+      fs.mkdir(path, { recursive: true, mode: 0o750 }, error => callback(error)),
     )
   }
 
   rename(source: string, target: string): Promise<void> {
-    return done(`Cannot rename ${source} to ${target}`, (callback) => fs.rename(source, target, callback))
+    return done(`Cannot rename ${source} to ${target}`, callback => fs.rename(source, target, callback))
   }
 
   remove(path: string): Promise<void> {
-    return done(`Cannot remove ${path}`, (callback) =>
-      fs.unlink(path, (error) => (error?.code === 'EISDIR' ? fs.rmdir(path, callback) : callback(error))),
+    return done(`Cannot remove ${path}`, callback =>
+      fs.unlink(path, error => (error?.code === 'EISDIR' ? fs.rmdir(path, callback) : callback(error))),
     )
   }
 
@@ -54,9 +54,9 @@ export class RealDisk implements Disk {
       )
     })
     try {
-      await done(`Cannot sync the directory ${path}`, (callback) => fs.fsync(descriptor, callback))
+      await done(`Cannot sync the directory ${path}`, callback => fs.fsync(descriptor, callback))
     } finally {
-      await done(`Cannot close the directory ${path}`, (callback) => fs.close(descriptor, callback))
+      await done(`Cannot close the directory ${path}`, callback => fs.close(descriptor, callback))
     }
   }
 
@@ -142,11 +142,11 @@ class RealFile implements DiskFile {
   }
 
   sync(): Promise<void> {
-    return done(`Cannot sync ${this.#path}`, (callback) => fs.fdatasync(this.#descriptor, callback))
+    return done(`Cannot sync ${this.#path}`, callback => fs.fdatasync(this.#descriptor, callback))
   }
 
   truncate(size: number): Promise<void> {
-    return done(`Cannot set the size of ${this.#path}`, (callback) => fs.ftruncate(this.#descriptor, size, callback))
+    return done(`Cannot set the size of ${this.#path}`, callback => fs.ftruncate(this.#descriptor, size, callback))
   }
 
   size(): Promise<number> {
@@ -158,7 +158,7 @@ class RealFile implements DiskFile {
   }
 
   close(): Promise<void> {
-    return done(`Cannot close ${this.#path}`, (callback) => fs.close(this.#descriptor, callback))
+    return done(`Cannot close ${this.#path}`, callback => fs.close(this.#descriptor, callback))
   }
 }
 
@@ -178,22 +178,6 @@ function afterBytes(parts: Uint8Array[], count: number): Uint8Array[] {
 
 function done(failure: string, run: (callback: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    run((error) => (error ? reject(diskError(error, failure)) : resolve()))
+    run(error => (error ? reject(diskError(error, failure)) : resolve()))
   })
-}
-
-const codes: Record<string, DiskErrorCode> = {
-  ENOENT: 'not-found',
-  EEXIST: 'exists',
-  ENOTEMPTY: 'exists',
-  ENOSPC: 'full',
-  EDQUOT: 'full',
-  EACCES: 'denied',
-  EPERM: 'denied',
-  EROFS: 'denied',
-}
-
-/** What is not in the table (EIO, ENOTDIR, EMFILE, …) counts as `io`: nothing can be concluded from it. */
-export function diskError(error: NodeJS.ErrnoException, failure: string): DiskError {
-  return new DiskError(codes[error.code ?? ''] ?? 'io', `${failure}: ${error.message}`, { cause: error })
 }

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import type { DiskLock } from '../runtime.ts'
 import { DiskError } from '../runtime.ts'
-import { diskError } from './disk.ts'
+import { diskError } from './disk-error.ts'
 
 const lockFileName = 'lock'
 
@@ -25,7 +25,8 @@ interface Holder {
  */
 export async function lockDirectory(directory: string): Promise<DiskLock> {
   const path = join(directory, lockFileName)
-  const socket = process.platform === 'linux' ? await claimSocket(await socketName(directory), path, directory) : undefined
+  const socket =
+    process.platform === 'linux' ? await claimSocket(await socketName(directory), path, directory) : undefined
   try {
     const text = `${JSON.stringify(await ownHolder())}\n`
     await claimFile(path, text, directory)
@@ -45,11 +46,11 @@ async function socketName(directory: string): Promise<string> {
 
 function claimSocket(name: string, path: string, directory: string): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy())
+    const server = createServer(socket => socket.destroy())
     server.unref()
     server.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EADDRINUSE') return reject(diskError(error, `Cannot lock ${directory}`))
-      void readHolder(path).then((holder) => reject(locked(directory, holder)))
+      void readHolder(path).then(holder => reject(locked(directory, holder)))
     })
     server.listen({ path: name, exclusive: true }, () => resolve(server))
   })
@@ -80,7 +81,7 @@ async function release(socket: Server | undefined, path: string, text: string): 
 }
 
 function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => server.close(() => resolve()))
+  return new Promise(resolve => server.close(() => resolve()))
 }
 
 function locked(directory: string, holder: Holder | undefined): DiskError {
@@ -89,7 +90,11 @@ function locked(directory: string, holder: Holder | undefined): DiskError {
 }
 
 async function ownHolder(): Promise<Holder> {
-  return { pid: process.pid, bootId: await readText('/proc/sys/kernel/random/boot_id'), startTicks: await startTicksOf(process.pid) }
+  return {
+    pid: process.pid,
+    bootId: await readText('/proc/sys/kernel/random/boot_id'),
+    startTicks: await startTicksOf(process.pid),
+  }
 }
 
 async function readHolder(path: string): Promise<Holder | undefined> {
@@ -109,7 +114,8 @@ function isHolder(value: unknown): value is Holder {
 
 async function isAlive(holder: Holder): Promise<boolean> {
   if (holder.bootId !== (await readText('/proc/sys/kernel/random/boot_id'))) return false
-  if (process.platform === 'linux') return holder.startTicks === (await startTicksOf(holder.pid)) && holder.startTicks !== ''
+  if (process.platform === 'linux')
+    return holder.startTicks === (await startTicksOf(holder.pid)) && holder.startTicks !== ''
   try {
     return process.kill(holder.pid, 0)
   } catch (error) {

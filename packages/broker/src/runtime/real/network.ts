@@ -9,7 +9,9 @@ const backlog = 1024
 /** TCP on this machine. Nagle's delay is off: writes are already gathered by the turn. */
 export class RealNetwork implements Network {
   listen(address: Address, accept: (connection: Connection) => void): Promise<Listener> {
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => accept(new RealConnection(socket)))
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, socket =>
+      accept(new RealConnection(socket)),
+    )
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(networkError(error, `Cannot listen on ${format(address)}`))
       server.once('error', fail)
@@ -42,13 +44,14 @@ class RealListener implements Listener {
   constructor(server: net.Server) {
     this.#server = server
     const bound = server.address()
-    this.address = typeof bound === 'object' && bound ? { host: bound.address, port: bound.port } : { host: '', port: 0 }
+    this.address =
+      typeof bound === 'object' && bound ? { host: bound.address, port: bound.port } : { host: '', port: 0 }
   }
 
   /** The port is free when this resolves. `close` of Node reports only when the last connection has ended: not waited for. */
   close(): Promise<void> {
     if (this.#server.listening) this.#server.close()
-    return new Promise((resolve) => setImmediate(resolve))
+    return new Promise(resolve => setImmediate(resolve))
   }
 }
 

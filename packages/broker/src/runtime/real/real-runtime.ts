@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto'
-import { Random } from '@dragoman/wire'
-import type { Clock, Runtime } from '../runtime.ts'
+import type { Runtime } from '../runtime.ts'
 import { realClock } from './clock.ts'
 import { RealDisk } from './disk.ts'
 import { RealNetwork } from './network.ts'
+import { SystemRandom } from './random.ts'
 
 export interface RealRuntimeOptions {
   /** What cannot be survived comes here. By default it is printed and the process exits with `fatalExitCode`. */
@@ -19,8 +18,8 @@ export const fatalExitCode = 3
  */
 export function realRuntime(options: RealRuntimeOptions = {}): Runtime {
   return {
-    clock: realClock satisfies Clock,
-    random: new Random(randomBytes(4).readUInt32LE(0)),
+    clock: realClock,
+    random: new SystemRandom(),
     disk: new RealDisk(),
     network: new RealNetwork(),
     fatal: options.onFatal ?? exitOnFatal,

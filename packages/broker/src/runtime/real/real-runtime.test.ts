@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { Random } from '@dragoman/wire'
+import type { Connection } from '../runtime.ts'
+import { DiskError, NetworkError } from '../runtime.ts'
+import { realRuntime } from './real-runtime.ts'
+
+const seed = Number(process.env.SEED ?? Date.now() >>> 0)
+const { disk, network, clock, random } = realRuntime()
+const loopback = { host: '127.0.0.1', port: 0 }
+
+const hasCode = (code: string) => (error: unknown) =>
+  (error instanceof DiskError || error instanceof NetworkError) && error.code === code
+
+function temporaryDirectory(context: { after(run: () => void): void }): string {
+  const path = mkdtempSync(join(tmpdir(), 'dragoman-runtime-'))
+  context.after(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+test(`RealDisk reads back what many parts wrote at any place (SEED=${seed})`, async context => {
+  const path = join(temporaryDirectory(context), 'file')
+  const draw = new Random(seed)
+  const expected = Buffer.alloc(2_000_000)
+  for (const dsync of [true, false]) {
+    const file = await disk.open(path, dsync ? 'create' : 'write', { dsync })
+    for (const partCount of [0, 1, 2, 1024, 1025, 3000]) {
+      const parts = Array.from({ length: partCount }, () => draw.bytes(draw.below(500)))
+      const bytes = Buffer.concat(parts)
+      const position = draw.below(expected.length - bytes.length)
+      bytes.copy(expected, position)
+      await file.write(parts, position)
+    }
+    await file.sync()
+    await file.truncate(expected.length)
+    assert.equal(await file.size(), expected.length)
+    const target = Buffer.alloc(expected.length + 10)
+    assert.equal(await file.read(target, 0), expected.length)
+    assert(target.subarray(0, expected.length).equals(expected))
+    await file.close()
+  }
+})
+
+test('RealDisk names what went wrong', async context => {
+  const directory = temporaryDirectory(context)
+  await assert.rejects(disk.open(join(directory, 'absent'), 'read'), hasCode('not-found'))
+  await assert.rejects(disk.list(join(directory, 'absent')), hasCode('not-found'))
+  await (await disk.open(join(directory, 'a'), 'create')).close()
+  await assert.rejects(disk.open(join(directory, 'a'), 'create'), hasCode('exists'))
+  await assert.rejects(disk.remove(join(directory, 'b')), hasCode('not-found'))
+  await disk.makeDirectory(join(directory, 'x/y'))
+  await disk.makeDirectory(join(directory, 'x/y'))
+  await disk.rename(join(directory, 'a'), join(directory, 'x/y/b'))
+  await disk.syncDirectory(join(directory, 'x/y'))
+  assert.deepEqual(await disk.list(join(directory, 'x')), ['y'])
+  await disk.remove(join(directory, 'x/y/b'))
+  await disk.remove(join(directory, 'x/y'))
+  assert((await disk.freeBytes(directory)) > 0)
+  const full = await disk.open('/dev/full', 'write').catch(() => undefined)
+  if (full) await assert.rejects(full.write([Buffer.from('x')], 0), hasCode('full'))
+})
+
+test('lock refuses a directory that is in use, in this process or another, and names the holder', async context => {
+  const directory = temporaryDirectory(context)
+  const lock = await disk.lock(directory)
+  await assert.rejects(disk.lock(directory), new RegExp(`in use by process ${process.pid}`))
+  await lock.release()
+  assert.deepEqual(await disk.list(directory), [])
+  const source = `import { realRuntime } from ${JSON.stringify(import.meta.resolve('./real-runtime.ts'))}
+    await realRuntime().disk.lock(process.argv[1]); console.log('locked'); setInterval(() => {}, 1000)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', source, directory], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await new Promise(resolve => child.stdout.once('data', resolve))
+  await assert.rejects(disk.lock(directory), new RegExp(`in use by process ${child.pid}`))
+  const ended = new Promise(resolve => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  await ended
+  await (await disk.lock(directory)).release()
+})
+
+test('lock takes a directory over from a lock file that names nobody alive', async context => {
+  const directory = temporaryDirectory(context)
+  for (const text of ['', '{"pid":', JSON.stringify({ pid: 1, bootId: 'another', startTicks: '1' })]) {
+    writeFileSync(join(directory, 'lock'), text)
+    await (await disk.lock(directory)).release()
+  }
+  await assert.rejects(disk.lock(join(directory, 'absent')), hasCode('not-found'))
+})
+
+/** Both ends of a connection over loopback, each with all that it was told. */
+async function pair(context: { after(run: () => void): void }): Promise<{ near: End; far: End }> {
+  const accepted = Promise.withResolvers<Connection>()
+  const listener = await network.listen(loopback, connection => accepted.resolve(connection))
+  const near = new End(await network.connect(listener.address))
+  const far = new End(await accepted.promise)
+  await listener.close()
+  context.after(() => {
+    near.connection.destroy()
+    far.connection.destroy()
+  })
+  return { near, far }
+}
+
+class End {
+  readonly connection: Connection
+  readonly received: Buffer[] = []
+  bytes = 0
+  drained = 0
+  readonly ended = Promise.withResolvers<void>()
+  readonly closed = Promise.withResolvers<Error | undefined>()
+  #waiting: { bytes: number; resolve: () => void } | undefined
+
+  constructor(connection: Connection) {
+    this.connection = connection
+    connection.handle({
+      data: chunk => {
+        this.received.push(chunk)
+        this.bytes += chunk.length
+        if (this.#waiting && this.bytes >= this.#waiting.bytes) this.#waiting.resolve()
+      },
+      ended: () => this.ended.resolve(),
+      drained: () => this.drained++,
+      closed: error => this.closed.resolve(error),
+    })
+  }
+
+  receive(bytes: number): Promise<void> {
+    return new Promise(resolve => {
+      if (this.bytes >= bytes) resolve()
+      else this.#waiting = { bytes, resolve }
+    })
+  }
+}
+
+test(`RealConnection carries writes of all sizes in their order and gives every one back (SEED=${seed})`, async context => {
+  const { near, far } = await pair(context)
+  const draw = new Random(seed)
+  const sent: Buffer[] = []
+  const written: number[] = []
+  for (let round = 0; round < 300; round++) {
+    const parts = Array.from({ length: draw.between(1, 8) }, () => draw.bytes(draw.pick([0, 3, 100, 3000, 70_000])))
+    sent.push(...parts)
+    near.connection.write(parts, () => written.push(round))
+    if (draw.chance(0.1)) await new Promise<void>(resolve => clock.soon(resolve))
+  }
+  const expected = Buffer.concat(sent)
+  await far.receive(expected.length)
+  assert(Buffer.concat(far.received).equals(expected))
+  near.connection.end()
+  await far.ended.promise
+  far.connection.end()
+  await Promise.all([near.closed.promise, far.closed.promise])
+  assert.deepEqual(
+    written,
+    Array.from({ length: 300 }, (_, index) => index),
+  )
+  assert.equal(near.connection.queuedBytes, 0)
+  assert(near.drained > 0)
+})
+
+test('RealConnection can answer a peer that has ended, and end gives the answer time to arrive', async context => {
+  const { near, far } = await pair(context)
+  near.connection.write([Buffer.from('question')])
+  await far.receive(8)
+  far.connection.write([Buffer.alloc(3_000_000, 'a')])
+  far.connection.end()
+  near.connection.write([Buffer.alloc(100_000)]) // Bytes that nobody reads must not cost the answer.
+  await near.receive(3_000_000)
+  await near.ended.promise
+  near.connection.end()
+  assert.equal(await near.closed.promise, undefined)
+  assert.equal(await far.closed.promise, undefined)
+})
+
+test('RealConnection stops reading while paused, and gives queued writes back when it is destroyed', async context => {
+  const { near, far } = await pair(context)
+  far.connection.pause()
+  let written = 0
+  for (let round = 0; round < 100; round++) near.connection.write([Buffer.alloc(1_000_000)], () => written++)
+  assert(near.connection.queuedBytes > 0)
+  near.connection.destroy()
+  await near.closed.promise
+  assert.equal(written, 100)
+  assert.equal(near.connection.queuedBytes, 0)
+  await new Promise<void>(resolve => near.connection.write([Buffer.from('late')], resolve))
+  far.connection.resume()
+  await Promise.race([far.ended.promise, far.closed.promise])
+})
+
+test('RealNetwork refuses a port that is taken, and one where nobody listens', async () => {
+  const listener = await network.listen(loopback, connection => connection.destroy())
+  await assert.rejects(
+    network.listen(listener.address, () => {}),
+    hasCode('in-use'),
+  )
+  await listener.close()
+  await assert.rejects(network.connect(listener.address), hasCode('refused'))
+  const again = await network.listen(listener.address, () => {})
+  await again.close()
+  await again.close()
+})
+
+test('realClock cancels, and random draws differ', async () => {
+  const cancel = clock.after(0, () => assert.fail('cancelled'))
+  cancel()
+  clock.after(2 ** 40, () => {})()
+  const keepAlive = setInterval(() => {}, 1000)
+  await new Promise<void>(resolve => clock.after(1, resolve))
+  clearInterval(keepAlive)
+  assert.notEqual(random.bigint64(), random.bigint64())
+  assert(random.float() < 1)
+})
