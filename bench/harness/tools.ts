@@ -1,0 +1,55 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { repository } from '../../test/support/dragoman.ts'
+
+const sources = join(repository, 'bench', 'load')
+const binaries = join(repository, '.cache', 'bin')
+
+const libraries = { disk: [], 'kafka-raw': [], 'kafka-load': ['-lrdkafka'] } satisfies Record<string, string[]>
+
+export type Tool = keyof typeof libraries
+
+/** What a load generator prints: numbers by name, and the last error's name. */
+export type Report = Record<string, number> & { errorLast?: number | string }
+
+/**
+ * Compiles a load generator when its source is newer than its binary.
+ * Returns what keeps it away: no compiler, no librdkafka; undefined when it is there.
+ */
+export function buildTool(tool: Tool): string | undefined {
+  const source = join(sources, `${tool}.c`)
+  const binary = toolPath(tool)
+  if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return undefined
+  if (spawnSync('cc', ['--version']).status !== 0) return 'no C compiler (cc) on this machine'
+  if (tool === 'kafka-load') installLibrdkafka()
+  mkdirSync(binaries, { recursive: true })
+  const options = ['-O2', '-Wall', '-Wextra', '-pthread', '-o', binary, source, ...libraries[tool]]
+  const compiled = spawnSync('cc', options, { encoding: 'utf8' })
+  return compiled.status === 0 ? undefined : `${tool}.c does not compile: ${compiled.stderr.split('\n')[0]}`
+}
+
+export function toolPath(tool: Tool): string {
+  return join(binaries, tool)
+}
+
+/** Runs a load generator to its end. Rejects when it fails for another reason than refused records. */
+export async function runTool(tool: Tool, ...words: (string | number)[]): Promise<Report> {
+  const missing = buildTool(tool)
+  if (missing !== undefined) throw new Error(missing)
+  const child = spawn(toolPath(tool), words.map(String), { stdio: ['ignore', 'pipe', 'pipe'] })
+  const output = { out: '', error: '' }
+  child.stdout.on('data', (chunk: Buffer) => (output.out += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (output.error += chunk.toString()))
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('close', resolve).on('error', reject)
+  })
+  if (output.out === '') throw new Error(`${tool} ${words.join(' ')} ended with ${code}: ${output.error}`)
+  return JSON.parse(output.out) as Report
+}
+
+/** On Debian as root the headers are one command away; elsewhere the compiler says what is missing. */
+function installLibrdkafka(): void {
+  if (existsSync('/usr/include/librdkafka/rdkafka.h') || process.getuid?.() !== 0) return
+  spawnSync('apt-get', ['install', '-y', '-q', 'librdkafka-dev'], { stdio: 'ignore' })
+}
