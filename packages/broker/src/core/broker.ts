@@ -1,8 +1,10 @@
-import type { CellClient, StreamId } from '../cell/client.ts'
+import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Limits } from './limits.ts'
 import type { Topics } from './topics.ts'
+
+export { homeNamespace, type Topic } from './topic.ts'
 
 /**
  * The core's front door: all that a protocol session may use. It speaks no protocol's language.
@@ -20,16 +22,4 @@ export interface Broker {
   readonly limits: Limits
   /** Where the broker listens, by protocol. Filled before the first connection is accepted. */
   readonly addresses: ReadonlyMap<string, Address>
-}
-
-export const homeNamespace = '/'
-
-export interface Topic {
-  /** 16 bytes as 32 hexadecimal digits; a topic made again under the same name has another. */
-  readonly id: string
-  readonly namespace: string
-  readonly name: string
-  readonly partitions: readonly StreamId[]
-  /** Only what was set; `core/topic-config.ts` gives the defaults. */
-  readonly config: ReadonlyMap<string, string>
 }

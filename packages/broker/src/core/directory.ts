@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { list, Reader, string16, struct, uuid, uvarint, Writer, type Codec } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import type { Machine } from '../cell/machine.ts'
-import type { Topic } from './broker.ts'
+import type { Topic } from './topic.ts'
 
 /**
  * What the directory writes into the journal and into checkpoints. Written to disk: to change one, raise `factVersion`,

@@ -1,4 +1,4 @@
-import type { Topic } from './broker.ts'
+import type { Topic } from './topic.ts'
 import { BrokerError } from './errors.ts'
 import { quote } from './names.ts'
 

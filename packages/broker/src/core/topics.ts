@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Codec, Random } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import { machineKinds, type Ledger } from '../cell/machine.ts'
-import type { Topic } from './broker.ts'
+import type { Topic } from './topic.ts'
 import {
   DirectoryMachine,
   factOf,
@@ -246,12 +246,18 @@ export class Topics {
   /** 16 random bytes. The first bit is 0, so that the id written in base64 never begins like an option of a command. */
   #newId(): string {
     const bytes = this.#random.bytes(16)
-    bytes[0]! &= 0x7f
+    bytes.writeUInt8(bytes.readUInt8(0) & 0x7f)
     return bytes.toString('hex')
   }
 
   #atomic(run: () => void): number {
-    return this.#ledger.atomic(run)
+    try {
+      return this.#ledger.atomic(run)
+    } catch (error) {
+      if (error instanceof Error && error.name === 'StorageFull')
+        throw new BrokerError('storage-full', 'nothing can be added until there is room')
+      throw error
+    }
   }
 
   #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {

@@ -16,37 +16,36 @@ const nilId = '0'.repeat(32)
 export const handler = defineHandler(apis.deleteTopics, handle)
 
 async function handle({ broker }: Exchange<Answer>, request: Request, version: number): Promise<Answer> {
-  const wanted = version >= 6 ? request.topics : request.topicNames.map(name => ({ name, topicId: nilId }))
-  const named = wanted.map(one => ({ ...one, name: nameOf(broker, one) }))
-  const repeats = repeated(named, ({ name, topicId }) => name ?? topicId)
-  const responses = named.map(({ name, topicId }, index): AnswerTopic | Promise<AnswerTopic> => {
-    const refusal = refusalOf(wanted[index]!, name)
-    if (refusal !== undefined) return { name: wanted[index]!.name, topicId, ...refusal }
+  const named = version >= 6 ? request.topics : request.topicNames.map(name => ({ name, topicId: nilId }))
+  const wanted = named.map(one => resolve(broker, one))
+  const repeats = repeated(wanted, ({ name, topicId }) => name ?? topicId)
+  const responses = wanted.map(({ name, topicId, refusal }): AnswerTopic | Promise<AnswerTopic> => {
+    if (refusal !== undefined) return { name, topicId, ...refusal }
     if (name === null) return { name, topicId, ...refused(codes.unknownTopicId, 'No topic has this id.') }
-    if (repeats.has(name))
-      return { name, topicId, ...refused(codes.invalidRequest, 'The request names this topic more than once.') }
-    return remove(broker, name)
+    if (!repeats.has(name)) return remove(broker, name, topicId)
+    return { name, topicId, ...refused(codes.invalidRequest, 'The request names this topic more than once.') }
   })
   return { responses: await Promise.all(responses) }
 }
 
-/** The name that is meant, or null for an id that no topic has. */
-function nameOf(broker: Broker, { name, topicId }: Named): string | null {
-  if (name !== null) return name
+/** The topic that is meant: its name stays null for an id that no topic has. */
+function resolve(broker: Broker, { name, topicId }: Named): Named & { refusal?: Outcome } {
+  if (name !== null && topicId !== nilId) {
+    return {
+      name,
+      topicId,
+      refusal: refused(codes.invalidRequest, 'A topic is named by its name or by its id, not by both.'),
+    }
+  }
+  if (name !== null) return { name, topicId: broker.topics.get(homeNamespace, name)?.id ?? nilId }
+  if (topicId === nilId) {
+    return { name, topicId, refusal: refused(codes.invalidRequest, 'Neither a name nor an id was given.') }
+  }
   const topic = broker.topics.byId(topicId)
-  return topic?.namespace === homeNamespace ? topic.name : null
+  return { name: topic?.namespace === homeNamespace ? topic.name : null, topicId }
 }
 
-function refusalOf({ name, topicId }: Named, found: string | null): Outcome | undefined {
-  if (name !== null && topicId !== nilId)
-    return refused(codes.invalidRequest, 'A topic is named by its name or by its id, not by both.')
-  if (name === null && topicId === nilId && found === null)
-    return refused(codes.invalidRequest, 'Neither a name nor an id was given.')
-  return undefined
-}
-
-async function remove(broker: Broker, name: string): Promise<AnswerTopic> {
-  const topicId = broker.topics.get(homeNamespace, name)?.id ?? nilId
+async function remove(broker: Broker, name: string, topicId: string): Promise<AnswerTopic> {
   try {
     await broker.topics.remove(homeNamespace, name)
     return { name, topicId, ...succeeded }
