@@ -110,7 +110,7 @@ export class KafkaSession implements Session<RequestFrame> {
   /** Writes out the answers at the head of the line. */
   flush(): void {
     if (this.#state !== 'open' || this.#first?.outcome === undefined) return
-    for (let head = this.#first; head?.outcome !== undefined; head = this.#first) {
+    for (let head: Pending | undefined = this.#first; head?.outcome !== undefined; head = this.#first) {
       this.#first = head.next
       if (this.#first === undefined) this.#last = undefined
       this.#pending--
@@ -213,16 +213,14 @@ class Pending implements Exchange<unknown> {
   reply(answer: unknown, written?: () => void): void {
     if (this.#abandoned) return written?.()
     assert(this.outcome === undefined, 'A request is answered once')
-    const { handler, version } = this
-    const out = new Writer()
-    out.fill(lengthBytes)
-    out.i32(this.#correlationId)
-    if (version >= handler.flexible && handler.key !== apis.apiVersions.key) out.u8(0)
-    handler.answer.write(out, answer, version)
-    const length = out.length - lengthBytes
-    this.parts = out.takeParts()
-    this.parts[0]!.writeInt32BE(length, 0)
     this.written = written
+    try {
+      this.parts = encodeAnswer(this.handler, this.version, this.#correlationId, answer)
+    } catch (error) {
+      // An answer that cannot be put into this version must not reach the one who called: the cell, say.
+      this.fail(error)
+      return written?.()
+    }
     this.#end('answered')
   }
 
@@ -253,6 +251,18 @@ class Pending implements Exchange<unknown> {
     this.cancel = undefined
     this.#session.flush()
   }
+}
+
+function encodeAnswer(handler: Handler, version: number, correlationId: number, answer: unknown): Buffer[] {
+  const out = new Writer()
+  out.fill(lengthBytes)
+  out.i32(correlationId)
+  if (version >= handler.flexible && handler.key !== apis.apiVersions.key) out.u8(0)
+  handler.answer.write(out, answer, version)
+  const length = out.length - lengthBytes
+  const parts = out.takeParts()
+  parts[0]!.writeInt32BE(length, 0)
+  return parts
 }
 
 /** The client id hardly ever changes on a connection: one string serves for all requests. */

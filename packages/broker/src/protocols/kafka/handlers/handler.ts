@@ -82,8 +82,5 @@ export function defineHandler<Q extends Codec<unknown>, A extends Codec<unknown>
 }
 
 function settle<A>(exchange: Exchange<A>, answer: Promise<A>): void {
-  answer.then(
-    (value) => exchange.reply(value),
-    (error: unknown) => exchange.fail(error),
-  )
+  answer.then(value => exchange.reply(value)).catch((error: unknown) => exchange.fail(error))
 }
