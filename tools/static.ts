@@ -6,6 +6,7 @@ export const staticChecks = [
   { name: 'format', program: 'oxfmt', args: ['--check', '.'], hint: 'npm run format' },
   { name: 'types', program: 'tsc', args: ['-p', 'tsconfig.json', '--pretty', 'false'] },
   { name: 'lint', program: 'oxlint', args: ['--type-aware', '-f', 'unix', '.'] },
+  { name: 'tidy', program: 'node', args: ['tools/tidy/main.ts'] },
 ] as const satisfies readonly StaticCheck[]
 
 export interface StaticCheck {
