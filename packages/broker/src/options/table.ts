@@ -106,7 +106,7 @@ export const rows = {
     'connections',
     duration(100, 1 * day),
     30 * second,
-    'Close a connection that has not sent a whole request after this time.',
+    'Close a connection that has sent nothing after this time.',
   ),
   frameTimeoutMs: option(
     'connections',

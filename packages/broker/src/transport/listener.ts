@@ -1,0 +1,198 @@
+import type { Random } from '@dragoman/wire'
+import type { Broker } from '../core/broker.ts'
+import type { Protocol, SessionContext } from '../protocols/protocol.ts'
+import type { Address, Cancel, Clock, Connection, Listener, Network } from '../runtime/runtime.ts'
+import { Pump, type Flushable, type PumpHost, type PumpLimits } from './pump.ts'
+
+export interface ListenerOptions<P> {
+  protocol: Protocol<P>
+  network: Network
+  clock: Clock
+  random: Random
+  limits: TransportLimits
+  /** Shared by all listeners of a broker. */
+  admission: Admission
+  pressure: Pressure
+  log: SessionContext['log']
+}
+
+export interface TransportLimits extends PumpLimits {
+  frameBytesMax: number
+}
+
+/** Tells when the broker cannot take more for the moment. */
+export interface Pressure {
+  readonly saturated: boolean
+  /** Calls `run` once, when that is over. */
+  onRelief(run: () => void): void
+}
+
+/** Counts connections against their limit. */
+export class Admission {
+  readonly #max: number
+  #count = 0
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  enter(): boolean {
+    if (this.#count >= this.#max) return false
+    this.#count++
+    return true
+  }
+
+  leave(): void {
+    this.#count--
+  }
+}
+
+/** At most one line in this time tells of connections that were turned away. */
+const refusalLogMs = 1000
+
+/**
+ * Accepts the connections of one protocol and pumps each one's bytes through a session of its own.
+ *
+ *   bound --serve--> serving --close--> closed
+ *
+ * Until `serve` connections wait: the broker tells its addresses to clients, so all listeners are bound before any serves.
+ */
+export class ProtocolListener<P> implements PumpHost {
+  readonly limits: TransportLimits
+  readonly log: SessionContext['log']
+  readonly #options: ListenerOptions<P>
+  readonly #pumps = new Set<Pump<P>>()
+  #listener: Listener | undefined
+  #serving: { broker: Broker; local: Address } | undefined
+  #waiting: Connection[] = []
+  #closed = false
+  #refusedAtMs = -refusalLogMs
+  #awaitsRelief = false
+
+  #toFlush: Flushable[] = []
+  readonly #flushAll = (): void => {
+    const pumps = this.#toFlush
+    this.#toFlush = []
+    for (const pump of pumps) pump.flush()
+  }
+
+  #cancelSweep: Cancel | undefined
+  readonly #sweepMs: number
+
+  private constructor(options: ListenerOptions<P>) {
+    this.#options = options
+    this.limits = options.limits
+    this.log = options.log
+    const { firstRequestTimeoutMs, frameTimeoutMs, writeTimeoutMs } = options.limits
+    this.#sweepMs = Math.max(25, Math.min(firstRequestTimeoutMs, frameTimeoutMs, writeTimeoutMs) / 4)
+  }
+
+  /** Rejects with `NetworkError`. */
+  static async bind<P>(options: ListenerOptions<P>, address: Address): Promise<ProtocolListener<P>> {
+    const listener = new ProtocolListener(options)
+    listener.#listener = await options.network.listen(address, connection => listener.#accept(connection))
+    return listener
+  }
+
+  get name(): string {
+    return this.#options.protocol.name
+  }
+
+  get address(): Address {
+    return this.#listener?.address ?? { host: '', port: 0 }
+  }
+
+  get connectionCount(): number {
+    return this.#pumps.size
+  }
+
+  /** `local` is the address that clients are told. */
+  serve(broker: Broker, local: Address): void {
+    this.#serving = { broker, local }
+    for (const connection of this.#waiting.splice(0)) this.#accept(connection)
+  }
+
+  /** Stops accepting, and closes each connection once all that it asked for is answered. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#listener?.close()
+    for (const connection of this.#waiting.splice(0)) connection.destroy()
+    for (const pump of this.#pumps) pump.drain()
+  }
+
+  /** Closes what is still open. */
+  destroy(): void {
+    for (const pump of this.#pumps) pump.destroy()
+  }
+
+  saturated(): boolean {
+    const { pressure } = this.#options
+    if (!pressure.saturated) return false
+    if (!this.#awaitsRelief) pressure.onRelief(this.#relieved)
+    this.#awaitsRelief = true
+    return true
+  }
+
+  flushSoon(pump: Flushable): void {
+    if (this.#toFlush.push(pump) === 1) this.#options.clock.soon(this.#flushAll)
+  }
+
+  gone(pump: Flushable): void {
+    this.#pumps.delete(pump as Pump<P>)
+    this.#options.admission.leave()
+    if (this.#pumps.size > 0) return
+    this.#cancelSweep?.()
+    this.#cancelSweep = undefined
+  }
+
+  #accept(connection: Connection): void {
+    if (this.#closed) return connection.destroy()
+    if (!this.#serving) return this.#wait(connection)
+    const { protocol, admission, clock, limits } = this.#options
+    if (!admission.enter()) return this.#refuse(connection)
+    const pump = new Pump(this, connection, protocol.decoder(limits), clock.monotonicMs())
+    this.#pumps.add(pump)
+    pump.start(protocol.session(this.#serving.broker, pump, this.#context(connection, this.#serving.local)))
+    this.#cancelSweep ??= clock.after(this.#sweepMs, this.#sweep)
+  }
+
+  #wait(connection: Connection): void {
+    if (this.#waiting.length >= waitingMax) connection.destroy()
+    else this.#waiting.push(connection)
+  }
+
+  #refuse(connection: Connection): void {
+    connection.destroy()
+    const now = this.#options.clock.monotonicMs()
+    if (now - this.#refusedAtMs < refusalLogMs) return
+    this.#refusedAtMs = now
+    this.log('warn', 'Connection refused: connections-max is reached', {
+      remote: connection.remote,
+      connections: this.#options.admission.count,
+    })
+  }
+
+  #context(connection: Connection, local: Address): SessionContext {
+    const { clock, random, limits, log } = this.#options
+    return { remote: connection.remote, local, clock, random, limits, log }
+  }
+
+  readonly #relieved = (): void => {
+    this.#awaitsRelief = false
+    for (const pump of this.#pumps) pump.reconsider()
+  }
+
+  readonly #sweep = (): void => {
+    const { clock } = this.#options
+    const now = clock.monotonicMs()
+    for (const pump of this.#pumps) pump.sweep(now)
+    this.#cancelSweep = this.#pumps.size > 0 ? clock.after(this.#sweepMs, this.#sweep) : undefined
+  }
+}
+
+/** Connections that may wait for the broker to become ready; the system holds further ones. */
+const waitingMax = 1024
