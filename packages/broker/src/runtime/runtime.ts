@@ -34,7 +34,7 @@ export interface Disk {
   open(path: string, mode: 'read' | 'write' | 'create', options?: { dsync?: boolean }): Promise<DiskFile>
   /** Entries of a directory, in no order. An absent directory rejects with `not-found`. */
   list(path: string): Promise<string[]>
-  /** Makes the directory and those above it that are missing; one that exists is left as it is. */
+  /** Makes the directory and those above it that are missing, durably; one that exists is left as it is. */
   makeDirectory(path: string): Promise<void>
   /** Atomic within one file system; durable only after `syncDirectory` of both parents. */
   rename(source: string, target: string): Promise<void>

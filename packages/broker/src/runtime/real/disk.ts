@@ -1,4 +1,5 @@
 import * as fs from 'node:fs'
+import { dirname, resolve as resolvePath } from 'node:path'
 import type { Disk, DiskFile, DiskLock } from '../runtime.ts'
 import { diskError } from './disk-error.ts'
 import { lockDirectory } from './lock.ts'
@@ -31,10 +32,18 @@ export class RealDisk implements Disk {
     })
   }
 
-  makeDirectory(path: string): Promise<void> {
-    return done(`Cannot make the directory ${path}`, callback =>
-      fs.mkdir(path, { recursive: true, mode: 0o750 }, error => callback(error)),
-    )
+  async makeDirectory(path: string): Promise<void> {
+    const first = await new Promise<string | undefined>((resolve, reject) => {
+      fs.mkdir(path, { recursive: true, mode: 0o750 }, (error, made) =>
+        error ? reject(diskError(error, `Cannot make the directory ${path}`)) : resolve(made),
+      )
+    })
+    if (first === undefined) return
+    const highest = dirname(resolvePath(first))
+    for (let parent = dirname(resolvePath(path)); parent.length >= highest.length; parent = dirname(parent)) {
+      await this.syncDirectory(parent)
+      if (parent === highest) return
+    }
   }
 
   rename(source: string, target: string): Promise<void> {

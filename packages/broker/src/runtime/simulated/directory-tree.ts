@@ -14,6 +14,7 @@ class DirectoryNode {
 
 /** A change of names that is not yet durable: in memory only, until the directories in `waitsFor` are synced. */
 interface Change {
+  node: Node
   waitsFor: Set<DirectoryNode>
   apply(): void
 }
@@ -40,16 +41,18 @@ export class DirectoryTree {
 
   #add(directory: DirectoryNode, name: string, node: Node): void {
     directory.current.set(name, node)
-    this.#changes.push({ waitsFor: new Set([directory]), apply: () => directory.durable.set(name, node) })
+    this.#changes.push({ node, waitsFor: new Set([directory]), apply: () => directory.durable.set(name, node) })
   }
 
+  /** Durable at once. */
   makeDirectory(path: string): void {
     let directory = this.#root
     for (const name of segments(path)) {
       let node = directory.current.get(name)
       if (!node) {
         node = new DirectoryNode()
-        this.#add(directory, name, node)
+        directory.current.set(name, node)
+        directory.durable.set(name, node)
       }
       if (!node.isDirectory) throw new DiskError('exists', `${path} is a file`)
       directory = node
@@ -68,6 +71,7 @@ export class DirectoryTree {
     from.directory.current.delete(from.name)
     to.directory.current.set(to.name, node)
     this.#changes.push({
+      node,
       waitsFor: new Set([from.directory, to.directory]),
       apply: () => {
         if (from.directory.durable.get(from.name) === node) from.directory.durable.delete(from.name)
@@ -83,6 +87,7 @@ export class DirectoryTree {
     if (node.isDirectory && node.current.size > 0) throw new DiskError('exists', `${path} is not empty`)
     directory.current.delete(name)
     this.#changes.push({
+      node,
       waitsFor: new Set([directory]),
       apply: () => {
         if (directory.durable.get(name) === node) directory.durable.delete(name)
@@ -101,12 +106,18 @@ export class DirectoryTree {
     })
   }
 
-  /** Of the changes not yet durable, those up to some moment are left, or (`0.5`) any of them. */
+  /**
+   * Of the changes not yet durable some are left: those up to a moment, or any of them, but of each file a first part of its
+   * own: a journaling file system does not move a file from a place where it has never been.
+   */
   losePower(random: Random, tornChance: number): void {
-    const kept = random.chance(0.5)
-      ? this.#changes.slice(0, random.below(this.#changes.length + 1))
-      : this.#changes.filter(() => random.chance(0.5))
-    for (const change of kept) change.apply()
+    const until = random.chance(0.5) ? random.below(this.#changes.length + 1) : this.#changes.length
+    const keepChance = random.chance(0.5) ? 0.5 : 1
+    const lost = new Set<Node>()
+    for (const [index, { node, apply }] of this.#changes.entries()) {
+      if (index >= until || lost.has(node) || !random.chance(keepChance)) lost.add(node)
+      else apply()
+    }
     this.#changes = []
     restore(this.#root, random, tornChance)
   }
