@@ -1,90 +1,20 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Random, Reader, Writer } from '@dragoman/wire'
-import { machineKinds, type Ledger, type Machine, type MachineKind } from '../cell/machine.ts'
+import { machineKinds } from '../cell/machine.ts'
 import { homeNamespace } from './topic.ts'
 import { DirectoryMachine, factOf, factTypes, identified, producerIdBlock } from './directory.ts'
 import { BrokerError, type ErrorCode } from './errors.ts'
 import { defaultLimits, type Limits } from './limits.ts'
+import { TestLedger, type Fact } from './test-ledger.ts'
 import { Topics } from './topics.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() >>> 0)
 
-interface Fact {
-  machine: number
-  type: number
-  payload: Buffer
-}
-
-/** A ledger whose blocks become durable when the test says so. */
-class BlockLedger implements Ledger {
-  readonly epoch = 1
-  readonly clock = { nowMs: () => 0, monotonicMs: () => 0, after: () => () => {} }
-  readonly facts: Fact[] = []
-  readonly defined: number[] = []
-  readonly dropped: number[] = []
-  readonly blocks: number[] = []
-  openSeq = 1
-  automatic = true
-  readonly #directory: DirectoryMachine
-  #durableSeq = 0
-  #waiting: { seq: number; run: () => void }[] = []
-  #nextStream = 1024
-
-  constructor(directory = new DirectoryMachine()) {
-    this.#directory = directory
-  }
-
-  fact(machine: number, type: number, payload: Uint8Array): number {
-    assert.equal(machine, machineKinds.directory)
-    const kept = Buffer.from(payload)
-    this.facts.push({ machine, type, payload: kept })
-    this.#directory.apply(type, Buffer.from(payload))
-    this.blocks.push(this.openSeq)
-    return this.openSeq
-  }
-
-  atomic(run: () => void): number {
-    run()
-    return this.openSeq
-  }
-
-  whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
-    if (seq <= this.#durableSeq) return run(argument)
-    this.#waiting.push({ seq, run: () => run(argument) })
-    if (this.automatic) void Promise.resolve().then(() => this.flush())
-  }
-
-  durable(seq: number): Promise<void> {
-    return new Promise(resolve => this.whenDurable(seq, resolve, undefined))
-  }
-
-  flush(): void {
-    this.#durableSeq = this.openSeq++
-    const due = this.#waiting.filter(({ seq }) => seq <= this.#durableSeq)
-    this.#waiting = this.#waiting.filter(({ seq }) => seq > this.#durableSeq)
-    for (const { run } of due) run()
-  }
-
-  define(kind: MachineKind): number {
-    assert.equal(kind, 'stream')
-    this.defined.push(this.#nextStream)
-    return this.#nextStream++
-  }
-
-  drop(machine: number): void {
-    this.dropped.push(machine)
-  }
-
-  machine(id: number): Machine | undefined {
-    return id === machineKinds.directory ? this.#directory : undefined
-  }
-}
-
 async function open(
   limits: Partial<Limits> = {},
-  ledger = new BlockLedger(),
-): Promise<{ ledger: BlockLedger; topics: Topics }> {
+  ledger = new TestLedger(),
+): Promise<{ ledger: TestLedger; topics: Topics }> {
   const topics = await Topics.open(ledger, { limits: { ...defaultLimits, ...limits }, random: new Random(seed) })
   return { ledger, topics }
 }
@@ -123,7 +53,7 @@ test('open writes the identity once and finds it again', async () => {
   const { ledger, topics } = await open()
   assert.equal(topics.clusterId.length, 16)
   assert.equal(ledger.facts.length, 1)
-  const again = await open({}, new BlockLedger(replayed(ledger.facts)))
+  const again = await open({}, new TestLedger(replayed(ledger.facts)))
   assert.deepEqual(again.topics.clusterId, topics.clusterId)
   assert.equal(again.ledger.facts.length, 0)
 })
@@ -240,7 +170,7 @@ test('nextProducerId never gives an id twice, also after a restart', async () =>
   const ids = await Promise.all(Array.from({ length: count }, () => topics.nextProducerId()))
   assert.equal(new Set(ids).size, count)
   assert.equal(ledger.facts.filter(({ type }) => type === factTypes.producerIdsReserved).length, 2)
-  const restarted = await open({}, new BlockLedger(replayed(ledger.facts)))
+  const restarted = await open({}, new TestLedger(replayed(ledger.facts)))
   assert.equal(await restarted.topics.nextProducerId(), 2 * producerIdBlock)
 })
 
