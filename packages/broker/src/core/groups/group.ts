@@ -201,7 +201,8 @@ export class Group {
     const deadlineMs = this.#host.nowMs() + this.#host.settings.newMemberJoinTimeoutMs
     this.#roster.add({ ...newMember(memberId, request, offers), deadlineMs, isNew: true, joining: done })
     this.#wakeAt(deadlineMs)
-    if (this.#state.kind === 'preparing-rebalance' && this.#state.first !== undefined) this.#state.first.newcomers = true
+    if (this.#state.kind === 'preparing-rebalance' && this.#state.first !== undefined)
+      this.#state.first.newcomers = true
     this.#rebalance()
   }
 
@@ -283,7 +284,10 @@ export class Group {
   }
 
   /** Gives everybody what the leader assigned, once it is durable; members that it forgot get nothing to do. */
-  #stabilise(assignments: readonly Assignment[], { unsynced, deadlineMs }: State & { kind: 'completing-rebalance' }): void {
+  #stabilise(
+    assignments: readonly Assignment[],
+    { unsynced, deadlineMs }: State & { kind: 'completing-rebalance' },
+  ): void {
     const shares = new Map(assignments.map(({ memberId, assignment }) => [memberId, assignment]))
     for (const member of this.#roster.members()) {
       this.#roster.assign(member, Buffer.from(shares.get(member.id) ?? noBytes))
@@ -501,11 +505,20 @@ export class Group {
 
   #joined(memberId: string): JoinResult {
     const { generation, protocolType, protocol, leader } = this
-    return { error: undefined, memberId, generation, protocolType, protocol, leader, skipAssignment: false, members: [] }
+    return {
+      error: undefined,
+      memberId,
+      generation,
+      protocolType,
+      protocol,
+      leader,
+      skipAssignment: false,
+      members: [],
+    }
   }
 
   #joinedMembers(): JoinResult['members'] {
-    return Array.from(this.#roster.members(), (member) => ({
+    return Array.from(this.#roster.members(), member => ({
       memberId: member.id,
       instanceId: member.instanceId,
       subscription: subscriptionOf(member, this.#protocol),
@@ -534,7 +547,7 @@ export class Group {
 
   /** What the journal keeps of the members. */
   storedMembers(): StoredMember[] {
-    return Array.from(this.#roster.members(), (member) => ({
+    return Array.from(this.#roster.members(), member => ({
       memberId: member.id,
       instanceId: member.instanceId,
       clientId: member.clientId,
@@ -548,21 +561,23 @@ export class Group {
 
   describe(): GroupDescription {
     const settled = this.#state.kind === 'stable'
-    const members = this.storedMembers().map(({ memberId, instanceId, clientId, clientHost, subscription, assignment }) => ({
-      memberId,
-      instanceId,
-      clientId,
-      clientHost,
-      subscription: settled ? subscription : noBytes,
-      assignment: settled ? assignment : noBytes,
-    }))
+    const members = this.storedMembers().map(
+      ({ memberId, instanceId, clientId, clientHost, subscription, assignment }) => ({
+        memberId,
+        instanceId,
+        clientId,
+        clientHost,
+        subscription: settled ? subscription : noBytes,
+        assignment: settled ? assignment : noBytes,
+      }),
+    )
     const { id, state, generation, protocolType, protocol } = this
     return { id, state, generation, protocolType, protocol, members }
   }
 
   /** Subscriptions of all members for the present protocol, whatever the state. */
   subscriptions(): Buffer[] {
-    return Array.from(this.#roster.members(), (member) => subscriptionOf(member, this.#protocol))
+    return Array.from(this.#roster.members(), member => subscriptionOf(member, this.#protocol))
   }
 
   /** Ends it: all who wait are told `reason`, and no timer is left. */

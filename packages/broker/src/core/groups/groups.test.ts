@@ -63,7 +63,10 @@ class Bench {
 
   sync(member: JoinResult, shares: Record<string, string> = {}, instanceId: string | null = null): Answer<SyncResult> {
     const answer: Answer<SyncResult> = { value: undefined }
-    const assignments = Object.entries(shares).map(([memberId, share]) => ({ memberId, assignment: Buffer.from(share) }))
+    const assignments = Object.entries(shares).map(([memberId, share]) => ({
+      memberId,
+      assignment: Buffer.from(share),
+    }))
     const { memberId, generation, protocolType, protocol } = member
     const request = { namespace, group, memberId, instanceId, generation, protocolType, protocol, assignments }
     this.groups.sync(request, answering(answer))
@@ -85,7 +88,7 @@ class Bench {
     const partitions = [{ partition: 0, offset, leaderEpoch: -1, metadata: '' }]
     const { memberId, instanceId, generation } = member
     const request = { namespace, group, memberId, instanceId, generation, expiresMs, topics: [{ topicId, partitions }] }
-    this.groups.commit(request, (error) => answering(answer)(error ?? 'kept'))
+    this.groups.commit(request, error => answering(answer)(error ?? 'kept'))
     return answer
   }
 
@@ -108,7 +111,10 @@ class Bench {
     const all = Object.fromEntries(joined.map(({ memberId }, index) => [memberId, shares[index] ?? '']))
     const syncs = joined.map((member, index) => this.sync(member, member === leader ? all : {}, instanceOf(index)))
     this.pass(5)
-    assert.deepEqual(syncs.map((sync) => valueOf(sync).assignment.toString()), shares)
+    assert.deepEqual(
+      syncs.map(sync => valueOf(sync).assignment.toString()),
+      shares,
+    )
     assert.equal(this.state, 'stable')
     return joined
   }
@@ -133,12 +139,18 @@ function valueOf<T>(answer: Answer<T>): T {
 
 const nobody = { memberId: '', instanceId: null, generation: -1 }
 
-test('Groups: members that join together share one generation, one leader and the leader\'s assignment', () => {
+test("Groups: members that join together share one generation, one leader and the leader's assignment", () => {
   const bench = new Bench()
   const joined = bench.stable(['a', 'b', 'c'])
   assert.deepEqual(new Set(joined.map(({ generation }) => generation)), new Set([1]))
-  assert.deepEqual(joined.map(({ members }) => members.length), [3, 0, 0])
-  assert.deepEqual(joined.map((member) => bench.heartbeat(member)), [undefined, undefined, undefined])
+  assert.deepEqual(
+    joined.map(({ members }) => members.length),
+    [3, 0, 0],
+  )
+  assert.deepEqual(
+    joined.map(member => bench.heartbeat(member)),
+    [undefined, undefined, undefined],
+  )
   assert.equal(bench.ledger.facts.length, 1)
 })
 
@@ -176,13 +188,19 @@ test('Groups.join refuses what cannot be a member', () => {
 test('Groups.join chooses the protocol that all members can and most prefer', () => {
   const bench = new Bench()
   const offers = (...names: string[]): Partial<JoinRequest> => ({
-    offers: names.map((name) => ({ name, metadata: Buffer.from(name) })),
+    offers: names.map(name => ({ name, metadata: Buffer.from(name) })),
   })
-  const joins = [offers('x', 'a', 'b'), offers('b', 'a'), offers('b', 'a', 'x')].map((request) => bench.join(request))
+  const joins = [offers('x', 'a', 'b'), offers('b', 'a'), offers('b', 'a', 'x')].map(request => bench.join(request))
   bench.pass(1)
-  assert.deepEqual(joins.map((join) => valueOf(join).protocol), ['b', 'b', 'b'])
+  assert.deepEqual(
+    joins.map(join => valueOf(join).protocol),
+    ['b', 'b', 'b'],
+  )
   const { members } = valueOf(joins[0] ?? { value: undefined })
-  assert.deepEqual(members.map(({ subscription }) => subscription.toString()), ['b', 'b', 'b'])
+  assert.deepEqual(
+    members.map(({ subscription }) => subscription.toString()),
+    ['b', 'b', 'b'],
+  )
 })
 
 test('Groups: a newcomer makes the others join again, and they keep their ids', () => {
@@ -194,7 +212,7 @@ test('Groups: a newcomer makes the others join again, and they keep their ids', 
   assert.equal(bench.heartbeat(a), 'group-rebalancing')
   assert.equal(valueOf(bench.sync(b)).error, 'group-rebalancing')
   const again = [a, b].map(({ memberId }) => bench.join({ memberId }))
-  const generations = [...again, late].map((join) => valueOf(join).generation)
+  const generations = [...again, late].map(join => valueOf(join).generation)
   assert.deepEqual(generations, [2, 2, 2])
   assert.equal(bench.heartbeat(a), 'group-generation-stale')
 })
@@ -253,7 +271,10 @@ test('Groups: a member that joined and never fetches its share is removed', () =
   assert.equal(valueOf(sync).assignment.toString(), 'all')
   for (let i = 0; i < 5; i++) {
     bench.pass(6_000)
-    assert.deepEqual([bench.heartbeat(a), bench.heartbeat(b)], i < 4 ? [undefined, undefined] : ['group-rebalancing', 'member-unknown'])
+    assert.deepEqual(
+      [bench.heartbeat(a), bench.heartbeat(b)],
+      i < 4 ? [undefined, undefined] : ['group-rebalancing', 'member-unknown'],
+    )
   }
 })
 
@@ -332,7 +353,10 @@ test('Groups: the first rebalance waits for members that are started together', 
   bench.pass(99)
   assert.equal(joins[0]?.value, undefined)
   bench.pass(300)
-  assert.deepEqual(joins.map((join) => valueOf(join).generation), [1, 1, 1, 1, 1])
+  assert.deepEqual(
+    joins.map(join => valueOf(join).generation),
+    [1, 1, 1, 1, 1],
+  )
 })
 
 test('Groups: members and offsets survive a restart, and members go on without a rebalance', () => {
@@ -435,12 +459,26 @@ test('Groups.commit: from members of the generation, or from anyone while the gr
 
 test('Groups.commit of more than a fact holds keeps everything', () => {
   const bench = new Bench()
-  const partitions = Array.from({ length: 1201 }, (_, partition) => ({ partition, offset: partition, leaderEpoch: 1, metadata: 'm' }))
-  const topics = [{ topicId, partitions }, { topicId: 'b'.repeat(32), partitions: partitions.slice(0, 3) }]
-  bench.groups.commit({ namespace, group, memberId: '', instanceId: null, generation: -1, expiresMs: -1, topics }, () => {})
+  const partitions = Array.from({ length: 1201 }, (_, partition) => ({
+    partition,
+    offset: partition,
+    leaderEpoch: 1,
+    metadata: 'm',
+  }))
+  const topics = [
+    { topicId, partitions },
+    { topicId: 'b'.repeat(32), partitions: partitions.slice(0, 3) },
+  ]
+  bench.groups.commit(
+    { namespace, group, memberId: '', instanceId: null, generation: -1, expiresMs: -1, topics },
+    () => {},
+  )
   assert.equal(bench.ledger.facts.length, 3)
   const offsets = bench.groups.offsets(namespace, group)
-  assert.deepEqual([...(offsets?.values() ?? [])].map(({ size }) => size), [1201, 3])
+  assert.deepEqual(
+    [...(offsets?.values() ?? [])].map(({ size }) => size),
+    [1201, 3],
+  )
   assert.equal(offsets?.get(topicId)?.get(1200)?.offset, 1200)
 })
 
@@ -491,7 +529,15 @@ test('Groups: a removed topic takes its offsets with it', () => {
   const ledger = new TestLedger()
   let remove = (): void => assert.fail('not registered')
   const topics = {
-    beforeRemove(run: (topic: { id: string; namespace: string; name: string; partitions: []; config: Map<string, string> }) => void): void {
+    beforeRemove(
+      run: (topic: {
+        id: string
+        namespace: string
+        name: string
+        partitions: []
+        config: Map<string, string>
+      }) => void,
+    ): void {
       remove = () => run({ id: topicId, namespace, name: 't', partitions: [], config: new Map() })
     },
   }

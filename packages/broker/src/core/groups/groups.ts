@@ -82,7 +82,7 @@ export class Groups {
     this.#random = random
     this.settings = { ...defaultGroupSettings, ...settings }
     this.#host = this.#hosting()
-    topics?.beforeRemove((topic) => this.#forget(topic.id))
+    topics?.beforeRemove(topic => this.#forget(topic.id))
     for (const record of machine.all()) this.#find(record)
     this.#scheduleSweep(machine.all(), this.settings.sweepIntervalMs)
   }
@@ -182,7 +182,7 @@ export class Groups {
     const present = topics
       .map(({ topicId, partitions }) => ({
         topicId,
-        partitions: partitions.filter((partition) => record?.offsets.get(topicId)?.has(partition)),
+        partitions: partitions.filter(partition => record?.offsets.get(topicId)?.has(partition)),
       }))
       .filter(({ partitions }) => partitions.length > 0)
     if (present.length === 0) return
@@ -287,10 +287,10 @@ export class Groups {
       membersMax: this.#limits.groupMembersMax,
       nowMs: () => clock.monotonicMs(),
       after: (delayMs, run) => clock.after(delayMs, run),
-      newMemberId: (prefix) => `${prefix}-${uuidOf(this.#random.bytes(16))}`,
-      store: (group) => this.#store(group),
+      newMemberId: prefix => `${prefix}-${uuidOf(this.#random.bytes(16))}`,
+      store: group => this.#store(group),
       whenStored: (group, run) => this.settled(group.namespace, group.id, run, undefined),
-      idle: (group) => this.#drop(group),
+      idle: group => this.#drop(group),
     }
   }
 
@@ -355,11 +355,17 @@ export class Groups {
     const { namespace, id: group } = record
     if (!kept) this.#write(() => this.#fact(groupFacts.removed, removed, { namespace, group }))
     else if (topics.length > 0) {
-      this.#write(() => this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, { namespace, group, topics: writable(topics) }))
+      this.#write(() =>
+        this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, { namespace, group, topics: writable(topics) }),
+      )
     }
   }
 
-  #expired({ committedMs, expiresMs }: CommittedOffset, { protocolType, emptiedMs }: GroupRecord, now: number): boolean {
+  #expired(
+    { committedMs, expiresMs }: CommittedOffset,
+    { protocolType, emptiedMs }: GroupRecord,
+    now: number,
+  ): boolean {
     if (expiresMs >= 0) return now >= expiresMs
     const unusedSinceMs = protocolType === null ? committedMs : Math.max(committedMs, emptiedMs)
     return now - unusedSinceMs >= this.settings.offsetsRetentionMs
@@ -368,7 +374,8 @@ export class Groups {
 
 export type { CommittedOffset, GroupOffsets, GroupState }
 
-const noRoom = (group: string): BrokerError => new BrokerError('storage-full', `group ${quote(group)} cannot be changed`)
+const noRoom = (group: string): BrokerError =>
+  new BrokerError('storage-full', `group ${quote(group)} cannot be changed`)
 
 const writable = (topics: readonly TopicPartitions[]): { topicId: string; partitions: number[] }[] =>
   topics.map(({ topicId, partitions }) => ({ topicId, partitions: [...partitions] }))
@@ -380,7 +387,7 @@ function* inParts(
   let part: { topicId: string; partitions: TopicCommits['partitions'][number][] }[] = []
   let left = partitionsPerFact
   for (const { topicId, partitions } of topics) {
-    for (let at = 0; at < partitions.length; ) {
+    for (let at = 0; at < partitions.length;) {
       const taken = partitions.slice(at, at + left)
       part.push({ topicId, partitions: taken })
       at += taken.length

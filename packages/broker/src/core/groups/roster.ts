@@ -138,14 +138,14 @@ export class Roster {
 
   /** Whether someone who makes these offers could work with all the members. */
   supports(offers: readonly Offer[]): boolean {
-    return offers.some((offer) => (this.#offerCounts.get(offer.name) ?? 0) === this.size)
+    return offers.some(offer => (this.#offerCounts.get(offer.name) ?? 0) === this.size)
   }
 
   /** The offer that all members make and that most of them prefer; of equals the one that the oldest members prefer. */
   elect(): string {
     const votes = new Map<string, number>()
     for (const member of this.members()) {
-      const vote = member.offers.find((offer) => this.#offerCounts.get(offer.name) === this.size)
+      const vote = member.offers.find(offer => this.#offerCounts.get(offer.name) === this.size)
       assert(vote !== undefined, 'members with nothing in common')
       votes.set(vote.name, (votes.get(vote.name) ?? 0) + 1)
     }
@@ -205,4 +205,4 @@ const noBytes = Buffer.alloc(0)
 
 /** What the member said for this way of sharing. */
 export const subscriptionOf = (member: Member, protocol: string | null): Buffer =>
-  member.offers.find((offer) => offer.name === protocol)?.metadata ?? noBytes
+  member.offers.find(offer => offer.name === protocol)?.metadata ?? noBytes

@@ -33,7 +33,7 @@ export class TestLedger implements Ledger {
       const timer = { atMs: this.now + delayMs, order: this.#order++, run }
       this.#timers.push(timer)
       return () => {
-        this.#timers = this.#timers.filter((other) => other !== timer)
+        this.#timers = this.#timers.filter(other => other !== timer)
       }
     },
   }
@@ -72,8 +72,8 @@ export class TestLedger implements Ledger {
 
   #durable(seq: number): void {
     this.#durableSeq = Math.max(this.#durableSeq, seq)
-    const ready = this.#waiting.filter((waiter) => waiter.seq <= this.#durableSeq)
-    this.#waiting = this.#waiting.filter((waiter) => waiter.seq > this.#durableSeq)
+    const ready = this.#waiting.filter(waiter => waiter.seq <= this.#durableSeq)
+    this.#waiting = this.#waiting.filter(waiter => waiter.seq > this.#durableSeq)
     for (const { run } of ready) run()
   }
 
@@ -83,7 +83,7 @@ export class TestLedger implements Ledger {
   }
 
   durable(seq: number): Promise<void> {
-    return new Promise((resolve) => this.whenDurable(seq, resolve, undefined))
+    return new Promise(resolve => this.whenDurable(seq, resolve, undefined))
   }
 
   atomic(run: () => void): number {
@@ -108,10 +108,10 @@ export class TestLedger implements Ledger {
     const untilMs = this.now + ms
     for (;;) {
       const due = this.#timers
-        .filter((timer) => timer.atMs <= untilMs)
+        .filter(timer => timer.atMs <= untilMs)
         .sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0]
       if (due === undefined) break
-      this.#timers = this.#timers.filter((timer) => timer !== due)
+      this.#timers = this.#timers.filter(timer => timer !== due)
       this.now = Math.max(this.now, due.atMs)
       due.run()
     }

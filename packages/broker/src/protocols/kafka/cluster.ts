@@ -23,6 +23,8 @@ export function leaderEpochOf(broker: Broker): number {
  */
 export const topicOperations = bits(3, 4, 5, 6, 7, 8, 10, 11)
 export const clusterOperations = bits(5, 7, 8, 9, 10, 11, 12)
+/** Read, delete, describe. */
+export const groupOperations = bits(3, 6, 8)
 /** What is answered when operations were not asked for. */
 export const operationsNotAsked = -0x8000_0000
 

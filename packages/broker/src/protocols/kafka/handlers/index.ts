@@ -1,23 +1,45 @@
 import * as metadata from './03-metadata.ts'
+import * as offsetCommit from './08-offset-commit.ts'
+import * as offsetFetch from './09-offset-fetch.ts'
+import * as findCoordinator from './10-find-coordinator.ts'
+import * as joinGroup from './11-join-group.ts'
+import * as heartbeat from './12-heartbeat.ts'
+import * as leaveGroup from './13-leave-group.ts'
+import * as syncGroup from './14-sync-group.ts'
+import * as describeGroups from './15-describe-groups.ts'
+import * as listGroups from './16-list-groups.ts'
 import * as apiVersions from './18-api-versions.ts'
 import * as createTopics from './19-create-topics.ts'
 import * as deleteTopics from './20-delete-topics.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
 import * as createPartitions from './37-create-partitions.ts'
+import * as deleteGroups from './42-delete-groups.ts'
 import * as incrementalAlterConfigs from './44-incremental-alter-configs.ts'
+import * as offsetDelete from './47-offset-delete.ts'
 import * as describeCluster from './60-describe-cluster.ts'
 import type { Handler } from './handler.ts'
 
 const all = [
   metadata,
+  offsetCommit,
+  offsetFetch,
+  findCoordinator,
+  joinGroup,
+  heartbeat,
+  leaveGroup,
+  syncGroup,
+  describeGroups,
+  listGroups,
   apiVersions,
   createTopics,
   deleteTopics,
   describeConfigs,
   alterConfigs,
   createPartitions,
+  deleteGroups,
   incrementalAlterConfigs,
+  offsetDelete,
   describeCluster,
 ]
 

@@ -1,0 +1,92 @@
+import type { Infer, Write } from '@dragoman/wire'
+import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import type { CommittedOffset, GroupOffsets } from '../../../core/groups/machine.ts'
+import { codes } from '../errors.ts'
+import { apis } from '../messages/index.ts'
+import { topicNamed } from '../topic-names.ts'
+import { defineHandler, type Exchange } from './handler.ts'
+
+type Request = Infer<typeof apis.offsetFetch.request>
+type Answer = Write<typeof apis.offsetFetch.response>
+type WantedTopic = { name: string; topicId: string; partitionIndexes: readonly number[] }
+type AnswerTopic = { name: string; topicId: string; partitions: AnswerPartition[] }
+
+interface AnswerPartition {
+  partitionIndex: number
+  committedOffset: number
+  committedLeaderEpoch: number
+  metadata: string
+  errorCode: number
+}
+
+const nilId = '0'.repeat(32)
+
+/**
+ * OffsetFetch 1-10: what is committed and durable, of one group before version 8, of several from it on; topics by id from
+ * version 10. There are no offsets in open transactions that `requireStable` would have to wait for.
+ */
+export const handler = defineHandler(apis.offsetFetch, handle)
+
+function handle(exchange: Exchange<Answer>, request: Request, version: number): void {
+  const { broker } = exchange
+  if (version < 8) {
+    const wanted = request.topics?.map(topic => ({ ...topic, topicId: nilId })) ?? null
+    const topics = offsetsOf(broker, request.groupId, wanted, false)
+    return answerSettled(exchange, [request.groupId], { topics })
+  }
+  const groups = request.groups.map(({ groupId, topics }) => ({
+    groupId,
+    topics: offsetsOf(broker, groupId, topics, version >= 10),
+    errorCode: codes.none,
+  }))
+  answerSettled(
+    exchange,
+    Array.from(request.groups, ({ groupId }) => groupId),
+    { groups },
+  )
+}
+
+/** Answers when what was seen of the groups is durable. */
+function answerSettled(exchange: Exchange<Answer>, groups: readonly string[], answer: Answer): void {
+  let left = groups.length
+  if (left === 0) return exchange.reply(answer)
+  const settled = (): void => {
+    if (--left === 0) exchange.reply(answer)
+  }
+  for (const group of groups) exchange.broker.groups.settled(homeNamespace, group, settled, undefined)
+}
+
+function offsetsOf(broker: Broker, group: string, wanted: readonly WantedTopic[] | null, byId: boolean): AnswerTopic[] {
+  const offsets = broker.groups.offsets(homeNamespace, group)
+  if (wanted === null) return offsets === undefined ? [] : allOffsets(broker, offsets)
+  return wanted.map(({ name, topicId, partitionIndexes }) => {
+    const topic = topicNamed(broker, { name, topicId }, byId)
+    const committed = topic === undefined ? undefined : offsets?.get(topic.id)
+    const errorCode = topic === undefined && byId ? codes.unknownTopicId : codes.none
+    const partitions = partitionIndexes.map(index => answerPartition(index, committed?.get(index), errorCode))
+    return { name, topicId, partitions }
+  })
+}
+
+function allOffsets(broker: Broker, offsets: GroupOffsets): AnswerTopic[] {
+  const topics: AnswerTopic[] = []
+  for (const [topicId, partitions] of offsets) {
+    const topic = topicNamed(broker, { name: '', topicId }, true)
+    if (topic === undefined) continue
+    const answers = Array.from(partitions, ([index, committed]) => answerPartition(index, committed, codes.none))
+    topics.push({ name: topic.name, topicId, partitions: answers })
+  }
+  return topics
+}
+
+const answerPartition = (
+  partitionIndex: number,
+  committed: CommittedOffset | undefined,
+  errorCode: number,
+): AnswerPartition => ({
+  partitionIndex,
+  committedOffset: committed?.offset ?? -1,
+  committedLeaderEpoch: committed?.leaderEpoch ?? -1,
+  metadata: committed?.metadata ?? '',
+  errorCode,
+})

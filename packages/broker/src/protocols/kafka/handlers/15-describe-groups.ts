@@ -1,0 +1,45 @@
+import type { Infer, Write } from '@dragoman/wire'
+import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import { groupOperations, operationsNotAsked } from '../cluster.ts'
+import { codes } from '../errors.ts'
+import { stateNames } from '../group-words.ts'
+import { apis } from '../messages/index.ts'
+import { refused, succeeded } from '../outcome.ts'
+import { defineHandler, type Exchange } from './handler.ts'
+
+type Request = Infer<typeof apis.describeGroups.request>
+type Answer = Write<typeof apis.describeGroups.response>
+type AnswerGroup = NonNullable<Answer['groups']>[number]
+
+/** DescribeGroups 0-6. A group that does not exist is dead; from version 6 on it is also an error. */
+export const handler = defineHandler(apis.describeGroups, handle)
+
+async function handle({ broker }: Exchange<Answer>, request: Request, version: number): Promise<Answer> {
+  const authorizedOperations = request.includeAuthorizedOperations ? groupOperations : operationsNotAsked
+  const groups = request.groups.map(groupId => ({ ...describe(broker, groupId, version), authorizedOperations }))
+  await broker.groups.settle()
+  return { groups }
+}
+
+function describe(broker: Broker, groupId: string, version: number): AnswerGroup {
+  const group = broker.groups.describe(homeNamespace, groupId)
+  if (group === undefined) {
+    const outcome = version < 6 ? succeeded : refused(codes.groupIdNotFound, `Group ${groupId} not found.`)
+    return { ...outcome, groupId, groupState: stateNames.dead }
+  }
+  return {
+    ...succeeded,
+    groupId,
+    groupState: stateNames[group.state],
+    protocolType: group.protocolType ?? '',
+    protocolData: group.state === 'stable' ? (group.protocol ?? '') : '',
+    members: group.members.map(member => ({
+      memberId: member.memberId,
+      groupInstanceId: member.instanceId,
+      clientId: member.clientId,
+      clientHost: member.clientHost,
+      memberMetadata: member.subscription,
+      memberAssignment: member.assignment,
+    })),
+  }
+}

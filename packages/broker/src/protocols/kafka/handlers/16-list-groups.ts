@@ -1,0 +1,34 @@
+import type { Infer, Write } from '@dragoman/wire'
+import { homeNamespace } from '../../../core/broker.ts'
+import { codes } from '../errors.ts'
+import { groupType, stateNames } from '../group-words.ts'
+import { apis } from '../messages/index.ts'
+import { defineHandler, type Exchange } from './handler.ts'
+
+type Request = Infer<typeof apis.listGroups.request>
+type Answer = Write<typeof apis.listGroups.response>
+
+/** ListGroups 0-5, with the filters by state and by type. Names in filters may be in any case. */
+export const handler = defineHandler(apis.listGroups, handle)
+
+async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+  const states = filterOf(request.statesFilter)
+  const types = filterOf(request.typesFilter)
+  const groups = broker.groups
+    .list(homeNamespace)
+    .map(({ id, protocolType, state }) => ({
+      groupId: id,
+      protocolType: protocolType ?? '',
+      groupState: stateNames[state],
+      groupType,
+    }))
+    .filter(group => states(group.groupState) && types(group.groupType))
+  await broker.groups.settle()
+  return { errorCode: codes.none, groups }
+}
+
+/** An empty filter lets everything through. */
+function filterOf(names: readonly string[]): (name: string) => boolean {
+  const wanted = new Set(names.map(name => name.toLowerCase()))
+  return name => wanted.size === 0 || wanted.has(name.toLowerCase())
+}
