@@ -264,12 +264,18 @@ export class Topics {
     const seq = this.#ledger.fact(machineKinds.directory, type, factOf(codec, value))
     this.#changedSeq = seq
     this.#unsettled++
-    this.#ledger.whenDurable(seq, Topics.#factSettled, this)
+    this.#ledger.whenDurable(seq, settleOne, this)
   }
 
-  static #factSettled(topics: Topics): void {
-    topics.#unsettled--
+  /** A fact has become durable. For `settleOne` alone. */
+  factSettled(): void {
+    this.#unsettled--
   }
+}
+
+/** One function for all facts: none is made for each. */
+function settleOne(topics: Topics): void {
+  topics.factSettled()
 }
 
 function sameConfig(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {

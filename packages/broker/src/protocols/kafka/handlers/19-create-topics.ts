@@ -21,7 +21,7 @@ export const handler = defineHandler(apis.createTopics, handle)
 async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))
-  const topics = Array.from(unique.values(), topic => {
+  const topics = Array.from(unique.values(), async topic => {
     if (!repeats.has(topic.name)) return create(broker, topic, request.validateOnly)
     return answerRefused(
       topic.name,

@@ -19,7 +19,7 @@ async function handle({ broker }: Exchange<Answer>, request: Request, version: n
   const named = version >= 6 ? request.topics : request.topicNames.map(name => ({ name, topicId: nilId }))
   const wanted = named.map(one => resolve(broker, one))
   const repeats = repeated(wanted, ({ name, topicId }) => name ?? topicId)
-  const responses = wanted.map(({ name, topicId, refusal }): AnswerTopic | Promise<AnswerTopic> => {
+  const responses = wanted.map(async ({ name, topicId, refusal }): Promise<AnswerTopic> => {
     if (refusal !== undefined) return { name, topicId, ...refusal }
     if (name === null) return { name, topicId, ...refused(codes.unknownTopicId, 'No topic has this id.') }
     if (!repeats.has(name)) return remove(broker, name, topicId)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ProtocolError, Random, Reader, Writer, type Codec, type Infer, type Write } from '@dragoman/wire'
-import { type Broker } from '../../../core/broker.ts'
+import type { Broker } from '../../../core/broker.ts'
 import { defaultLimits } from '../../../core/limits.ts'
 import { TestLedger } from '../../../core/test-ledger.ts'
 import { Topics } from '../../../core/topics.ts'
@@ -19,11 +19,11 @@ const brokerId = 7
 interface Fixture {
   topics: Topics
   ledger: TestLedger
-  ask<N extends AdministrationName>(
+  ask: <N extends AdministrationName>(
     name: N,
     version: number,
     request: Write<(typeof apis)[N]['request']>,
-  ): Promise<Infer<(typeof apis)[N]['response']>>
+  ) => Promise<Infer<(typeof apis)[N]['response']>>
 }
 
 const administration = [
