@@ -7,6 +7,7 @@ export const staticChecks = [
   { name: 'types', program: 'tsc', args: ['-p', 'tsconfig.json', '--pretty', 'false'] },
   { name: 'lint', program: 'oxlint', args: ['--type-aware', '-f', 'unix', '.'] },
   { name: 'tidy', program: 'node', args: ['tools/tidy/main.ts'] },
+  { name: 'docs', program: 'node', args: ['tools/docs/main.ts', '--check'], hint: 'npm run docs' },
 ] as const satisfies readonly StaticCheck[]
 
 export interface StaticCheck {
