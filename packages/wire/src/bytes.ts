@@ -7,8 +7,9 @@ const twoTo32 = 0x1_0000_0000
 const twoTo63 = 0x8000_0000_0000_0000
 const int64Max = 0x7fff_ffff_ffff_ffffn
 const int64Min = -0x8000_0000_0000_0000n
-/** Up to this many characters, a loop in JavaScript is faster than a call into the runtime. */
-const shortTextMax = 24
+/** Up to this many bytes of text, a loop in JavaScript is faster than a call into the runtime. */
+const shortReadMax = 6
+const shortWriteMax = 10
 
 /**
  * Reads numbers (big-endian), texts and slices from part of a buffer, in order. Every read is bounded: what would pass the
@@ -160,7 +161,7 @@ export class Reader {
   utf8(length: number): string {
     const at = this.at
     this.#take(length, 'text')
-    if (length > shortTextMax) return this.source.toString('utf8', at, at + length)
+    if (length > shortReadMax) return this.source.toString('utf8', at, at + length)
     const { source } = this
     let text = ''
     for (let index = at; index < at + length; index++) {
@@ -516,7 +517,7 @@ export class Writer {
   #putText(value: string, at: number): number {
     const slab = this.#slab
     const length = value.length
-    if (length > shortTextMax) return slab.write(value, at, 'utf8')
+    if (length > shortWriteMax) return slab.write(value, at, 'utf8')
     for (let index = 0; index < length; index++) {
       const code = value.charCodeAt(index)
       if (code >= 0x80) return slab.write(value, at, 'utf8')
