@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { Slab, SlabPool } from '../storage/slab.ts'
+import { claimCell } from '../storage/claim.ts'
+import { Journal } from '../storage/journal.ts'
+import { Checkpointer } from './checkpointer.ts'
+import { machineKinds } from './machine.ts'
+import type { Ledger, Machine, MachineKind } from './machine.ts'
+import type { CellOptions } from './options.ts'
+import { Restore } from './restore.ts'
+import { cellFacts, cellMachine } from './state.ts'
+import type { CellState } from './state.ts'
+import type { Stream, StreamFactContext } from './stream.ts'
+
+/** Thrown for a fact that would grow the data of a full disk. */
+export class StorageFull extends Error {
+  override name = 'StorageFull'
+}
+
+/**
+ * One journal and the state built from it: the unit of order, atomicity, ownership and recovery.
+ *
+ * State changes when a fact is added, never before and never back: a write that fails or is fenced stops the cell, and the
+ * next owner replays. Effects wait for their block by `whenDurable`.
+ */
+export class Cell implements Ledger {
+  readonly state: CellState
+  readonly journal: Journal
+  readonly checkpointer: Checkpointer
+  readonly options: CellOptions
+  readonly #context: StreamFactContext
+  #closing = false
+  #relief: (() => void)[] = []
+
+  private constructor(options: CellOptions, restore: Restore, journal: Journal) {
+    this.options = options
+    this.state = restore.state
+    this.journal = journal
+    this.#context = { seq: -1, timeMs: 0, epoch: journal.epoch, slab: new Slab(Buffer.alloc(0)), slabAt: 0 }
+    this.checkpointer = new Checkpointer(this, restore)
+  }
+
+  /** Replays the cell, fences earlier owners out and begins to take facts. Rejects with `Corrupt` when the data is damaged. */
+  static async open(options: CellOptions): Promise<Cell> {
+    const restore = new Restore(options)
+    const claim = await claimCell({ ...options, target: restore })
+    const { sizes } = options
+    const cell: Cell = new Cell(
+      options,
+      restore,
+      new Journal({
+        ...options,
+        claim,
+        slabs: new SlabPool(sizes.slabBytes, Math.ceil(sizes.unflushedBytesMax / sizes.slabBytes)),
+        blockBytesMax: sizes.blockBytesMax,
+        blockFactsMax: sizes.blockFactsMax,
+        onFatal: error => cell.#stop(() => options.onFatal(error)),
+        onFenced: () => cell.#stop(() => options.onFenced()),
+        onSettled: () => cell.relieve(),
+      }),
+    )
+    for (const { seq, slab, bytes } of restore.replayed) cell.journal.keep(seq, slab, bytes)
+    for (const stream of cell.state.streams.values()) stream.settleAll()
+    await cell.checkpointer.start()
+    return cell
+  }
+
+  get epoch(): number {
+    return this.journal.epoch
+  }
+  get openSeq(): number {
+    return this.journal.openSeq
+  }
+  get clock(): CellOptions['clock'] {
+    return this.options.clock
+  }
+  /** Nothing that grows the data is taken: the disk is full. */
+  get full(): boolean {
+    return this.journal.full
+  }
+  /** The cell is stopping or has lost its ownership. */
+  get closing(): boolean {
+    return this.#closing
+  }
+
+  /** So much is waiting for the disk that nothing new should be read from clients; see `onRelief`. */
+  get saturated(): boolean {
+    const { sizes } = this.options
+    return this.journal.pendingBytes > sizes.pendingBytesMax || this.journal.keptBytes > sizes.unflushedBytesMax
+  }
+
+  /** Calls `run` once, when the cell is no longer saturated. */
+  onRelief(run: () => void): void {
+    this.#relief.push(run)
+  }
+
+  /** Something was written or flushed: goes on with those who wait for room. */
+  relieve(): void {
+    if (this.#relief.length === 0 || this.saturated) return
+    const waiting = this.#relief
+    this.#relief = []
+    for (const run of waiting) run()
+  }
+
+  fact(machine: number, type: number, payload: Uint8Array): number {
+    const seq = this.reserveFact(machine, type, payload.length)
+    const { slab, at } = this.journal
+    slab.bytes.set(payload, at)
+    this.applyReserved(machine, type, payload.length, seq)
+    return seq
+  }
+
+  /** First half of a fact whose bytes are written in place at `journal.slab.bytes[journal.at]`. */
+  reserveFact(machine: number, type: number, bytes: number): number {
+    const seq = this.journal.reserve(type, machine, bytes)
+    this.checkpointer.noticeFact()
+    return seq
+  }
+
+  /** Second half: applies what was written. Nothing may come between. */
+  applyReserved(machine: number, type: number, bytes: number, seq: number): void {
+    const { slab, at, timeMs } = this.journal
+    const context = this.#context
+    context.seq = seq
+    context.timeMs = timeMs
+    context.slab = slab
+    context.slabAt = at
+    this.state.apply(type, machine, slab.bytes.subarray(at, at + bytes), context)
+  }
+
+  atomic(run: () => void): number {
+    return this.journal.atomic(run)
+  }
+
+  whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
+    this.journal.whenDurable(seq, run, argument)
+  }
+
+  durable(seq: number): Promise<void> {
+    return this.journal.durable(seq)
+  }
+
+  define(kind: MachineKind): number {
+    if (this.full) throw new StorageFull('The disk is full')
+    assert(kind === 'stream', 'machines of other kinds exist once')
+    const id = this.state.nextMachine
+    const payload = Buffer.alloc(6)
+    payload.writeUInt16BE(machineKinds[kind], 0)
+    payload.writeUInt32BE(id, 2)
+    this.fact(cellMachine, cellFacts.define, payload)
+    return id
+  }
+
+  drop(machine: number): void {
+    const payload = Buffer.alloc(4)
+    payload.writeUInt32BE(machine)
+    const stream = this.state.streams.get(machine)
+    const seq = this.fact(cellMachine, cellFacts.drop, payload)
+    if (stream) this.whenDurable(seq, wakeWaiters, stream)
+  }
+
+  machine(id: number): Machine | undefined {
+    return this.state.machine(id)
+  }
+
+  /**
+   * Makes durable what was taken, writes a checkpoint so that the next start has nothing to replay, and stops.
+   * The stores stay open: they belong to whoever opened them.
+   */
+  async close(): Promise<void> {
+    if (this.#closing) return
+    this.#closing = true
+    await this.checkpointer.stop()
+    await this.journal.close()
+    this.#wakeAll()
+  }
+
+  #stop(tell: () => void): void {
+    this.#closing = true
+    void this.checkpointer.abandon()
+    this.#wakeAll()
+    tell()
+  }
+
+  #wakeAll(): void {
+    for (const stream of this.state.streams.values()) wakeWaiters(stream)
+    const waiting = this.#relief
+    this.#relief = []
+    for (const run of waiting) run()
+  }
+}
+
+/** Readers of a stream that is gone look again, and find that it is. */
+function wakeWaiters(stream: Stream): void {
+  for (const waiter of stream.waiters ? [...stream.waiters] : []) waiter.grown(Number.MAX_SAFE_INTEGER)
+}

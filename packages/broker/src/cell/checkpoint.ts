@@ -1,0 +1,174 @@
+import { crc32 } from 'node:zlib'
+import { ProtocolError, Reader, Writer } from '@dragoman/wire'
+import type { ChainPoint } from '../storage/claim.ts'
+import { Corrupt } from '../storage/errors.ts'
+import type { Extent } from '../storage/segment.ts'
+import { extent } from './stream.ts'
+import type { CellState } from './state.ts'
+
+/**
+ * The state of a cell after a block, and where the flushed bytes of its streams lie. It is the only place that names
+ * segments: what no checkpoint names is an orphan. Big-endian.
+ *
+ *   magic 'DRGC', version u8 = 1, 3 x 0, cell u32, epoch i64, seq i64, writer u64 and checksum u32 of that block, time i64,
+ *   state length u32, state (`CellState.save`)
+ *   next segment u32, segments u32 x { id u32, name, bytes i64 }
+ *   streams u32 x { stream u32, extents u32 x { segment u32, first i64, last i64, position u32, bytes u32,
+ *                   chunk position u32, chunks u32, greatest timestamp i64 } }
+ *   CRC-32 of all before u32
+ *
+ * On-disk format: to change it, raise the version, keep the old reader, add a file of the old form to `test/upgrade`.
+ */
+const magic = 0x44524743
+const checkpointVersion = 1
+
+export interface SegmentInfo {
+  id: number
+  name: string
+  bytes: number
+}
+
+export interface Placement {
+  nextSegment: number
+  segments: Map<number, SegmentInfo>
+}
+
+/** Where the extents of all streams lie now, as bytes; and which segments they use. */
+export function saveExtents(state: CellState, out: Writer): Map<number, number> {
+  const liveBytes = new Map<number, number>()
+  const streams = [...state.streams.values()].filter(stream => stream.extents.count > 0)
+  out.u32(streams.length)
+  for (const { id, extents } of streams) {
+    out.u32(id)
+    out.u32(extents.count)
+    for (let row = 0; row < extents.count; row++) {
+      const segment = extents.get(row, extent.segment)
+      liveBytes.set(segment, (liveBytes.get(segment) ?? 0) + extents.get(row, extent.bytes))
+      out.u32(segment)
+      out.i64(extents.get(row, extent.first))
+      out.i64(extents.get(row, extent.last))
+      out.u32(extents.get(row, extent.position))
+      out.u32(extents.get(row, extent.bytes))
+      out.u32(extents.get(row, extent.chunkPosition))
+      out.u32(extents.get(row, extent.chunkCount))
+      out.i64(extents.get(row, extent.maxTimestamp))
+    }
+  }
+  return liveBytes
+}
+
+/** The extents that a flush adds, in the form of `saveExtents`. */
+function writeFlushed(out: Writer, flushed: readonly Extent[], segment: number): void {
+  out.u32(flushed.length)
+  for (const added of flushed) {
+    out.u32(added.stream)
+    out.u32(1)
+    out.u32(segment)
+    out.i64(added.firstOffset)
+    out.i64(added.lastOffset)
+    out.u32(added.position)
+    out.u32(added.bytes)
+    out.u32(added.chunkPosition)
+    out.u32(added.chunkCount)
+    out.i64(added.maxTimestamp)
+  }
+}
+
+export interface CheckpointParts {
+  cell: number
+  point: ChainPoint
+  /** `CellState.save` at that point. */
+  state: Buffer
+  /** `saveExtents` at that point. */
+  extents: Buffer
+  /** What was flushed since, up to that point, all in one segment. */
+  flushed: readonly Extent[]
+  flushedSegment: number
+  placement: Placement
+}
+
+export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
+  const { point, placement } = parts
+  const head = new Writer()
+  head.u32(magic)
+  head.u8(checkpointVersion)
+  head.fill(3)
+  head.u32(parts.cell)
+  head.i64(point.epoch)
+  head.i64(point.seq)
+  head.bigint64(BigInt.asIntN(64, point.link.writer))
+  head.u32(point.link.crc)
+  head.i64(point.timeMs)
+  head.u32(parts.state.length)
+  const names = new Writer()
+  names.u32(placement.nextSegment)
+  names.u32(placement.segments.size)
+  for (const { id, name, bytes } of placement.segments.values()) {
+    names.u32(id)
+    names.string16(name)
+    names.i64(bytes)
+  }
+  const added = new Writer()
+  writeFlushed(added, parts.flushed, parts.flushedSegment)
+  const all = [head.take(), parts.state, names.take(), parts.extents, added.take()]
+  const sum = Buffer.alloc(4)
+  sum.writeUInt32BE(all.reduce((crc, part) => crc32(part, crc), 0))
+  return [...all, sum]
+}
+
+/** Fills `state`, which must be new, and tells the rest. Throws `Corrupt` when the bytes are not a whole checkpoint. */
+export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainPoint; placement: Placement } {
+  if (bytes.length < 64 || bytes.readUInt32BE(0) !== magic) throw new Corrupt('these bytes are not a checkpoint')
+  if (bytes[4] !== checkpointVersion) throw new Corrupt(`checkpoint version ${bytes[4]} cannot be read by this release`)
+  if (crc32(bytes.subarray(0, -4)) !== bytes.readUInt32BE(bytes.length - 4)) throw new Corrupt('the checksum of the checkpoint is wrong')
+  const from = new Reader(bytes, 12, bytes.length - 4)
+  try {
+    const epoch = from.i64()
+    const seq = from.i64()
+    const link = { writer: BigInt.asUintN(64, from.bigint64()), crc: from.u32() }
+    const timeMs = from.i64()
+    state.load(new Reader(from.bytes(from.u32())))
+    const placement: Placement = { nextSegment: from.u32(), segments: new Map() }
+    for (let left = from.u32(); left > 0; left--) {
+      const id = from.u32()
+      placement.segments.set(id, { id, name: from.string16(), bytes: from.i64() })
+    }
+    readExtents(from, state)
+    readExtents(from, state)
+    return { point: { epoch, seq, link, timeMs }, placement }
+  } catch (error) {
+    if (error instanceof ProtocolError) throw new Corrupt(`the checkpoint is damaged: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+function readExtents(from: Reader, state: CellState): void {
+  for (let streams = from.u32(); streams > 0; streams--) {
+    const id = from.u32()
+    const stream = state.streams.get(id)
+    if (!stream) throw new Corrupt(`the checkpoint places bytes of stream ${id}, which does not exist`)
+    for (let rows = from.u32(); rows > 0; rows--) {
+      const segment = from.u32()
+      const placed: Extent = {
+        stream: id,
+        firstOffset: from.i64(),
+        lastOffset: from.i64(),
+        position: from.u32(),
+        bytes: from.u32(),
+        chunkPosition: from.u32(),
+        chunkCount: from.u32(),
+        maxTimestamp: from.i64(),
+      }
+      stream.place(placed, segment)
+      stream.bytes += placed.bytes
+    }
+  }
+}
+
+export const checkpointName = (cell: number, seq: number): string => `cell/${cell}/c/${seq.toString(16).padStart(16, '0')}`
+
+/** Number of the block that a checkpoint's name says, or undefined when it is another file. */
+export function checkpointSeq(name: string): number | undefined {
+  const digits = name.slice(name.lastIndexOf('/') + 1)
+  return /^[0-9a-f]{16}$/.test(digits) ? Number.parseInt(digits, 16) : undefined
+}

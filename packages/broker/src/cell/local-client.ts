@@ -1,0 +1,99 @@
+import * as batches from '../storage/record-batch.ts'
+import type { Cell } from './cell.ts'
+import type { AppendError, AppendResult, CellClient, FetchRequest, FetchResult, StreamBounds, TimedOffset } from './client.ts'
+import { Fetcher } from './fetcher.ts'
+import { trimStream } from './retention.ts'
+import { streamFacts } from './stream.ts'
+import type { Stream } from './stream.ts'
+import { timeLookup, newestLookup } from './time-index.ts'
+
+/** The cell's streams for callers in the same process. */
+export class LocalCellClient implements CellClient {
+  readonly #cell: Cell
+  readonly #fetcher: Fetcher
+
+  constructor(cell: Cell) {
+    this.#cell = cell
+    this.#fetcher = new Fetcher(cell)
+  }
+
+  get epoch(): number {
+    return this.#cell.epoch
+  }
+
+  append(streamId: number, batch: Buffer, done: (result: AppendResult) => void): void {
+    const cell = this.#cell
+    const stream = cell.state.streams.get(streamId)
+    if (!stream) return done(refused('stream-not-found', -1))
+    if (cell.closing) return done(refused('shutting-down', stream.startOffset))
+    if (cell.full) return done(refused('storage-full', stream.startOffset))
+    const producer = batches.producerId(batch)
+    if (producer >= 0) {
+      const first = batches.baseSequence(batch)
+      const check = stream.producers.check(producer, batches.producerEpoch(batch), first, batches.lastOffsetDelta(batch) + 1)
+      if (typeof check === 'object') return this.#whenSettled(stream, check.offset, -1, done)
+      if (check !== 'fresh') return done(refused(check, stream.startOffset))
+    }
+    const seq = cell.reserveFact(streamId, streamFacts.append, batch.length)
+    const { slab, at } = cell.journal
+    batch.copy(slab.bytes, at)
+    const base = stream.endOffset
+    batches.placeBatch(slab.bytes, at, base, cell.epoch % 0x8000_0000)
+    cell.applyReserved(streamId, streamFacts.append, batch.length, seq)
+    if (stream.dirtySeq !== seq) {
+      stream.dirtySeq = seq
+      cell.whenDurable(seq, stream.settleDurable, seq)
+    }
+    const stamped = batches.attributes(batch) & batches.attributeBits.appendTime ? batches.maxTimestamp(batch) : -1
+    cell.whenDurable(seq, done, { baseOffset: base, appendTimeMs: stamped, startOffset: stream.startOffset })
+  }
+
+  /** A repetition is answered when its original is durable. */
+  #whenSettled(stream: Stream, baseOffset: number, appendTimeMs: number, done: (result: AppendResult) => void): void {
+    this.#cell.whenDurable(this.#cell.openSeq, done, { baseOffset, appendTimeMs, startOffset: stream.startOffset })
+  }
+
+  fetch(request: FetchRequest, done: (result: FetchResult) => void): () => void {
+    return this.#fetcher.fetch(request, done)
+  }
+
+  bounds(streamId: number): StreamBounds | undefined {
+    const stream = this.#cell.state.streams.get(streamId)
+    if (!stream) return undefined
+    const newest = stream.epochs.count - 1
+    const epoch = newest < 0 ? this.epoch : stream.epochs.get(newest, 0)
+    return { startOffset: stream.startOffset, endOffset: stream.visibleEnd, epoch }
+  }
+
+  offsetAtTime(streamId: number, at: number): Promise<TimedOffset | undefined> {
+    return timeLookup(this.#cell, this.#fetcher.reader, streamId, at)
+  }
+
+  offsetOfMaxTimestamp(streamId: number): Promise<TimedOffset | undefined> {
+    return newestLookup(this.#cell, this.#fetcher.reader, streamId)
+  }
+
+  epochEnd(streamId: number, epoch: number): { epoch: number; endOffset: number } | undefined {
+    const stream = this.#cell.state.streams.get(streamId)
+    if (!stream) return undefined
+    const row = stream.epochs.lastAtMost(0, epoch)
+    if (row < 0) return undefined
+    const next = row + 1 < stream.epochs.count ? stream.epochs.get(row + 1, 1) : stream.visibleEnd
+    return { epoch: stream.epochs.get(row, 0), endOffset: next }
+  }
+
+  async trim(streamId: number, offset: number): Promise<number> {
+    const stream = this.#cell.state.streams.get(streamId)
+    if (!stream) return -1
+    const start = Math.min(offset, stream.visibleEnd)
+    if (start > stream.startOffset) await this.#cell.durable(trimStream(this.#cell, streamId, start))
+    else await this.#cell.durable(this.#cell.openSeq)
+    return stream.startOffset
+  }
+
+  sizeBytes(streamId: number): number {
+    return this.#cell.state.streams.get(streamId)?.bytes ?? 0
+  }
+}
+
+const refused = (error: AppendError, startOffset: number): AppendResult => ({ error, baseOffset: -1, appendTimeMs: -1, startOffset })

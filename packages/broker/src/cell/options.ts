@@ -1,0 +1,62 @@
+import type { BlobStore } from '../storage/blob-store.ts'
+import type { ChainStore } from '../storage/chain-store.ts'
+import type { Clock } from '../runtime/runtime.ts'
+import type { Random } from '@dragoman/wire'
+import type { MachineFactories } from './state.ts'
+
+export interface CellOptions {
+  cell: number
+  chain: ChainStore
+  blobs: BlobStore
+  clock: Clock
+  random: Random
+  /** The machines that exist once: made empty, then filled by replay. */
+  machines: MachineFactories
+  sizes: CellSizes
+  /** Only this process can write to the stores, so what no checkpoint names can be removed at start. */
+  exclusive: boolean
+  /** How long and how much of a stream is kept; undefined: all. Asked now and then. */
+  retentionOf(stream: number): Retention | undefined
+  /** Something that cannot be survived. The cell has stopped. */
+  onFatal(error: Error): void
+  /** Another owner has taken over. The cell has stopped. */
+  onFenced(): void
+  log(level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void
+}
+
+export interface Retention {
+  /** Milliseconds after its newest record's time, or -1. */
+  ms: number
+  /** Bytes, or -1. */
+  bytes: number
+}
+
+export interface CellSizes {
+  blockBytesMax: number
+  blockFactsMax: number
+  slabBytes: number
+  /** Journal bytes after which a flush begins. */
+  flushBytes: number
+  /** Time after which a flush begins when anything is unflushed. */
+  flushIntervalMs: number
+  /** Facts not yet durable, or blocks not yet flushed, beyond which nothing new is read from clients. */
+  pendingBytesMax: number
+  unflushedBytesMax: number
+  retentionCheckMs: number
+  /** Idempotent producers silent for so long are forgotten. */
+  producerIdleMs: number
+}
+
+const MiB = 1024 * 1024
+
+export const defaultCellSizes: CellSizes = {
+  blockBytesMax: 8 * MiB,
+  blockFactsMax: 20_000,
+  slabBytes: 8 * MiB,
+  flushBytes: 32 * MiB,
+  flushIntervalMs: 60_000,
+  pendingBytesMax: 32 * MiB,
+  unflushedBytesMax: 96 * MiB,
+  retentionCheckMs: 30_000,
+  producerIdleMs: 24 * 3600 * 1000,
+}

@@ -1,0 +1,191 @@
+import { crc32 } from 'node:zlib'
+import * as batches from '../storage/record-batch.ts'
+import { chunkRowBytes, readChunk } from '../storage/segment.ts'
+import type { Chunk } from '../storage/segment.ts'
+import { SlabPool } from '../storage/slab.ts'
+import type { Cell } from './cell.ts'
+import type { StreamRead } from './client.ts'
+import type { Slab } from '../storage/slab.ts'
+import { extent, tail } from './stream.ts'
+import type { Stream } from './stream.ts'
+
+/** Tables of this many stretches stay in memory. */
+const tablesMax = 2000
+/** Batches below this average are copied together: one piece for the socket instead of many. */
+const gatherBelowBytes = 8 * 1024
+const poolBytes = 1024 * 1024 + 128 * 1024
+const poolSpare = 8
+
+/** The stored bytes are not what was written; where, in words. */
+export class DamagedRange extends Error {
+  override name = 'DamagedRange'
+}
+
+/** Reads streams: what is not flushed from memory, the rest from segments, whose checksums it verifies. */
+export class StreamReader {
+  readonly #cell: Cell
+  readonly #tables = new Map<string, Buffer>()
+  readonly #buffers = new SlabPool(poolBytes, poolSpare)
+
+  constructor(cell: Cell) {
+    this.#cell = cell
+  }
+
+  /**
+   * Whole batches from the one that holds `offset` on, up to `bytesMax`; at least one if `atLeastOne`. Nothing beyond
+   * `visibleEnd`. Slabs that the answer refers to are held and pushed to `held`. Synchronous when the tail has it.
+   */
+  read(stream: Stream, offset: number, bytesMax: number, atLeastOne: boolean, held: Slab[]): StreamRead | Promise<StreamRead> {
+    const answer: StreamRead = { startOffset: stream.startOffset, endOffset: stream.visibleEnd, batches: [], bytes: 0 }
+    if (offset < stream.startOffset || offset > stream.visibleEnd) return { ...answer, error: 'offset-out-of-range' }
+    if (offset === stream.visibleEnd || (bytesMax <= 0 && !atLeastOne)) return answer
+    if (offset >= stream.tailStart) {
+      this.#readTail(stream, offset, bytesMax, atLeastOne, answer, held)
+      return answer
+    }
+    return this.#readSegment(stream, offset, bytesMax, atLeastOne, answer, held)
+  }
+
+  #readTail(stream: Stream, offset: number, bytesMax: number, atLeastOne: boolean, answer: StreamRead, held: Slab[]): void {
+    const rows = stream.tail
+    const first = rows.lastAtMost(tail.base, offset)
+    let bytes = 0
+    let row = first
+    for (; row < rows.count && rows.get(row, tail.last) < stream.visibleEnd; row++) {
+      const more = rows.get(row, tail.bytes)
+      if (bytes + more > bytesMax && !(atLeastOne && row === first)) break
+      bytes += more
+    }
+    const count = row - first
+    if (count === 0) return
+    answer.bytes = bytes
+    if (count > 1 && bytes / count < gatherBelowBytes) {
+      const gathered = Buffer.allocUnsafe(bytes)
+      let at = 0
+      for (let index = first; index < row; index++) {
+        const from = rows.get(index, tail.at)
+        at += stream.tailSlabs[index]!.bytes.copy(gathered, at, from, from + rows.get(index, tail.bytes))
+      }
+      answer.batches.push(gathered)
+      return
+    }
+    for (let index = first; index < row; index++) {
+      const slab = stream.tailSlabs[index]!
+      const from = rows.get(index, tail.at)
+      slab.hold()
+      held.push(slab)
+      answer.batches.push(slab.bytes.subarray(from, from + rows.get(index, tail.bytes)))
+    }
+  }
+
+  async #readSegment(
+    stream: Stream,
+    offset: number,
+    bytesMax: number,
+    atLeastOne: boolean,
+    answer: StreamRead,
+    held: Slab[],
+  ): Promise<StreamRead> {
+    const row = stream.extents.lastAtMost(extent.first, offset)
+    if (row < 0 || stream.extents.get(row, extent.last) < offset) return { ...answer, error: 'offset-out-of-range' }
+    try {
+      const table = await this.#table(stream, row)
+      const wanted = chunksFor(table, offset, Math.max(bytesMax, 1))
+      const slab = await this.#load(stream, wanted)
+      held.push(slab) // Held since it was taken from the pool.
+      const found = cutBatches(slab.bytes, wanted, offset, bytesMax, atLeastOne)
+      answer.batches = found.length > 0 ? [found] : []
+      answer.bytes = found.length
+      return answer
+    } catch (error) {
+      if (!(error instanceof DamagedRange)) throw error
+      this.#cell.options.log('error', error.message)
+      return { ...answer, error: 'storage-corrupt' }
+    }
+  }
+
+  /** The chunk table of one extent. */
+  async #table(stream: Stream, row: number): Promise<{ rows: Buffer; count: number; segment: number }> {
+    const segment = stream.extents.get(row, extent.segment)
+    const position = stream.extents.get(row, extent.chunkPosition)
+    const count = stream.extents.get(row, extent.chunkCount)
+    const key = `${segment}:${position}`
+    let rows = this.#tables.get(key)
+    if (rows) this.#tables.delete(key)
+    else {
+      rows = Buffer.allocUnsafeSlow(count * chunkRowBytes)
+      await this.#readBlob(segment, position, rows)
+    }
+    this.#tables.set(key, rows)
+    if (this.#tables.size > tablesMax) this.#tables.delete(this.#tables.keys().next().value!)
+    return { rows, count, segment }
+  }
+
+  async #load(stream: Stream, { segment, chunks }: Wanted): Promise<Slab> {
+    const first = chunks[0]!
+    const last = chunks.at(-1)!
+    const bytes = last.position + last.bytes - first.position
+    const slab = this.#buffers.take(bytes)
+    const target = slab.bytes.subarray(0, bytes)
+    await this.#readBlob(segment, first.position, target)
+    for (const chunk of chunks) {
+      const at = chunk.position - first.position
+      if (crc32(target.subarray(at, at + chunk.bytes)) !== chunk.crc) {
+        const name = this.#cell.checkpointer.placement.segments.get(segment)?.name
+        throw new DamagedRange(
+          `${name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}: ` +
+            `stream ${stream.id} cannot be read from offset ${chunk.baseOffset}`,
+        )
+      }
+    }
+    return slab
+  }
+
+  async #readBlob(segment: number, position: number, target: Buffer): Promise<void> {
+    const { placement } = this.#cell.checkpointer
+    const name = placement.segments.get(segment)?.name ?? `segment ${segment}`
+    const count = await this.#cell.options.blobs.read(name, position, target)
+    if (count !== target.length) throw new DamagedRange(`${name} is missing or cut short at byte ${position + (count ?? 0)}`)
+  }
+}
+
+interface Wanted {
+  segment: number
+  chunks: Chunk[]
+}
+
+/** The chunk that holds `offset` and those behind it, as many as `bytesMax` asks for. */
+function chunksFor(table: { rows: Buffer; count: number; segment: number }, offset: number, bytesMax: number): Wanted {
+  let low = 0
+  let high = table.count - 1
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1
+    if (batches.readInt64(table.rows, middle * chunkRowBytes) <= offset) low = middle
+    else high = middle - 1
+  }
+  const chunks: Chunk[] = []
+  let bytes = 0
+  for (let row = low; row < table.count && (bytes < bytesMax || chunks.length === 0); row++) {
+    const chunk = readChunk(table.rows, row)
+    if (chunks.length > 0 && bytes + chunk.bytes > bytesMax + chunkSlack) break
+    chunks.push(chunk)
+    bytes += chunk.bytes
+  }
+  return { segment: table.segment, chunks }
+}
+
+/** The first chunk may hold bytes before the offset: so much more is read to fill the answer. */
+const chunkSlack = 64 * 1024
+
+function cutBatches(bytes: Buffer, wanted: Wanted, offset: number, bytesMax: number, atLeastOne: boolean): Buffer {
+  const end = wanted.chunks.at(-1)!.position + wanted.chunks.at(-1)!.bytes - wanted.chunks[0]!.position
+  let start = 0
+  while (start < end && batches.lastOffset(bytes, start) < offset) start += batches.batchBytes(bytes, start)
+  let stop = start
+  while (stop < end) {
+    const next = stop + batches.batchBytes(bytes, stop)
+    if (next - start > bytesMax && !(atLeastOne && stop === start)) break
+    stop = next
+  }
+  return bytes.subarray(start, stop)
+}

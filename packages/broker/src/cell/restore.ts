@@ -1,0 +1,85 @@
+import { Writer } from '@dragoman/wire'
+import { readBlob } from '../storage/blob-store.ts'
+import type { Block } from '../storage/block.ts'
+import type { ChainPoint, ReplayTarget } from '../storage/claim.ts'
+import { Corrupt } from '../storage/errors.ts'
+import type { Slab } from '../storage/slab.ts'
+import { checkpointSeq, readCheckpoint } from './checkpoint.ts'
+import type { Placement } from './checkpoint.ts'
+import type { CellOptions } from './options.ts'
+import { CellState } from './state.ts'
+
+/** The state of a cell while it is rebuilt: from the newest checkpoint that can be read, then block by block. */
+export class Restore implements ReplayTarget {
+  readonly #options: CellOptions
+  state: CellState
+  placement: Placement = { nextSegment: 0, segments: new Map() }
+  /** Where the state's checkpoint stands. */
+  from: ChainPoint | undefined
+  /** Replayed blocks, whose bytes the streams' tails refer to. */
+  replayed: { seq: number; slab: Slab; bytes: number }[] = []
+  /** Numbers of all checkpoints, ascending, and of those that could not be read. */
+  checkpoints: number[] = []
+  unreadable: number[] = []
+
+  constructor(options: CellOptions) {
+    this.#options = options
+    this.state = new CellState(options.machines)
+  }
+
+  async restore(): Promise<ChainPoint | undefined> {
+    this.#empty()
+    const found = await this.#list()
+    this.checkpoints = found.map(({ seq }) => seq)
+    this.unreadable = []
+    for (const { name, seq, bytes } of found.toReversed()) {
+      const blob = await readBlob(this.#options.blobs, name, bytes)
+      if (!blob) return this.restore() // A newer one has taken its place.
+      try {
+        const { point, placement } = readCheckpoint(blob, this.state)
+        this.placement = placement
+        this.from = point
+        return { ...point }
+      } catch (error) {
+        if (!(error instanceof Corrupt)) throw error
+        this.unreadable.push(seq)
+        this.#options.log('error', `Cannot read checkpoint ${name}: ${error.message}; trying the one before`)
+        this.#empty()
+      }
+    }
+    return undefined
+  }
+
+  async newestCheckpoint(): Promise<number | undefined> {
+    return (await this.#list()).at(-1)?.seq
+  }
+
+  apply(block: Block): void {
+    const slab = this.state.applyBlock(block)
+    if (block.factCount > 0) this.replayed.push({ seq: block.seq, slab, bytes: block.bytes.length })
+  }
+
+  /** The state in bytes: equal states give equal bytes. */
+  digest(): Buffer {
+    const out = new Writer()
+    this.state.save(out)
+    return out.take()
+  }
+
+  #empty(): void {
+    this.state = new CellState(this.#options.machines)
+    this.placement = { nextSegment: 0, segments: new Map() }
+    this.from = undefined
+    this.replayed = []
+  }
+
+  async #list(): Promise<{ name: string; seq: number; bytes: number }[]> {
+    const { blobs, cell } = this.#options
+    const found: { name: string; seq: number; bytes: number }[] = []
+    for (const { name, bytes } of await blobs.list(`cell/${cell}/c/`)) {
+      const seq = checkpointSeq(name)
+      if (seq !== undefined) found.push({ name, seq, bytes })
+    }
+    return found.sort((a, b) => a.seq - b.seq)
+  }
+}

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict'
+import type { Reader, Writer } from '@dragoman/wire'
+import * as batches from '../storage/record-batch.ts'
+import { Rows } from '../storage/rows.ts'
+import type { Extent } from '../storage/segment.ts'
+import type { Slab } from '../storage/slab.ts'
+import type { FactContext, Machine } from './machine.ts'
+import { ProducerTable } from './producers.ts'
+
+/** Written to disk: never renumber. */
+export const streamFacts = { append: 1, trim: 2, forgetProducers: 3 } as const
+
+/** A stream's facts also say where in memory they lie, so that the tail can be read from there. */
+export interface StreamFactContext extends FactContext {
+  slab: Slab
+  slabAt: number
+}
+
+/** Columns of the tail: one row for each batch that is not flushed. */
+export const tail = { base: 0, last: 1, at: 2, bytes: 3, maxTimestamp: 4, seq: 5 } as const
+/** Columns of the extents: one row for each stretch in a segment. */
+export const extent = {
+  segment: 0,
+  first: 1,
+  last: 2,
+  position: 3,
+  bytes: 4,
+  chunkPosition: 5,
+  chunkCount: 6,
+  maxTimestamp: 7,
+} as const
+
+/** A reader that waits for more. */
+export interface StreamWaiter {
+  grown(bytes: number): void
+}
+
+/**
+ * The only container of messages: record batches at dense offsets.
+ *
+ *   startOffset <= visibleEnd <= endOffset
+ *   offsets  [startOffset … extents … | … tail … visibleEnd) … appended, not yet durable … endOffset
+ *
+ * Invariants: extents are ascending and do not overlap; the tail follows the last extent; what is below `startOffset` may be
+ * there but is not read. Nothing at or beyond `visibleEnd` leaves the process.
+ */
+export class Stream implements Machine {
+  readonly id: number
+  startOffset = 0
+  endOffset = 0
+  /** One past the last durable record. */
+  visibleEnd = 0
+  /** Bytes of all batches in extents and tail. */
+  bytes = 0
+  /** Epochs with the offset at which each began: pairs, ascending. */
+  readonly epochs = new Rows(2)
+  readonly tail = new Rows(6)
+  readonly tailSlabs: Slab[] = []
+  readonly extents = new Rows(8)
+  readonly producers = new ProducerTable()
+  waiters: StreamWaiter[] | undefined
+  /** Rows of the tail that are visible. */
+  #visibleRows = 0
+  /** Block for which the stream has asked to be told. */
+  dirtySeq = -1
+
+  constructor(id: number) {
+    this.id = id
+  }
+
+  apply(type: number, payload: Buffer, at: FactContext): void {
+    if (type === streamFacts.append) this.#append(payload, at as StreamFactContext)
+    else if (type === streamFacts.trim) this.#trim(batches.readInt64(payload, 0))
+    else if (type === streamFacts.forgetProducers) {
+      for (let pos = 0; pos < payload.length; pos += 8) this.producers.forget(batches.readInt64(payload, pos))
+    } else throw new Error(`A stream knows no fact of type ${type}`)
+  }
+
+  #append(payload: Buffer, { slab, slabAt, seq, timeMs }: StreamFactContext): void {
+    const base = batches.baseOffset(payload)
+    const last = batches.lastOffset(payload)
+    const epoch = batches.leaderEpoch(payload)
+    assert.equal(base, this.endOffset, 'offsets must be dense')
+    const row = this.tail.add()
+    this.tail.set(row, tail.base, base)
+    this.tail.set(row, tail.last, last)
+    this.tail.set(row, tail.at, slabAt)
+    this.tail.set(row, tail.bytes, payload.length)
+    this.tail.set(row, tail.maxTimestamp, batches.maxTimestamp(payload))
+    this.tail.set(row, tail.seq, seq)
+    this.tailSlabs.push(slab)
+    this.endOffset = last + 1
+    this.bytes += payload.length
+    const newest = this.epochs.count - 1
+    if (newest < 0 || this.epochs.get(newest, 0) !== epoch) {
+      const added = this.epochs.add()
+      this.epochs.set(added, 0, epoch)
+      this.epochs.set(added, 1, base)
+    }
+    const producer = batches.producerId(payload)
+    if (producer >= 0) {
+      const first = batches.baseSequence(payload)
+      const count = batches.lastOffsetDelta(payload) + 1
+      this.producers.append(producer, batches.producerEpoch(payload), first, count, base, timeMs)
+    }
+  }
+
+  #trim(start: number): void {
+    this.startOffset = Math.max(this.startOffset, start)
+    let dead = 0
+    for (; dead < this.extents.count && this.extents.get(dead, extent.last) < start; dead++) {
+      this.bytes -= this.extents.get(dead, extent.bytes)
+    }
+    this.extents.dropFirst(dead)
+    // The epoch that holds the start stays: it answers for all offsets up to the next one's beginning.
+    const holds = this.epochs.lastAtMost(1, this.startOffset)
+    if (holds > 0) this.epochs.dropFirst(holds)
+  }
+
+  /** Makes everything up to block `seq` visible and tells who waits. Bound, because each block calls it. */
+  readonly settleDurable = (seq: number): void => {
+    let grown = 0
+    let row = this.#visibleRows
+    for (; row < this.tail.count && this.tail.get(row, tail.seq) <= seq; row++) {
+      grown += this.tail.get(row, tail.bytes)
+      this.visibleEnd = this.tail.get(row, tail.last) + 1
+    }
+    this.#visibleRows = row
+    if (grown > 0 && this.waiters && this.waiters.length > 0) for (const waiter of [...this.waiters]) waiter.grown(grown)
+  }
+
+  /** After replay all that was read is durable. */
+  settleAll(): void {
+    this.#visibleRows = this.tail.count
+    this.visibleEnd = this.endOffset
+  }
+
+  /** First offset of the tail, or its end when it is empty. */
+  get tailStart(): number {
+    return this.tail.count > 0 ? this.tail.get(0, tail.base) : this.endOffset
+  }
+
+  /** Rows of the tail in blocks up to `seq`. */
+  tailRowsThrough(seq: number): number {
+    return this.tail.lastAtMost(tail.seq, seq) + 1
+  }
+
+  /** The first `rows` of the tail lie in a segment now, or below the start. */
+  flushed(rows: number, placed: Extent | undefined, segment: number): void {
+    let bytes = 0
+    for (let row = 0; row < rows; row++) bytes += this.tail.get(row, tail.bytes)
+    this.tail.dropFirst(rows)
+    this.tailSlabs.splice(0, rows)
+    this.#visibleRows = Math.max(0, this.#visibleRows - rows)
+    this.bytes -= bytes
+    if (placed && placed.lastOffset >= this.startOffset) {
+      this.place(placed, segment)
+      this.bytes += placed.bytes
+    }
+  }
+
+  /** Adds an extent behind the others; the caller counts its bytes. */
+  place(placed: Extent, segment: number): void {
+    const row = this.extents.add()
+    this.extents.set(row, extent.segment, segment)
+    this.extents.set(row, extent.first, placed.firstOffset)
+    this.extents.set(row, extent.last, placed.lastOffset)
+    this.extents.set(row, extent.position, placed.position)
+    this.extents.set(row, extent.bytes, placed.bytes)
+    this.extents.set(row, extent.chunkPosition, placed.chunkPosition)
+    this.extents.set(row, extent.chunkCount, placed.chunkCount)
+    this.extents.set(row, extent.maxTimestamp, placed.maxTimestamp)
+  }
+
+  /** State proper; where the bytes lie is the checkpoint's business. */
+  save(out: Writer): void {
+    out.u8(1)
+    out.i64(this.startOffset)
+    out.i64(this.endOffset)
+    out.u32(this.epochs.count)
+    for (let row = 0; row < this.epochs.count; row++) {
+      out.i32(this.epochs.get(row, 0))
+      out.i64(this.epochs.get(row, 1))
+    }
+    this.producers.save(out)
+  }
+
+  load(from: Reader): void {
+    const version = from.u8()
+    if (version !== 1) throw new Error(`Cannot read version ${version} of a stream's state`)
+    this.startOffset = from.i64()
+    this.endOffset = from.i64()
+    this.visibleEnd = this.endOffset
+    for (let left = from.u32(); left > 0; left--) {
+      const row = this.epochs.add()
+      this.epochs.set(row, 0, from.i32())
+      this.epochs.set(row, 1, from.i64())
+    }
+    this.producers.load(from)
+  }
+}

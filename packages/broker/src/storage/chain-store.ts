@@ -1,0 +1,22 @@
+/**
+ * Where a journal's blocks live: create-only, numbered names per cell. These four calls are all that the claim, fence and
+ * replay rules need, so an embedded disk, an object store and a database are alike to everything above.
+ */
+export interface ChainStore {
+  /**
+   * Creates block `seq` from the parts.
+   * `ok`: this call created it and it is durable. `exists`: something is there, perhaps these very bytes from an attempt whose
+   * answer was lost. `unknown`: it may or may not come to be, even later; ask again with the same bytes.
+   */
+  putIfAbsent(cell: number, seq: number, parts: readonly Uint8Array[]): Promise<PutResult>
+  /** The whole block, or null when absent. */
+  get(cell: number, seq: number): Promise<Buffer | null>
+  /** Numbers of the blocks from `fromSeq` on, ascending. */
+  list(cell: number, fromSeq: number): Promise<number[]>
+  drop(cell: number, seqs: readonly number[]): Promise<void>
+  /** No more room but the reserve: what grows the data is refused, what shrinks it or is tiny goes on. */
+  readonly full: boolean
+  close(): Promise<void>
+}
+
+export type PutResult = 'ok' | 'exists' | 'unknown'

@@ -1,0 +1,310 @@
+import assert from 'node:assert/strict'
+import { DiskError } from '../runtime/runtime.ts'
+import type { Disk, DiskFile } from '../runtime/runtime.ts'
+import { blockBytesAt, blockHeaderBytes, readBlock } from './block.ts'
+import type { PutResult } from './chain-store.ts'
+import { Corrupt } from './errors.ts'
+import { alignBlock, blockAlignment, scanChainFile } from './scan.ts'
+
+export interface FileChainOptions {
+  disk: Disk
+  clock: { after(delayMs: number, run: () => void): () => void }
+  /** Size of one journal file. */
+  fileBytes: number
+  /** A block counts as durable only when the disk has it (O_DSYNC); else when the operating system has it. */
+  dsync: boolean
+  /** Free bytes of the file system below which only what is already promised is written. */
+  reserveBytes: number
+}
+
+const padding = Buffer.alloc(blockAlignment)
+const zeros = Buffer.alloc(1024 * 1024)
+/** Zeros are written this far ahead of the blocks: overwriting allocated space needs no metadata write. */
+const allocateStepBytes = 4 * 1024 * 1024
+const fullRetryMs = 500
+/** How many bytes of blocks are written between two looks at the free space. */
+const roomCheckBytes = 16 * 1024 * 1024
+const sparesMax = 2
+
+interface ChainFile {
+  readonly ordinal: number
+  readonly path: string
+  readonly file: DiskFile
+  /** Bytes that are allocated on disk. */
+  allocated: number
+  /** Where the next block goes. */
+  end: number
+  /** Blocks of this file: number and place. */
+  readonly blocks: Map<number, { at: number; bytes: number }>
+  /** Numbers not yet dropped. */
+  readonly live: Set<number>
+  /** The greatest number, or -1. */
+  lastSeq: number
+}
+
+/**
+ * One cell's blocks in numbered files of a directory: `<ordinal>.blocks`, overwritten in place when all their blocks were
+ * dropped (`spare-<n>`). Blocks that outlive their file (fences) are copied to `kept`.
+ *
+ * Exactly one process writes (the data directory is locked), so a number is taken if and only if it is below the next one.
+ */
+export class FileChain {
+  readonly #directory: string
+  readonly #options: FileChainOptions
+  readonly #files: ChainFile[] = []
+  readonly #spares: string[] = []
+  readonly #kept = new Map<number, Buffer>()
+  #keptFile: DiskFile | undefined
+  #keptEnd = 0
+  #lastSeq = -1
+  #ordinal = 0
+  #spareNumber = 0
+  #next: Promise<ChainFile> | undefined
+  #growing: Promise<void> | undefined
+  #closed = false
+  full = false
+
+  private constructor(directory: string, options: FileChainOptions) {
+    this.#directory = directory
+    this.#options = options
+  }
+
+  /** Reads what is there. Rejects with `Corrupt` when there is damage that a crash cannot explain. */
+  static async open(directory: string, options: FileChainOptions): Promise<FileChain> {
+    const chain = new FileChain(directory, options)
+    await options.disk.makeDirectory(directory)
+    const names = await options.disk.list(directory)
+    await chain.#openKept(names.includes('kept'))
+    for (const name of names.filter(name => name.startsWith('spare-')).sort()) {
+      chain.#spares.push(`${directory}/${name}`)
+      chain.#spareNumber = Math.max(chain.#spareNumber, Number(name.slice(6)) + 1)
+    }
+    for (const name of names.filter(name => name.endsWith('.blocks')).sort()) await chain.#scan(name)
+    await chain.checkRoom()
+    return chain
+  }
+
+  get lastSeq(): number {
+    return this.#lastSeq
+  }
+
+  list(fromSeq: number): number[] {
+    const seqs = [...this.#kept.keys()].filter(seq => seq >= fromSeq)
+    for (const file of this.#files) for (const seq of file.live) if (seq >= fromSeq) seqs.push(seq)
+    return seqs.sort((a, b) => a - b)
+  }
+
+  async get(seq: number): Promise<Buffer | null> {
+    const kept = this.#kept.get(seq)
+    if (kept) return kept
+    for (const { file, blocks, live } of this.#files) {
+      const place = blocks.get(seq)
+      if (!place || !live.has(seq)) continue
+      const bytes = Buffer.allocUnsafeSlow(place.bytes)
+      await file.read(bytes, place.at)
+      return bytes
+    }
+    return null
+  }
+
+  async put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
+    if (seq <= this.#lastSeq) return 'exists'
+    assert(this.#lastSeq === -1 || seq === this.#lastSeq + 1, 'a block must follow the last one')
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+    const padded = alignBlock(bytes)
+    const target = await this.#place(padded)
+    const { end: at } = target
+    await this.#patiently(() =>
+      target.file.write(padded > bytes ? [...parts, padding.subarray(0, padded - bytes)] : parts, at),
+    )
+    target.end = at + padded
+    target.blocks.set(seq, { at, bytes })
+    target.live.add(seq)
+    target.lastSeq = seq
+    this.#lastSeq = seq
+    this.#growAhead(target)
+    this.#sinceRoomCheck += padded
+    if (this.#sinceRoomCheck >= roomCheckBytes) void this.checkRoom()
+    return 'ok'
+  }
+
+  async drop(seqs: readonly number[]): Promise<void> {
+    for (const seq of seqs) {
+      for (const { live } of this.#files) if (live.delete(seq)) break
+      this.#droppedTo = Math.max(this.#droppedTo, seq)
+    }
+    while (this.#files.length > 1) {
+      const first = this.#files[0]!
+      if (first.lastSeq > this.#droppedTo) return
+      for (const seq of first.live) await this.#keep(seq)
+      this.#files.shift()
+      await this.#recycle(first)
+    }
+  }
+  #droppedTo = -1
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#growing?.catch(() => {})
+    const next = await this.#next?.catch(() => undefined)
+    for (const { file } of next ? [...this.#files, next] : this.#files) await file.close()
+    await this.#keptFile?.close()
+  }
+
+  async #openKept(exists: boolean): Promise<void> {
+    const { disk, dsync } = this.#options
+    const path = `${this.#directory}/kept`
+    if (!exists) return
+    this.#keptFile = await disk.open(path, 'write', { dsync })
+    const scan = await scanChainFile(this.#keptFile, {
+      path,
+      afterSeq: -1,
+      dense: false,
+      visit: block => this.#kept.set(block.seq, Buffer.from(block.bytes)),
+    })
+    this.#keptEnd = scan.end
+    for (const seq of this.#kept.keys()) this.#lastSeq = Math.max(this.#lastSeq, seq)
+  }
+
+  /** Indexes the blocks of one file. A file of older blocks only is one that was prepared for reuse and not yet begun. */
+  async #scan(name: string): Promise<void> {
+    const path = `${this.#directory}/${name}`
+    const ordinal = Number.parseInt(name, 10)
+    this.#ordinal = Math.max(this.#ordinal, ordinal)
+    const file = await this.#options.disk.open(path, 'write', { dsync: this.#options.dsync })
+    const blocks = new Map<number, { at: number; bytes: number }>()
+    const live = new Set<number>()
+    const { end, damage } = await scanChainFile(file, {
+      path,
+      afterSeq: this.#lastFileSeq,
+      dense: true,
+      visit: (block, at) => {
+        blocks.set(block.seq, { at, bytes: block.bytes.length })
+        if (!this.#kept.has(block.seq)) live.add(block.seq)
+        this.#lastFileSeq = block.seq
+      },
+    })
+    this.#lastSeq = Math.max(this.#lastSeq, this.#lastFileSeq)
+    if (damage) {
+      await file.close()
+      throw new Corrupt(damage)
+    }
+    this.#files.push({ ordinal, path, file, allocated: await file.size(), end, blocks, live, lastSeq: blocks.size > 0 ? this.#lastFileSeq : -1 })
+  }
+  #lastFileSeq = -1
+
+  /** The file that takes the next `bytes`, with that much space allocated where that can be had. */
+  async #place(bytes: number): Promise<ChainFile> {
+    let target = this.#files.at(-1)
+    const limit = Math.max(this.#options.fileBytes, bytes)
+    if (!target || target.end + bytes > Math.max(limit, target.allocated)) {
+      target = await (this.#next ?? this.#prepare())
+      this.#next = undefined
+      this.#files.push(target)
+    }
+    while (target.allocated < target.end + bytes) {
+      await this.#patiently(() => (this.#growing ??= this.#grow(target, bytes)))
+    }
+    return target
+  }
+
+  /** Takes a spare file or makes a new one, under a name that is durable before its first block. */
+  async #prepare(): Promise<ChainFile> {
+    const { disk, dsync } = this.#options
+    const ordinal = ++this.#ordinal
+    const path = `${this.#directory}/${String(ordinal).padStart(12, '0')}.blocks`
+    const spare = this.#spares.shift()
+    if (spare) await disk.rename(spare, path)
+    const file = await this.#patiently(() => disk.open(path, spare ? 'write' : 'create', { dsync }))
+    await disk.syncDirectory(this.#directory)
+    return { ordinal, path, file, allocated: await file.size(), end: 0, blocks: new Map(), live: new Set(), lastSeq: -1 }
+  }
+
+  /** Keeps allocated space ahead of the blocks, and the next file ready, without the writer having to wait for it. */
+  #growAhead(target: ChainFile): void {
+    if (this.#closed || this.full) return
+    const room = target.allocated - target.end
+    if (room < allocateStepBytes && target.allocated < this.#options.fileBytes && !this.#growing) {
+      this.#growing = this.#grow(target, 0)
+      this.#growing.catch(() => {})
+    }
+    if (target.end > this.#options.fileBytes / 2 && !this.#next && this.#spares.length > 0) {
+      this.#next = this.#prepare()
+      this.#next.catch(() => {})
+    }
+  }
+
+  async #grow(target: ChainFile, needed: number): Promise<void> {
+    try {
+      const goal = Math.max(target.end + needed, Math.min(this.#options.fileBytes, target.allocated + allocateStepBytes))
+      const plain = await this.#options.disk.open(target.path, 'write')
+      try {
+        while (target.allocated < goal) {
+          const bytes = Math.min(zeros.length, goal - target.allocated)
+          await plain.write([zeros.subarray(0, bytes)], target.allocated)
+          if (needed > 0 || target.allocated + bytes >= goal) await plain.sync()
+          target.allocated += bytes
+        }
+      } finally {
+        await plain.close()
+      }
+      await this.checkRoom()
+    } finally {
+      this.#growing = undefined
+    }
+  }
+
+  /** Looks how much the file system still takes and sets `full`; while it is, looks again until space was freed. */
+  async checkRoom(): Promise<void> {
+    this.#sinceRoomCheck = 0
+    const free = await this.#options.disk.freeBytes(this.#directory).catch(() => 0)
+    this.full = free < this.#options.reserveBytes
+    if (this.full && !this.#watching && !this.#closed) {
+      this.#watching = true
+      this.#options.clock.after(fullRetryMs, () => {
+        this.#watching = false
+        if (!this.#closed) void this.checkRoom()
+      })
+    }
+  }
+  #sinceRoomCheck = 0
+  #watching = false
+
+  /** What was promised is written as soon as there is space: a full disk is waited for, anything else is final. */
+  async #patiently<T>(attempt: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        if (!(error instanceof DiskError) || error.code !== 'full' || this.#closed) throw error
+        await this.checkRoom()
+        this.full = true
+        await new Promise<void>(resolve => this.#options.clock.after(fullRetryMs, resolve))
+      }
+    }
+  }
+
+  /** Copies a block that outlives its file. */
+  async #keep(seq: number): Promise<void> {
+    const bytes = await this.get(seq)
+    assert(bytes && blockBytesAt(bytes, 0) === bytes.length && bytes.length >= blockHeaderBytes && readBlock(bytes))
+    const { disk, dsync } = this.#options
+    if (!this.#keptFile) {
+      this.#keptFile = await disk.open(`${this.#directory}/kept`, 'create', { dsync })
+      await disk.syncDirectory(this.#directory)
+    }
+    const padded = alignBlock(bytes.length)
+    await this.#keptFile.write([bytes, padding.subarray(0, padded - bytes.length)], this.#keptEnd)
+    this.#keptEnd += padded
+    this.#kept.set(seq, bytes)
+  }
+
+  async #recycle({ path, file, allocated }: ChainFile): Promise<void> {
+    const { disk, fileBytes } = this.#options
+    await file.close()
+    if (this.#spares.length >= sparesMax || allocated !== fileBytes) return disk.remove(path)
+    const spare = `${this.#directory}/spare-${String(this.#spareNumber++).padStart(12, '0')}`
+    await disk.rename(path, spare)
+    this.#spares.push(spare)
+  }
+}

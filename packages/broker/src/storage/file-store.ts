@@ -1,0 +1,207 @@
+import { DiskError } from '../runtime/runtime.ts'
+import type { Disk, DiskFile } from '../runtime/runtime.ts'
+import type { BlobStore, BlobWriter } from './blob-store.ts'
+import type { ChainStore, PutResult } from './chain-store.ts'
+import { FileChain } from './file-chain.ts'
+import type { FileChainOptions } from './file-chain.ts'
+
+/** Blocks of all cells below one directory: `<root>/cell/<cell>/b/`. */
+export class FileChainStore implements ChainStore {
+  readonly #root: string
+  readonly #options: FileChainOptions
+  readonly #cells = new Map<number, Promise<FileChain>>()
+  readonly #open: FileChain[] = []
+
+  constructor(root: string, options: FileChainOptions) {
+    this.#root = root
+    this.#options = options
+  }
+
+  get full(): boolean {
+    return this.#open.some(chain => chain.full)
+  }
+
+  #cell(cell: number): Promise<FileChain> {
+    let chain = this.#cells.get(cell)
+    if (!chain) {
+      chain = FileChain.open(`${this.#root}/cell/${cell}/b`, this.#options).then(opened => {
+        this.#open.push(opened)
+        return opened
+      })
+      this.#cells.set(cell, chain)
+    }
+    return chain
+  }
+
+  async putIfAbsent(cell: number, seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
+    return (await this.#cell(cell)).put(seq, parts)
+  }
+  async get(cell: number, seq: number): Promise<Buffer | null> {
+    return (await this.#cell(cell)).get(seq)
+  }
+  async list(cell: number, fromSeq: number): Promise<number[]> {
+    return (await this.#cell(cell)).list(fromSeq)
+  }
+  async drop(cell: number, seqs: readonly number[]): Promise<void> {
+    return (await this.#cell(cell)).drop(seqs)
+  }
+  async close(): Promise<void> {
+    for (const chain of this.#open) await chain.close()
+  }
+}
+
+/** How many files stay open for reading. */
+const openFilesMax = 64
+
+/** A file that is read: closed only when it is forgotten *and* no read is under way on it. */
+interface OpenFile {
+  readonly file: Promise<DiskFile>
+  reads: number
+  forgotten: boolean
+}
+
+/** Blobs as files below one directory. Reading keeps the most recently used files open. */
+export class FileBlobStore implements BlobStore {
+  readonly #root: string
+  readonly #disk: Disk
+  readonly #open = new Map<string, OpenFile>()
+  readonly #directories = new Set<string>()
+
+  constructor(root: string, disk: Disk) {
+    this.#root = root
+    this.#disk = disk
+  }
+
+  async putIfAbsent(name: string, parts: readonly Uint8Array[]): Promise<PutResult> {
+    const path = `${this.#root}/${name}`
+    const exists = await this.#exists(path)
+    if (exists) return 'exists'
+    const draft = await this.#begin(`${name}.draft`, true)
+    try {
+      await draft.append(parts)
+      await draft.finish()
+    } catch (error) {
+      await draft.abort()
+      throw error
+    }
+    await this.#disk.rename(`${path}.draft`, path)
+    await this.#disk.syncDirectory(directoryOf(path))
+    return 'ok'
+  }
+
+  create(name: string): Promise<BlobWriter> {
+    return this.#begin(name, false)
+  }
+
+  async read(name: string, position: number, target: Buffer): Promise<number | null> {
+    const open = this.#reader(name)
+    open.reads++
+    try {
+      return await (await open.file).read(target, position)
+    } catch (error) {
+      if (error instanceof DiskError && error.code === 'not-found') return null
+      throw error
+    } finally {
+      open.reads--
+      if (open.forgotten && open.reads === 0) await closeFile(open)
+    }
+  }
+
+  async list(prefix: string): Promise<{ name: string; bytes: number }[]> {
+    const directory = directoryOf(`${this.#root}/${prefix}`)
+    const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+    const found: { name: string; bytes: number }[] = []
+    for (const entry of await this.#entries(directory)) {
+      const name = folder + entry
+      if (!name.startsWith(prefix)) continue
+      const file = await this.#disk.open(`${this.#root}/${name}`, 'read')
+      found.push({ name, bytes: await file.size() })
+      await file.close()
+    }
+    return found
+  }
+
+  async drop(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await this.#forget(name)
+      await this.#disk.remove(`${this.#root}/${name}`).catch((error: unknown) => {
+        if (!(error instanceof DiskError && error.code === 'not-found')) throw error
+      })
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const name of this.#open.keys()) await this.#forget(name)
+  }
+
+  async #begin(name: string, replace: boolean): Promise<BlobWriter> {
+    const path = `${this.#root}/${name}`
+    await this.#makeDirectory(directoryOf(path))
+    if (replace) await this.#disk.remove(path).catch(() => {})
+    const file = await this.#disk.open(path, 'create')
+    let end = 0
+    return {
+      append: async parts => {
+        const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+        await file.write(parts, end)
+        end += bytes
+      },
+      finish: async () => {
+        await file.sync()
+        await file.close()
+        await this.#disk.syncDirectory(directoryOf(path))
+        return 'ok'
+      },
+      abort: async () => {
+        await file.close().catch(() => {})
+        await this.#disk.remove(path).catch(() => {})
+      },
+    }
+  }
+
+  #reader(name: string): OpenFile {
+    let open = this.#open.get(name)
+    if (open) this.#open.delete(name)
+    else {
+      open = { file: this.#disk.open(`${this.#root}/${name}`, 'read'), reads: 0, forgotten: false }
+      open.file.catch(() => this.#open.delete(name))
+    }
+    this.#open.set(name, open)
+    if (this.#open.size > openFilesMax) void this.#forget(this.#open.keys().next().value!)
+    return open
+  }
+
+  async #forget(name: string): Promise<void> {
+    const open = this.#open.get(name)
+    if (!open) return
+    this.#open.delete(name)
+    open.forgotten = true
+    if (open.reads === 0) await closeFile(open)
+  }
+
+  async #makeDirectory(path: string): Promise<void> {
+    if (this.#directories.has(path)) return
+    await this.#disk.makeDirectory(path)
+    this.#directories.add(path)
+  }
+
+  async #exists(path: string): Promise<boolean> {
+    const entries = await this.#entries(directoryOf(path))
+    return entries.includes(path.slice(path.lastIndexOf('/') + 1))
+  }
+
+  async #entries(directory: string): Promise<string[]> {
+    try {
+      return await this.#disk.list(directory)
+    } catch (error) {
+      if (error instanceof DiskError && error.code === 'not-found') return []
+      throw error
+    }
+  }
+}
+
+async function closeFile({ file }: OpenFile): Promise<void> {
+  await file.then(opened => opened.close()).catch(() => {})
+}
+
+const directoryOf = (path: string): string => path.slice(0, path.lastIndexOf('/'))

@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict'
+import { blockHeaderBytes, factHeaderBytes, readBlock, sealBlock, writeBlockHeader } from './block.ts'
+import type { Link } from './block.ts'
+import type { ChainStore } from './chain-store.ts'
+import type { ChainPoint, Claim } from './claim.ts'
+import { Fenced } from './errors.ts'
+import type { Slab, SlabPool } from './slab.ts'
+
+export interface JournalOptions {
+  cell: number
+  chain: ChainStore
+  slabs: SlabPool
+  claim: Claim
+  clock: {
+    nowMs(): number
+    after(delayMs: number, run: () => void): () => void
+    soon(run: () => void): void
+  }
+  blockBytesMax: number
+  blockFactsMax: number
+  /** A write failed in a way that leaves the disk's state unknown: must not return to business. */
+  onFatal(error: Error): void
+  onFenced(): void
+  /** A block has become durable and its effects have run. */
+  onSettled(): void
+}
+
+interface Block {
+  readonly seq: number
+  readonly timeMs: number
+  bytes: number
+  factCount: number
+  readonly ranges: { slab: Slab; start: number; end: number }[]
+  /** Effects that wait for this block, in order. */
+  readonly runs: ((argument: never) => void)[]
+  readonly arguments: unknown[]
+}
+
+/**
+ * The chain's only writer: facts are gathered in the open block while the one before is being written; one write is in
+ * flight at a time, and nothing waits on purpose. Facts lie in slabs, where they stay readable until the block is released.
+ *
+ * Invariants:
+ *   durableSeq < seq of the block in flight < seqs of the sealed ones < openSeq, dense.
+ *   An effect registered for a block runs after it is durable, in order of blocks and of registration.
+ */
+export class Journal {
+  readonly epoch: number
+  /** Where the payload of the last fact lies; valid until the next one. */
+  slab!: Slab
+  at = 0
+  timeMs = 0
+
+  readonly #options: JournalOptions
+  readonly #writer: bigint
+  #link: Link
+  #durableSeq: number
+  #openSeq: number
+  #lastTimeMs: number
+  #durableTimeMs: number
+  #open: Block | undefined
+  readonly #sealed: Block[] = []
+  readonly #kept: { seq: number; slabs: Slab[]; bytes: number }[] = []
+  #current: Slab | undefined
+  #currentAt = 0
+  #writing = false
+  #scheduled = false
+  #closed = false
+  #pendingBytes = 0
+  #keptBytes = 0
+  floorHint = -1
+
+  constructor(options: JournalOptions) {
+    const { point, writer } = options.claim
+    this.#options = options
+    this.#writer = writer
+    this.#link = point.link
+    this.#durableSeq = point.seq
+    this.#openSeq = point.seq + 1
+    this.#lastTimeMs = point.timeMs
+    this.#durableTimeMs = point.timeMs
+    this.epoch = point.epoch
+  }
+
+  get durableSeq(): number {
+    return this.#durableSeq
+  }
+  /** The block that the next fact goes to. */
+  get openSeq(): number {
+    return this.#openSeq
+  }
+  /** The newest block that holds anything: all state seen now is durable once it is. */
+  get lastSeq(): number {
+    return this.#open ? this.#openSeq : this.#openSeq - 1
+  }
+  /** Bytes of facts not yet durable. */
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+  /** Bytes of blocks not yet released: what a crash would replay. */
+  get keptBytes(): number {
+    return this.#keptBytes
+  }
+  get full(): boolean {
+    return this.#options.chain.full
+  }
+
+  /** Where the newest durable block stands. */
+  get durablePoint(): ChainPoint {
+    return { seq: this.#durableSeq, epoch: this.epoch, link: this.#link, timeMs: this.#durableTimeMs }
+  }
+
+  /**
+   * Makes room for a fact in the open block and writes its header; the caller fills `slab.bytes[at, at + bytes)` at once.
+   * Returns the block's sequence number.
+   */
+  reserve(type: number, machine: number, bytes: number): number {
+    if (this.#closed) throw new Fenced('the journal is closed')
+    let block = this.#open
+    const whole = factHeaderBytes + bytes
+    if (block && (block.bytes + whole > this.#options.blockBytesMax || block.factCount >= this.#options.blockFactsMax)) {
+      if (!this.#gathering) {
+        this.#seal()
+        block = undefined
+      }
+    }
+    block ??= this.#begin()
+    this.#stretch(block, whole)
+    const range = block.ranges.at(-1)!
+    const { bytes: out } = range.slab
+    const start = range.end - whole
+    out[start] = type
+    out[start + 1] = 0
+    out.writeUInt32BE(machine, start + 2)
+    out.writeUInt32BE(bytes, start + 6)
+    block.factCount++
+    block.bytes += whole
+    this.#pendingBytes += whole
+    this.slab = range.slab
+    this.at = start + factHeaderBytes
+    this.timeMs = block.timeMs
+    return block.seq
+  }
+
+  #gathering = false
+
+  /** All facts that `run` adds are in one block. Returns its sequence number. */
+  atomic(run: () => void): number {
+    if (this.#gathering) run()
+    else {
+      const block = this.#open
+      if (block && (block.bytes > this.#options.blockBytesMax / 2 || block.factCount > this.#options.blockFactsMax / 2)) this.#seal()
+      this.#gathering = true
+      try {
+        run()
+      } finally {
+        this.#gathering = false
+      }
+    }
+    return this.lastSeq
+  }
+
+  whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
+    const awaited = Math.min(seq, this.lastSeq)
+    if (awaited <= this.#durableSeq) return run(argument)
+    if (this.#closed) return
+    const block = awaited === this.#openSeq ? this.#open! : this.#sealed[awaited - this.#durableSeq - 1]!
+    block.runs.push(run)
+    block.arguments.push(argument)
+  }
+
+  /** Resolves when block `seq` is durable; rejects when the journal is closed or fenced before. */
+  durable(seq: number): Promise<void> {
+    if (this.#closed && seq > this.#durableSeq) return Promise.reject(new Fenced('the journal is closed'))
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject)
+      this.whenDurable(seq, () => {
+        this.#waiting.delete(reject)
+        resolve()
+      }, undefined)
+    })
+  }
+  readonly #waiting = new Set<(error: Error) => void>()
+
+  /** Ends the open block here. Returns the last sealed number: state seen now is the state at its end. */
+  cut(): number {
+    if (this.#open) this.#seal()
+    return this.#openSeq - 1
+  }
+
+  /** Blocks up to `seq` are kept elsewhere now: their slabs may be reused. */
+  release(seq: number): void {
+    let count = 0
+    for (; count < this.#kept.length && this.#kept[count]!.seq <= seq; count++) {
+      const { slabs, bytes } = this.#kept[count]!
+      for (const slab of slabs) slab.release()
+      this.#keptBytes -= bytes
+    }
+    this.#kept.splice(0, count)
+  }
+
+  /** Takes over a replayed block's memory, to be released like the journal's own. */
+  keep(seq: number, slab: Slab, bytes: number): void {
+    slab.hold()
+    this.#kept.push({ seq, slabs: [slab], bytes })
+    this.#keptBytes += bytes
+  }
+
+  /** No fact is taken any more; resolves when what was taken is durable, or cannot be. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    const last = this.durable(this.lastSeq)
+    await last.catch(() => {})
+    this.#stop()
+  }
+
+  #stop(): void {
+    this.#closed = true
+    for (const reject of this.#waiting) reject(new Fenced('the journal is closed'))
+    this.#waiting.clear()
+  }
+
+  #begin(): Block {
+    const timeMs = Math.max(this.#lastTimeMs, this.#options.clock.nowMs())
+    this.#lastTimeMs = timeMs
+    const block: Block = { seq: this.#openSeq, timeMs, bytes: 0, factCount: 0, ranges: [], runs: [], arguments: [] }
+    this.#open = block
+    this.#stretch(block, blockHeaderBytes)
+    if (!this.#writing && !this.#scheduled) {
+      this.#scheduled = true
+      this.#options.clock.soon(this.#start)
+    }
+    return block
+  }
+
+  /** Appends `bytes` to the block, all of them in one slab. */
+  #stretch(block: Block, bytes: number): void {
+    if (!this.#current || this.#currentAt + bytes > this.#current.bytes.length) {
+      const next = this.#options.slabs.take(bytes)
+      this.#current?.release()
+      this.#current = next
+      this.#currentAt = 0
+    }
+    const range = block.ranges.at(-1)
+    if (range?.slab === this.#current) range.end += bytes
+    else {
+      this.#current.hold()
+      block.ranges.push({ slab: this.#current, start: this.#currentAt, end: this.#currentAt + bytes })
+    }
+    this.#currentAt += bytes
+  }
+
+  #seal(): void {
+    assert(this.#open)
+    this.#sealed.push(this.#open)
+    this.#open = undefined
+    this.#openSeq++
+  }
+
+  readonly #start = (): void => {
+    this.#scheduled = false
+    if (this.#writing || this.#closed) return
+    if (this.#sealed.length === 0 && this.#open) this.#seal()
+    const block = this.#sealed[0]
+    if (!block) return
+    this.#writing = true
+    void this.#write(block)
+  }
+
+  async #write(block: Block): Promise<void> {
+    const { parts, crc } = this.#finish(block)
+    try {
+      const mine = await this.#put(block.seq, parts, crc)
+      if (this.#closed) return
+      if (!mine) {
+        this.#stop()
+        return this.#options.onFenced()
+      }
+    } catch (error) {
+      this.#stop()
+      return this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+    }
+    this.#settle(block, crc)
+  }
+
+  /** Writes the block's header and gathers its bytes. */
+  #finish(block: Block): { parts: Buffer[]; crc: number } {
+    const parts = block.ranges.map(({ slab, start, end }) => slab.bytes.subarray(start, end))
+    const first = block.ranges[0]!
+    writeBlockHeader(first.slab.bytes, first.start, {
+      kind: 'data',
+      cell: this.#options.cell,
+      epoch: this.epoch,
+      seq: block.seq,
+      writer: this.#writer,
+      previous: this.#link,
+      timeMs: block.timeMs,
+      bodyBytes: block.bytes,
+      factCount: block.factCount,
+      floorHint: this.floorHint,
+    })
+    const body = [parts[0]!.subarray(blockHeaderBytes), ...parts.slice(1)]
+    return { parts, crc: sealBlock(first.slab.bytes, first.start, body) }
+  }
+
+  /** R4: the same bytes until it is certain whose block stands there. */
+  async #put(seq: number, parts: Buffer[], crc: number): Promise<boolean> {
+    const { chain, cell, clock } = this.#options
+    for (;;) {
+      const result = await chain.putIfAbsent(cell, seq, parts)
+      if (result === 'ok') return true
+      if (result === 'exists') {
+        const bytes = await chain.get(cell, seq)
+        if (bytes === null) continue
+        const found = readBlock(bytes)
+        return found !== undefined && found.writer === this.#writer && found.crc === crc
+      }
+      await new Promise<void>(resolve => clock.after(unknownRetryMs, resolve))
+      if (this.#closed) return false
+    }
+  }
+
+  #settle(block: Block, crc: number): void {
+    assert.equal(block.seq, this.#durableSeq + 1)
+    this.#sealed.shift()
+    this.#link = { writer: this.#writer, crc }
+    this.#durableSeq = block.seq
+    this.#durableTimeMs = block.timeMs
+    this.#writing = false
+    const bytes = blockHeaderBytes + block.bytes
+    this.#pendingBytes -= block.bytes
+    this.#keptBytes += bytes
+    this.#kept.push({ seq: block.seq, slabs: block.ranges.map(range => range.slab), bytes })
+    for (let index = 0; index < block.runs.length; index++) block.runs[index]!(block.arguments[index] as never)
+    this.#options.onSettled()
+    this.#start()
+  }
+}
+
+const unknownRetryMs = 50

@@ -1,0 +1,247 @@
+import { crc32 } from 'node:zlib'
+import type { BlobStore, BlobWriter } from './blob-store.ts'
+import { readInt64, writeInt64 } from './record-batch.ts'
+
+/**
+ * Record batches of many streams, flushed together and never changed. Big-endian.
+ *
+ *   header, 32 bytes     magic 'DRGS', version u8 = 1, 3 x 0, cell u32, 4 x 0, epoch i64, number i64
+ *   data                 for each stream, in ascending order: its batches, back to back
+ *   chunk table          a row of 28 bytes for each stretch of at least 64 KiB (or the stream's rest) of whole batches:
+ *                        base offset i64, greatest timestamp i64, position u32, length u32, CRC-32 u32
+ *   stream directory     a row of 44 bytes for each stream: stream u32, first offset i64, last offset i64,
+ *                        greatest timestamp i64, data position u32, data length u32, first chunk u32, chunks u32
+ *   trailer, 32 bytes    chunk table position u32, chunks u32, directory position u32, streams u32,
+ *                        CRC-32 of header, chunk table and directory u32, 8 x 0, magic 'DRGE'
+ *
+ * On-disk format: to change it, raise the version, keep the old reader, add a file of the old form to `test/upgrade`.
+ */
+export const segmentVersion = 1
+export const segmentHeaderBytes = 32
+export const chunkRowBytes = 28
+export const directoryRowBytes = 44
+export const trailerBytes = 32
+const headerMagic = 0x44524753
+const trailerMagic = 0x44524745
+const chunkBytesMin = 64 * 1024
+const bufferBytes = 1024 * 1024
+/** Batches from this size on are written from where they lie. */
+const directBytes = 256 * 1024
+
+/** Where a stretch of a stream lies. */
+export interface Extent {
+  stream: number
+  firstOffset: number
+  lastOffset: number
+  maxTimestamp: number
+  position: number
+  bytes: number
+  /** Position of the first of its rows in the chunk table, and their count. */
+  chunkPosition: number
+  chunkCount: number
+}
+
+export interface Chunk {
+  baseOffset: number
+  maxTimestamp: number
+  position: number
+  bytes: number
+  crc: number
+}
+
+/** Writes one segment. Streams in ascending order; the batches of one in order of their offsets. */
+export class SegmentWriter {
+  readonly #blob: BlobWriter
+  readonly #header = Buffer.alloc(segmentHeaderBytes)
+  readonly #chunks: Chunk[] = []
+  readonly #extents: (Extent & { firstChunk: number })[] = []
+  #buffer = Buffer.allocUnsafeSlow(bufferBytes)
+  #filled = 0
+  #position = 0
+  #chunk: Chunk | undefined
+  #extent: (Extent & { firstChunk: number }) | undefined
+
+  constructor(blob: BlobWriter, cell: number, epoch: number, number: number) {
+    this.#blob = blob
+    this.#header.writeUInt32BE(headerMagic, 0)
+    this.#header[4] = segmentVersion
+    this.#header.writeUInt32BE(cell, 8)
+    writeInt64(this.#header, 16, epoch)
+    writeInt64(this.#header, 24, number)
+    this.#header.copy(this.#buffer, 0)
+    this.#filled = this.#position = segmentHeaderBytes
+  }
+
+  /** Bytes written so far. */
+  get bytes(): number {
+    return this.#position
+  }
+
+  begin(stream: number): void {
+    this.#endStream()
+    this.#extent = {
+      stream,
+      firstOffset: -1,
+      lastOffset: -1,
+      maxTimestamp: -1,
+      position: this.#position,
+      bytes: 0,
+      chunkPosition: 0,
+      chunkCount: 0,
+      firstChunk: this.#chunks.length,
+    }
+  }
+
+  /** Adds `bytes[at, at + length)`, one batch. Await the answer when there is one: until then the bytes must not change. */
+  add(bytes: Buffer, at: number, length: number, base: number, last: number, maxTimestamp: number): Promise<void> | undefined {
+    const extent = this.#extent!
+    if (extent.firstOffset < 0) extent.firstOffset = base
+    extent.lastOffset = last
+    extent.maxTimestamp = Math.max(extent.maxTimestamp, maxTimestamp)
+    extent.bytes += length
+    const part = bytes.subarray(at, at + length)
+    this.#chunk ??= { baseOffset: base, maxTimestamp, position: this.#position, bytes: 0, crc: 0 }
+    this.#chunk.maxTimestamp = Math.max(this.#chunk.maxTimestamp, maxTimestamp)
+    this.#chunk.bytes += length
+    this.#chunk.crc = crc32(part, this.#chunk.crc)
+    this.#position += length
+    if (this.#chunk.bytes >= chunkBytesMin) this.#endChunk()
+    return this.#write(part)
+  }
+
+  /** Writes the tables and makes the segment durable. */
+  async finish(): Promise<Extent[]> {
+    this.#endStream()
+    await this.#drain()
+    const chunkPosition = this.#position
+    const chunks = Buffer.alloc(this.#chunks.length * chunkRowBytes)
+    for (const [row, chunk] of this.#chunks.entries()) writeChunk(chunks, row * chunkRowBytes, chunk)
+    const directory = Buffer.alloc(this.#extents.length * directoryRowBytes)
+    for (const [row, extent] of this.#extents.entries()) {
+      extent.chunkPosition = chunkPosition + extent.firstChunk * chunkRowBytes
+      writeDirectoryRow(directory, row * directoryRowBytes, extent)
+    }
+    const trailer = Buffer.alloc(trailerBytes)
+    trailer.writeUInt32BE(chunkPosition, 0)
+    trailer.writeUInt32BE(this.#chunks.length, 4)
+    trailer.writeUInt32BE(chunkPosition + chunks.length, 8)
+    trailer.writeUInt32BE(this.#extents.length, 12)
+    trailer.writeUInt32BE(crc32(directory, crc32(chunks, crc32(this.#header))), 16)
+    trailer.writeUInt32BE(trailerMagic, 28)
+    await this.#blob.append([chunks, directory, trailer])
+    this.#position += chunks.length + directory.length + trailer.length
+    await this.#blob.finish()
+    return this.#extents
+  }
+
+  abort(): Promise<void> {
+    return this.#blob.abort()
+  }
+
+  #endStream(): void {
+    this.#endChunk()
+    const extent = this.#extent
+    if (!extent || extent.bytes === 0) return
+    extent.chunkCount = this.#chunks.length - extent.firstChunk
+    this.#extents.push(extent)
+    this.#extent = undefined
+  }
+
+  #endChunk(): void {
+    if (this.#chunk) this.#chunks.push(this.#chunk)
+    this.#chunk = undefined
+  }
+
+  #write(part: Buffer): Promise<void> | undefined {
+    if (part.length >= directBytes) return this.#writeDirectly(part)
+    if (this.#filled + part.length > bufferBytes) return this.#drain().then(() => this.#gather(part))
+    this.#gather(part)
+    return undefined
+  }
+
+  #gather(part: Buffer): void {
+    part.copy(this.#buffer, this.#filled)
+    this.#filled += part.length
+  }
+
+  async #writeDirectly(part: Buffer): Promise<void> {
+    await this.#blob.append([this.#buffer.subarray(0, this.#filled), part])
+    this.#filled = 0
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#filled > 0) await this.#blob.append([this.#buffer.subarray(0, this.#filled)])
+    this.#filled = 0
+  }
+}
+
+function writeChunk(out: Buffer, at: number, chunk: Chunk): void {
+  writeInt64(out, at, chunk.baseOffset)
+  writeInt64(out, at + 8, chunk.maxTimestamp)
+  out.writeUInt32BE(chunk.position, at + 16)
+  out.writeUInt32BE(chunk.bytes, at + 20)
+  out.writeUInt32BE(chunk.crc, at + 24)
+}
+
+export function readChunk(table: Buffer, row: number): Chunk {
+  const at = row * chunkRowBytes
+  return {
+    baseOffset: readInt64(table, at),
+    maxTimestamp: readInt64(table, at + 8),
+    position: table.readUInt32BE(at + 16),
+    bytes: table.readUInt32BE(at + 20),
+    crc: table.readUInt32BE(at + 24),
+  }
+}
+
+function writeDirectoryRow(out: Buffer, at: number, extent: Extent & { firstChunk: number }): void {
+  out.writeUInt32BE(extent.stream, at)
+  writeInt64(out, at + 4, extent.firstOffset)
+  writeInt64(out, at + 12, extent.lastOffset)
+  writeInt64(out, at + 20, extent.maxTimestamp)
+  out.writeUInt32BE(extent.position, at + 28)
+  out.writeUInt32BE(extent.bytes, at + 32)
+  out.writeUInt32BE(extent.firstChunk, at + 36)
+  out.writeUInt32BE(extent.chunkCount, at + 40)
+}
+
+/** The tables of a whole segment, or in words what is damaged. */
+export async function readSegmentTables(
+  blobs: BlobStore,
+  name: string,
+  bytes: number,
+): Promise<{ extents: Extent[]; chunks: Chunk[] } | string> {
+  const header = Buffer.alloc(segmentHeaderBytes)
+  const trailer = Buffer.alloc(trailerBytes)
+  if (bytes < segmentHeaderBytes + trailerBytes) return `${name} is too short for a segment`
+  await blobs.read(name, 0, header)
+  await blobs.read(name, bytes - trailerBytes, trailer)
+  if (header.readUInt32BE(0) !== headerMagic || trailer.readUInt32BE(28) !== trailerMagic) return `${name} is not a segment`
+  if (header[4] !== segmentVersion) return `${name} has version ${header[4]}, which this release cannot read`
+  const chunkPosition = trailer.readUInt32BE(0)
+  const chunkCount = trailer.readUInt32BE(4)
+  const streams = trailer.readUInt32BE(12)
+  const tables = Buffer.alloc(Math.max(0, bytes - trailerBytes - chunkPosition))
+  if (tables.length !== chunkCount * chunkRowBytes + streams * directoryRowBytes) return `the tables of ${name} are damaged`
+  await blobs.read(name, chunkPosition, tables)
+  if (crc32(tables, crc32(header)) !== trailer.readUInt32BE(16)) return `the tables of ${name} are damaged`
+  const directory = tables.subarray(chunkCount * chunkRowBytes)
+  return {
+    chunks: Array.from({ length: chunkCount }, (_, row) => readChunk(tables, row)),
+    extents: Array.from({ length: streams }, (_, row) => readDirectoryRow(directory, row, chunkPosition)),
+  }
+}
+
+function readDirectoryRow(directory: Buffer, row: number, chunkPosition: number): Extent {
+  const at = row * directoryRowBytes
+  return {
+    stream: directory.readUInt32BE(at),
+    firstOffset: readInt64(directory, at + 4),
+    lastOffset: readInt64(directory, at + 12),
+    maxTimestamp: readInt64(directory, at + 20),
+    position: directory.readUInt32BE(at + 28),
+    bytes: directory.readUInt32BE(at + 32),
+    chunkPosition: chunkPosition + directory.readUInt32BE(at + 36) * chunkRowBytes,
+    chunkCount: directory.readUInt32BE(at + 40),
+  }
+}
