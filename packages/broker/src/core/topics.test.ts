@@ -76,7 +76,7 @@ test('create answers when the topic is durable, in one block with its streams', 
   assert.equal(topic, shown)
   assert.equal(topics.byId(topic.id), topic)
   assert.deepEqual(topics.ofStream(topic.partitions[2]!), { topic, partition: 2 })
-  assert.deepEqual(topics.retentionOf(topic.partitions[0]!)?.retentionMs, 5000)
+  assert.deepEqual(topics.retentionOf(topic.partitions[0]!), { ms: 5000, bytes: -1 })
   assert.equal(topics.retentionOf(1), undefined)
   assert.match(topic.id, /^[0-7][0-9a-f]{31}$/)
 })

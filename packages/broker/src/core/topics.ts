@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import type { Codec, Random } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import { machineKinds, type Ledger } from '../cell/machine.ts'
-import type { Topic } from './topic.ts'
+import type { Retention } from '../cell/options.ts'
+import { Fenced } from '../storage/errors.ts'
 import {
   DirectoryMachine,
   factOf,
@@ -21,6 +22,7 @@ import { BrokerError } from './errors.ts'
 import type { Limits } from './limits.ts'
 import { checkTopicName, quote } from './names.ts'
 import { checkTopicConfig, topicConfig } from './topic-config.ts'
+import type { Topic } from './topic.ts'
 
 export interface TopicsOptions {
   limits: Limits
@@ -100,10 +102,12 @@ export class Topics {
     return this.#machine.ofStream(stream)
   }
 
-  /** How long a topic's stream is kept; undefined for streams that belong to no topic. -1 sets no bound. */
-  retentionOf(stream: StreamId): { retentionMs: number; retentionBytes: number } | undefined {
+  /** How long and how much of a topic's stream is kept; undefined for streams that belong to no topic. */
+  retentionOf(stream: StreamId): Retention | undefined {
     const place = this.#machine.ofStream(stream)
-    return place === undefined ? undefined : topicConfig(place.topic)
+    if (place === undefined) return undefined
+    const { retentionMs, retentionBytes } = topicConfig(place.topic)
+    return { ms: retentionMs, bytes: retentionBytes }
   }
 
   /** Whether all that `get` and the others show is durable. */
@@ -113,7 +117,7 @@ export class Topics {
 
   /** Resolves when all that `get` and the others show now is durable. */
   async settle(): Promise<void> {
-    if (this.#unsettled > 0) await this.#ledger.durable(this.#changedSeq)
+    if (this.#unsettled > 0) await this.#durable(this.#changedSeq)
   }
 
   async create(namespace: string, name: string, options: NewTopic = {}): Promise<Topic> {
@@ -133,7 +137,7 @@ export class Topics {
       this.#write(factTypes.topicCreated, topicCreated, { id, namespace, name, partitions, config: settingsOf(config) })
     })
     const topic = this.#existing(id)
-    await this.#ledger.durable(seq)
+    await this.#durable(seq)
     return topic
   }
 
@@ -145,7 +149,7 @@ export class Topics {
       this.#write(factTypes.topicDeleted, topicDeleted, { id: topic.id })
       for (const stream of topic.partitions) this.#ledger.drop(stream)
     })
-    await this.#ledger.durable(seq)
+    await this.#durable(seq)
   }
 
   /** `run` is called for each topic that is about to be removed, and may add facts of its own to the same block. */
@@ -175,7 +179,7 @@ export class Topics {
       this.#write(factTypes.partitionsAdded, partitionsAdded, { id: topic.id, partitions })
     })
     const changed = this.#existing(topic.id)
-    await this.#ledger.durable(seq)
+    await this.#durable(seq)
     return changed
   }
 
@@ -197,7 +201,7 @@ export class Topics {
       this.#write(factTypes.topicConfigured, topicConfigured, { id: topic.id, config: settingsOf(config) })
     })
     const changed = this.#existing(topic.id)
-    await this.#ledger.durable(seq)
+    await this.#durable(seq)
     return changed
   }
 
@@ -254,9 +258,15 @@ export class Topics {
     try {
       return this.#ledger.atomic(run)
     } catch (error) {
-      if (error instanceof Error && error.name === 'StorageFull')
-        throw new BrokerError('storage-full', 'nothing can be added until there is room')
-      throw error
+      throw asRefusal(error)
+    }
+  }
+
+  async #durable(seq: number): Promise<void> {
+    try {
+      await this.#ledger.durable(seq)
+    } catch (error) {
+      throw asRefusal(error)
     }
   }
 
@@ -276,6 +286,15 @@ export class Topics {
 /** One function for all facts: none is made for each. */
 function settleOne(topics: Topics): void {
   topics.factSettled()
+}
+
+/** What the cell refuses, in the words of the core. */
+function asRefusal(error: unknown): unknown {
+  if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
+  if (error instanceof Error && error.name === 'StorageFull') {
+    return new BrokerError('storage-full', 'nothing can be added until there is room')
+  }
+  return error
 }
 
 function sameConfig(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
