@@ -67,8 +67,20 @@ export const rows = {
   groupJoinDelayMs: option(
     'topics',
     duration(0, 10 * minute),
-    0,
+    100,
     'Wait this long for more members before the first assignment of an empty group.',
+  ),
+  groupSessionTimeoutMinMs: option(
+    'topics',
+    duration(100, 1 * day),
+    6 * second,
+    'Shortest time without a sign of life that a member may ask for.',
+  ),
+  groupSessionTimeoutMaxMs: option(
+    'topics',
+    duration(100, 1 * day),
+    30 * minute,
+    'Longest time without a sign of life that a member may ask for.',
   ),
   groupOffsetsRetentionMs: option(
     'topics',
@@ -80,7 +92,7 @@ export const rows = {
   flushBytes: option(
     'storage',
     size(64 * KiB, 1 * GiB),
-    64 * MiB,
+    32 * MiB,
     'Write segments and a checkpoint after this much journal.',
   ),
   flushIntervalMs: option(
@@ -92,7 +104,7 @@ export const rows = {
   retentionCheckIntervalMs: option(
     'storage',
     duration(100, 1 * day),
-    5 * minute,
+    30 * second,
     'Look this often for records that are past the retention of their topic.',
   ),
   reserveBytes: option(
@@ -143,6 +155,7 @@ export const rows = {
   topicsMax: option('limits', count(1, 10_000_000), 100_000, 'Topics.'),
   partitionsPerTopicMax: option('limits', count(1, 100_000), 10_000, 'Partitions of one topic.'),
   partitionsMax: option('limits', count(1, 10_000_000), 200_000, 'Partitions of all topics together.'),
+  groupsMax: option('limits', count(1, 10_000_000), 100_000, 'Groups.'),
   groupMembersMax: option('limits', count(1, 1_000_000), 10_000, 'Members of one group.'),
   offsetMetadataBytesMax: option(
     'limits',

@@ -72,6 +72,7 @@ export class ProtocolListener<P> implements PumpHost {
   #closed = false
   #refusedAtMs = -refusalLogMs
   #awaitsRelief = false
+  readonly #awaitIdle: (() => void)[] = []
 
   #toFlush: Flushable[] = []
   readonly #flushAll = (): void => {
@@ -124,6 +125,12 @@ export class ProtocolListener<P> implements PumpHost {
     for (const pump of this.#pumps) pump.drain()
   }
 
+  /** Resolves when there is no connection. */
+  idle(): Promise<void> {
+    if (this.#pumps.size === 0) return Promise.resolve()
+    return new Promise(resolve => this.#awaitIdle.push(resolve))
+  }
+
   /** Closes what is still open. */
   destroy(): void {
     for (const pump of this.#pumps) pump.destroy()
@@ -147,6 +154,7 @@ export class ProtocolListener<P> implements PumpHost {
     if (this.#pumps.size > 0) return
     this.#cancelSweep?.()
     this.#cancelSweep = undefined
+    for (const tell of this.#awaitIdle.splice(0)) tell()
   }
 
   #accept(connection: Connection): void {

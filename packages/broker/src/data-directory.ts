@@ -1,0 +1,114 @@
+import type { Clock, Disk, DiskLock } from './runtime/runtime.ts'
+import { DiskError } from './runtime/runtime.ts'
+import type { BlobStore } from './storage/blob-store.ts'
+import type { ChainStore } from './storage/chain-store.ts'
+import { FileBlobStore, FileChainStore } from './storage/file-store.ts'
+import { MemoryBlobStore, MemoryChainStore } from './storage/memory-store.ts'
+import { StartError } from './start-error.ts'
+
+/** Where a broker's cells live. */
+export interface Stores {
+  chain: ChainStore
+  blobs: BlobStore
+  close(): Promise<void>
+}
+
+export interface DirectoryOptions {
+  path: string
+  disk: Disk
+  clock: Clock
+  /** False: what is written counts when the operating system has it. */
+  dsync: boolean
+  reserveBytes: number
+}
+
+/** Raised when an older release could not read what this one writes. */
+export const dataFormat = 1
+
+const formatFile = 'format.json'
+const journalFileBytes = 64 * 1024 * 1024
+/** What may be in a directory that is not ours yet: traces of a first start that was cut off, and of the file system. */
+const harmless = /^(lock|format\.json(\.draft)?|lost\+found|\..*)$/
+
+export function memoryStores(): Stores {
+  return { chain: new MemoryChainStore(), blobs: new MemoryBlobStore(), close: async () => {} }
+}
+
+/** Claims a data directory for this process; makes it if it is absent. Rejects with `StartError` when it cannot be used. */
+export async function openDirectory({ path, disk, clock, dsync, reserveBytes }: DirectoryOptions): Promise<Stores> {
+  const lock = await claim(disk, path)
+  try {
+    await checkFormat(disk, path)
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+  const chain = new FileChainStore(path, { disk, clock, fileBytes: journalFileBytes, dsync, reserveBytes })
+  const blobs = new FileBlobStore(path, disk)
+  return {
+    chain,
+    blobs,
+    async close() {
+      await chain.close()
+      await blobs.close()
+      await lock.release()
+    },
+  }
+}
+
+async function claim(disk: Disk, path: string): Promise<DiskLock> {
+  try {
+    await disk.makeDirectory(path)
+    return await disk.lock(path)
+  } catch (error) {
+    if (error instanceof DiskError)
+      throw new StartError(`Cannot use ${path} for data: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+/** The file is written once, before anything else: a directory with other content and without it is not ours. */
+async function checkFormat(disk: Disk, path: string): Promise<void> {
+  const entries = await disk.list(path)
+  if (entries.includes(formatFile)) return checkKnown(await readSmall(disk, `${path}/${formatFile}`), path)
+  const foreign = entries.find(entry => !harmless.test(entry))
+  if (foreign !== undefined) {
+    throw new StartError(`Cannot use ${path} for data: it holds other files ("${foreign}"); give an empty directory`)
+  }
+  const draft = `${path}/${formatFile}.draft`
+  if (entries.includes(`${formatFile}.draft`)) await disk.remove(draft)
+  const file = await disk.open(draft, 'create')
+  await file.write([Buffer.from(`${JSON.stringify({ format: dataFormat })}\n`)], 0)
+  await file.sync()
+  await file.close()
+  await disk.rename(draft, `${path}/${formatFile}`)
+  await disk.syncDirectory(path)
+}
+
+function checkKnown(text: string, path: string): void {
+  const format = formatOf(text)
+  if (format === undefined) throw new StartError(`Cannot use ${path} for data: its ${formatFile} is damaged`)
+  if (format > dataFormat) {
+    throw new StartError(
+      `Cannot use ${path} for data: a newer release wrote it (format ${format}; this one knows ${dataFormat})`,
+    )
+  }
+}
+
+function formatOf(text: string): number | undefined {
+  try {
+    const content: unknown = JSON.parse(text)
+    if (typeof content !== 'object' || content === null || !('format' in content)) return undefined
+    return typeof content.format === 'number' ? content.format : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function readSmall(disk: Disk, path: string): Promise<string> {
+  const file = await disk.open(path, 'read')
+  const target = Buffer.alloc(4096)
+  const count = await file.read(target, 0)
+  await file.close()
+  return target.toString('utf8', 0, count)
+}

@@ -1,0 +1,5 @@
+export { openBroker, startBroker, type BrokerOptions, type RunningBroker, type Surroundings } from './main.ts'
+export { OptionError } from './options/option.ts'
+export type { Settings } from './options/table.ts'
+export type { ProtocolName } from './protocols/index.ts'
+export { StartError } from './start-error.ts'

@@ -1,0 +1,206 @@
+import { createLog, type Log } from './admin/log.ts'
+import { Cell } from './cell/cell.ts'
+import { LocalCellClient } from './cell/local-client.ts'
+import { defaultCellSizes, type CellSizes } from './cell/options.ts'
+import type { Broker } from './core/broker.ts'
+import { DirectoryMachine } from './core/directory.ts'
+import { Groups } from './core/groups/groups.ts'
+import { GroupsMachine } from './core/groups/machine.ts'
+import { Topics } from './core/topics.ts'
+import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
+import { bindListeners, checkExposure, type OpenListener } from './listeners.ts'
+import { readObject, settle } from './options/read.ts'
+import { optionTable, type Settings, type Values } from './options/table.ts'
+import { protocols, type ProtocolName } from './protocols/index.ts'
+import { realRuntime } from './runtime/real/real-runtime.ts'
+import type { Address, Runtime } from './runtime/runtime.ts'
+import { Corrupt } from './storage/errors.ts'
+import { StartError } from './start-error.ts'
+
+type Scalar<T> = T extends number | boolean ? T | string : T
+
+/**
+ * Options of an embedded broker: those of `dragoman serve`, in camel case. A protocol listens only when it is given a port (0:
+ * any free one) or an address.
+ */
+export type BrokerOptions = { [K in Exclude<keyof Values, 'config'>]?: Scalar<Values[K]> } & {
+  [P in ProtocolName]?: number | string
+} & { [P in ProtocolName as `${P}Advertised`]?: string }
+
+/** What surrounds a broker; all of it has a default. */
+export interface Surroundings {
+  runtime?: Runtime
+  /** Takes the log, line by line. Default: stderr. */
+  writeLog?(line: string): void
+}
+
+export interface RunningBroker {
+  /** The port on which a protocol listens. Throws when its listener is off. */
+  port(protocol: ProtocolName): number
+  readonly listeners: readonly { readonly name: string; readonly address: Address }[]
+  /** The core, as the sessions see it. */
+  readonly core: Broker
+  /** Stops accepting, answers what is in flight, makes everything durable, and leaves nothing open. */
+  close(): Promise<void>
+}
+
+/** Requests in flight have this long to end before the cell is closed; waiting fetches are then sent home. */
+const drainMs = 500
+/** Then answers have this long to reach their peers. */
+const partMs = 300
+
+/** Starts a broker within this process. Rejects with `OptionError` or `StartError`. */
+export function startBroker(options: BrokerOptions = {}, surroundings: Surroundings = {}): Promise<RunningBroker> {
+  const given = readObject(optionTable(protocols), options)
+  for (const { name } of protocols) if (!given.has(name)) given.set(name, { text: 'off', origin: name })
+  // An embedded broker is quiet unless there is something to worry about.
+  if (!given.has('logLevel')) given.set('logLevel', { text: 'warn', origin: 'logLevel' })
+  return openBroker(settle(protocols, [given]), surroundings)
+}
+
+/** The same from settings: what the command line does. */
+export async function openBroker(settings: Settings, surroundings: Surroundings = {}): Promise<RunningBroker> {
+  checkExposure(settings)
+  const runtime = surroundings.runtime ?? realRuntime()
+  const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
+  const logFor = createLog({ level: settings.logLevel, nowMs: () => runtime.clock.nowMs(), write })
+  const stores = await openStores(settings, runtime)
+  let cell: Cell | undefined
+  try {
+    const parts = await openCore(settings, runtime, stores, logFor)
+    cell = parts.cell
+    const listeners = await bindListeners(settings, runtime, cell, logFor)
+    for (const { name, told } of listeners) parts.addresses.set(name, told)
+    for (const { listener, told } of listeners) listener.serve(parts.core, told)
+    return new EmbeddedBroker(runtime, stores, parts, listeners)
+  } catch (error) {
+    await cell?.close()
+    await stores.close()
+    if (error instanceof Corrupt) throw new StartError(explainDamage(settings.data, error), { cause: error })
+    throw error
+  }
+}
+
+function openStores(settings: Settings, { disk, clock }: Runtime): Promise<Stores> | Stores {
+  const { data: path, durability, reserveBytes } = settings
+  if (path === 'memory') return memoryStores()
+  return openDirectory({ path, disk, clock, dsync: durability === 'fsync', reserveBytes })
+}
+
+interface Parts {
+  cell: Cell
+  core: Broker
+  groups: Groups
+  addresses: Map<string, Address>
+}
+
+async function openCore(
+  settings: Settings,
+  runtime: Runtime,
+  { chain, blobs }: Stores,
+  logFor: (component: string) => Log,
+): Promise<Parts> {
+  const { clock, random } = runtime
+  const log = logFor('cell')
+  let topics: Topics | undefined
+  const cell = await Cell.open({
+    cell: 0,
+    chain,
+    blobs,
+    clock,
+    random,
+    machines: { directory: () => new DirectoryMachine(), groups: () => new GroupsMachine() },
+    sizes: sizesOf(settings),
+    exclusive: true,
+    retentionOf: stream => topics?.retentionOf(stream),
+    onFatal: error => runtime.fatal(error),
+    onFenced: () => runtime.fatal(new Error('Another process has taken over the data')),
+    log,
+  })
+  topics = await Topics.open(cell, {
+    limits: settings,
+    random,
+    partitionsDefault: settings.topicPartitions,
+    autoCreate: settings.topicAutoCreate === 'on',
+  })
+  const groups = new Groups({
+    ledger: cell,
+    random,
+    limits: settings,
+    topics,
+    settings: {
+      initialRebalanceDelayMs: settings.groupJoinDelayMs,
+      sessionTimeoutMinMs: settings.groupSessionTimeoutMinMs,
+      sessionTimeoutMaxMs: settings.groupSessionTimeoutMaxMs,
+      offsetsRetentionMs: settings.groupOffsetsRetentionMs,
+    },
+  })
+  const addresses = new Map<string, Address>()
+  const { clusterId } = topics
+  const client = new LocalCellClient(cell)
+  const core = { clusterId, brokerId: settings.brokerId, cell: client, topics, groups, limits: settings, addresses }
+  return { cell, core, groups, addresses }
+}
+
+function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {
+  return {
+    ...defaultCellSizes,
+    flushBytes,
+    flushIntervalMs,
+    retentionCheckMs: retentionCheckIntervalMs,
+    unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 3 * flushBytes),
+  }
+}
+
+function explainDamage(data: string, error: Corrupt): string {
+  return `The data in ${data} is damaged: ${error.message}. "dragoman verify ${data}" tells more. Nothing was changed`
+}
+
+class EmbeddedBroker implements RunningBroker {
+  readonly core: Broker
+  readonly listeners: readonly OpenListener[]
+  readonly #runtime: Runtime
+  readonly #stores: Stores
+  readonly #parts: Parts
+  #closing: Promise<void> | undefined
+
+  constructor(runtime: Runtime, stores: Stores, parts: Parts, listeners: readonly OpenListener[]) {
+    this.#runtime = runtime
+    this.#stores = stores
+    this.#parts = parts
+    this.core = parts.core
+    this.listeners = listeners
+  }
+
+  port(protocol: ProtocolName): number {
+    const listener = this.listeners.find(({ name }) => name === protocol)
+    if (!listener) throw new Error(`The listener of ${protocol} is off`)
+    return listener.address.port
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
+    const listeners = this.listeners.map(({ listener }) => listener)
+    await Promise.all(listeners.map(listener => listener.close()))
+    await this.#untilIdle(drainMs)
+    this.#parts.groups.close()
+    await this.#parts.cell.close()
+    await this.#untilIdle(partMs)
+    for (const listener of listeners) listener.destroy()
+    await this.#stores.close()
+  }
+
+  /** Until no connection is left, or `ms` have passed. */
+  #untilIdle(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const cancel = this.#runtime.clock.after(ms, resolve)
+      void Promise.all(this.listeners.map(({ listener }) => listener.idle())).then(() => {
+        cancel()
+        resolve()
+      })
+    })
+  }
+}
