@@ -36,7 +36,7 @@ export interface GroupHost {
 }
 
 type State =
-  | { readonly kind: 'empty' }
+  | { readonly kind: 'empty'; readonly stored: boolean }
   | { readonly kind: 'preparing-rebalance'; first: FirstWait | undefined; deadlineMs: number }
   | { readonly kind: 'completing-rebalance'; readonly unsynced: Set<string>; readonly deadlineMs: number }
   | { readonly kind: 'stable'; readonly unsynced: Set<string>; readonly deadlineMs: number }
@@ -50,6 +50,7 @@ interface FirstWait {
 }
 
 const noBytes = Buffer.alloc(0)
+const storeRetryMs = 1000
 
 /**
  * Who shares the work of one group, and how they agree on it.
@@ -76,7 +77,7 @@ export class Group {
   readonly #pending = new Map<string, number>()
   /** What to tell whom once the present change is complete. */
   readonly #effects: (() => void)[] = []
-  #state: State = { kind: 'empty' }
+  #state: State = { kind: 'empty', stored: true }
   #generation = 0
   #protocolType: string | null = null
   #protocol: string | null = null
@@ -401,9 +402,14 @@ export class Group {
 
   #becomeEmpty(): void {
     this.#protocol = null
-    this.#state = { kind: 'empty' }
-    // If there is no room to write it, the former members come back after a restart and their sessions run out again.
-    this.#host.store(this)
+    this.#state = { kind: 'empty', stored: false }
+    this.#storeEmpty()
+  }
+
+  /** Tries until the disk has room for it: else the former members would come back after a restart. */
+  #storeEmpty(): void {
+    this.#state = { kind: 'empty', stored: this.#host.store(this) }
+    if (!this.#state.stored) this.#wakeAt(this.#host.nowMs() + storeRetryMs)
   }
 
   /** Looks at all deadlines. Early calls do no harm. */
@@ -424,6 +430,7 @@ export class Group {
 
   #checkPhase(now: number): void {
     const state = this.#state
+    if (state.kind === 'empty' && !state.stored) return this.#storeEmpty()
     if (state.kind === 'preparing-rebalance' && state.deadlineMs <= now) {
       const { first } = state
       if (first === undefined || !first.newcomers || first.remainingMs === 0) return this.#complete()
@@ -542,7 +549,7 @@ export class Group {
   /** Answers come last, because they may bring the next request with them. */
   #flush(): void {
     for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) effect()
-    if (this.#state.kind === 'empty' && this.#pending.size === 0) this.#host.idle(this)
+    if (this.#state.kind === 'empty' && this.#state.stored && this.#pending.size === 0) this.#host.idle(this)
   }
 
   /** What the journal keeps of the members. */
