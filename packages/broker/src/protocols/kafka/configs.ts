@@ -112,7 +112,7 @@ export function toStored(name: string, value: string): [key: string, value: stri
   const key = topicConfigKey(name)
   const normal = normalised(key.type, value)
   const problem = key.setting === undefined ? key.problem?.(normal) : settingProblem(key.setting, normal)
-  if (problem !== undefined) throw new BrokerError('config-invalid', `${name} ${problem}. ${key.doc}`)
+  if (problem !== undefined) throw new BrokerError('config-invalid', `${name} ${problem}`)
   if (key.setting === undefined) return [hintPrefix + name, normal]
   return [key.setting, toOurs(key.setting, normal)]
 }
@@ -240,7 +240,8 @@ function hint(
 }
 
 function fixed(type: ConfigType, value: string, doc: string, synonym?: string): TopicConfigKey {
-  const problem = (given: string) => (given === value ? undefined : `takes only ${quote(value)}, not ${quote(given)}`)
+  const wanted = `takes only ${quote(value)}`
+  const problem = (given: string) => (given === value ? undefined : `${wanted}, not ${quote(given)}. ${doc}`)
   return hint(type, value, doc, problem, synonym)
 }
 
