@@ -1,5 +1,6 @@
 import type { Broker } from '../../core/broker.ts'
 import type { SessionContext } from '../protocol.ts'
+import { codes } from './errors.ts'
 
 /** The cluster id as Kafka writes ids: base64url without padding. */
 export function clusterIdText(broker: Broker): string {
@@ -30,4 +31,12 @@ export const operationsNotAsked = -0x8000_0000
 
 function bits(...positions: number[]): number {
   return positions.reduce((sum, position) => sum | (1 << position), 0)
+}
+
+/** What is wrong with the epoch that a client believes current; it asks for metadata again then. -1 leaves the check out. */
+export function epochProblem(broker: Broker, currentLeaderEpoch: number): number | undefined {
+  if (currentLeaderEpoch < 0) return undefined
+  const epoch = leaderEpochOf(broker)
+  if (currentLeaderEpoch === epoch) return undefined
+  return currentLeaderEpoch < epoch ? codes.fencedLeaderEpoch : codes.unknownLeaderEpoch
 }

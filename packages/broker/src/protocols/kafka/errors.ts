@@ -113,7 +113,7 @@ export const codeOf = {
   'storage-corrupt': codes.kafkaStorageError,
   'timed-out': codes.requestTimedOut,
   'shutting-down': codes.kafkaStorageError,
-  'unsupported': codes.unsupportedVersion,
+  unsupported: codes.unsupportedVersion,
 } satisfies Record<ErrorCode, number>
 
 /** The code for a refusal. Anything else is a bug of ours and is thrown on. */

@@ -1,3 +1,6 @@
+import * as produce from './00-produce.ts'
+import * as fetch from './01-fetch.ts'
+import * as listOffsets from './02-list-offsets.ts'
 import * as metadata from './03-metadata.ts'
 import * as offsetCommit from './08-offset-commit.ts'
 import * as offsetFetch from './09-offset-fetch.ts'
@@ -11,6 +14,9 @@ import * as listGroups from './16-list-groups.ts'
 import * as apiVersions from './18-api-versions.ts'
 import * as createTopics from './19-create-topics.ts'
 import * as deleteTopics from './20-delete-topics.ts'
+import * as deleteRecords from './21-delete-records.ts'
+import * as initProducerId from './22-init-producer-id.ts'
+import * as offsetForLeaderEpoch from './23-offset-for-leader-epoch.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
 import * as createPartitions from './37-create-partitions.ts'
@@ -21,6 +27,9 @@ import * as describeCluster from './60-describe-cluster.ts'
 import type { Handler } from './handler.ts'
 
 const all = [
+  produce,
+  fetch,
+  listOffsets,
   metadata,
   offsetCommit,
   offsetFetch,
@@ -34,6 +43,9 @@ const all = [
   apiVersions,
   createTopics,
   deleteTopics,
+  deleteRecords,
+  initProducerId,
+  offsetForLeaderEpoch,
   describeConfigs,
   alterConfigs,
   createPartitions,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Codec } from '@dragoman/wire'
+import { compile, type Codec } from '@dragoman/wire'
 import * as produce from './00-produce.ts'
 import * as fetch from './01-fetch.ts'
 import * as listOffsets from './02-list-offsets.ts'
@@ -51,8 +51,8 @@ function api<Q extends Codec<unknown>, A extends Codec<unknown>>(
 
 /** All declared requests. What is answered is another list: `handlers/index.ts`. */
 export const apis = {
-  produce: api(0, 'Produce', produce),
-  fetch: api(1, 'Fetch', fetch),
+  produce: api(0, 'Produce', { request: compile(produce.request), response: compile(produce.response) }),
+  fetch: api(1, 'Fetch', { request: compile(fetch.request), response: compile(fetch.response) }),
   listOffsets: api(2, 'ListOffsets', listOffsets),
   metadata: api(3, 'Metadata', metadata),
   offsetCommit: api(8, 'OffsetCommit', offsetCommit),

@@ -1,0 +1,196 @@
+import type { Infer, Write } from '@dragoman/wire'
+import type { AppendResult } from '../../../cell/client.ts'
+import { homeNamespace, type Topic } from '../../../core/broker.ts'
+import { topicConfig, type TopicSettings } from '../../../core/topic-config.ts'
+import {
+  attributeBits,
+  attributes,
+  baseSequence,
+  baseTimestamp,
+  batchBytes,
+  batchHeaderBytes,
+  checkBatch,
+  compressionOf,
+  maxTimestamp,
+  producerId,
+  stampBatch,
+} from '../../../storage/record-batch.ts'
+import { codeOf, codes } from '../errors.ts'
+import { apis } from '../messages/index.ts'
+import { defineHandler, type Exchange } from './handler.ts'
+
+type Request = Infer<typeof apis.produce.request>
+type Answer = Write<typeof apis.produce.response>
+
+/**
+ * Produce 3-13: one record batch of version 2 for each partition. With acks 1 and -1 the answer waits until all batches are
+ * durable; with 0 there is none, and a refusal closes the connection, which is the only way to tell.
+ *
+ * Transactions are not there: transactional requests and batches, and control batches, are refused.
+ */
+export const handler = defineHandler(apis.produce, handle)
+
+function handle(exchange: Exchange<Answer>, request: Request): void {
+  new Production(exchange, request).run()
+}
+
+/** What a partition is answered with. All of the fields always, so that all have one shape. */
+interface PartitionAnswer {
+  index: number
+  errorCode: number
+  baseOffset: number
+  logAppendTimeMs: number
+  logStartOffset: number
+  recordErrors: []
+  errorMessage: string | null
+}
+
+interface TopicAnswer {
+  name: string
+  topicId: string
+  partitionResponses: PartitionAnswer[]
+}
+
+type TopicData = Request['topicData'][number]
+
+/** One request: counts the batches that are not durable yet. */
+class Production {
+  readonly #exchange: Exchange<Answer>
+  readonly #request: Request
+  readonly #responses: TopicAnswer[] = []
+  readonly #nowMs: number
+  /** One more than the batches under way, until all have been started. */
+  #open = 1
+  #failure: string | undefined
+
+  constructor(exchange: Exchange<Answer>, request: Request) {
+    this.#exchange = exchange
+    this.#request = request
+    this.#nowMs = exchange.connection.clock.nowMs()
+  }
+
+  run(): void {
+    for (const data of this.#request.topicData) this.#topic(data)
+    this.#settle()
+  }
+
+  #topic(data: TopicData): void {
+    const { topics } = this.#exchange.broker
+    const byId = this.#exchange.version >= 13
+    const topic = byId ? topics.byId(data.topicId) : topics.get(homeNamespace, data.name)
+    const settings = topic && topicConfig(topic)
+    const partitionResponses: PartitionAnswer[] = []
+    this.#responses.push({ name: data.name, topicId: data.topicId, partitionResponses })
+    for (const { index, records } of data.partitionData) {
+      const answer = newAnswer(index)
+      partitionResponses.push(answer)
+      if (topic === undefined || settings === undefined) {
+        this.#refuse(answer, byId ? codes.unknownTopicId : codes.unknownTopicOrPartition, 'There is no such topic')
+      } else this.#partition(answer, topic, settings, records)
+    }
+  }
+
+  #partition(answer: PartitionAnswer, topic: Topic, settings: TopicSettings, records: Buffer | null): void {
+    const { acks, transactionalId } = this.#request
+    const stream = topic.partitions[answer.index]
+    if (stream === undefined) return this.#refuse(answer, codes.unknownTopicOrPartition, 'There is no such partition')
+    if (acks < -1 || acks > 1) return this.#refuse(answer, codes.invalidRequiredAcks, `Acks ${acks} is not 0, 1 or -1`)
+    if (transactionalId !== null)
+      return this.#refuse(answer, codes.invalidTransactionState, 'Transactions are not available')
+    if (records === null) return this.#refuse(answer, codes.invalidRecord, 'There are no records')
+    const problem = problemOf(records, settings, this.#nowMs, this.#exchange.version)
+    if (problem !== undefined) return this.#refuse(answer, problem.code, problem.text)
+    if (settings.timestampType === 'append') {
+      stampBatch(records, 0, this.#nowMs)
+      answer.logAppendTimeMs = this.#nowMs
+    }
+    this.#open++
+    this.#exchange.broker.cell.append(stream, records, result => this.#appended(answer, result))
+  }
+
+  #appended(answer: PartitionAnswer, result: AppendResult): void {
+    if (result.error === undefined) {
+      answer.baseOffset = result.baseOffset
+      answer.logStartOffset = result.startOffset
+    } else this.#refuse(answer, codeOfAppend[result.error], null)
+    this.#settle()
+  }
+
+  #refuse(answer: PartitionAnswer, code: number, text: string | null): void {
+    answer.errorCode = code
+    answer.errorMessage = text
+    answer.logAppendTimeMs = -1
+    this.#failure ??= text ?? `error ${code}`
+  }
+
+  #settle(): void {
+    if (--this.#open > 0) return
+    if (this.#request.acks !== 0) return this.#exchange.reply({ responses: this.#responses })
+    if (this.#failure === undefined) this.#exchange.replyNothing()
+    else this.#exchange.disconnect(`Records with acks 0 were refused: ${this.#failure}`)
+  }
+}
+
+/** As `codeOf`, and a stream that is gone is a topic that was deleted meanwhile. */
+const codeOfAppend = { ...codeOf, 'stream-not-found': codes.unknownTopicOrPartition } satisfies Record<
+  NonNullable<AppendResult['error']>,
+  number
+>
+
+function newAnswer(index: number): PartitionAnswer {
+  return {
+    index,
+    errorCode: codes.none,
+    baseOffset: -1,
+    logAppendTimeMs: -1,
+    logStartOffset: -1,
+    recordErrors: [],
+    errorMessage: null,
+  }
+}
+
+interface Problem {
+  code: number
+  text: string
+}
+
+/** Why the records cannot be taken, as far as it can be seen without the state of the partition. */
+function problemOf(records: Buffer, settings: TopicSettings, nowMs: number, version: number): Problem | undefined {
+  if (records.length >= batchHeaderBytes) {
+    const magic = records[16]!
+    if (magic < 2) return { code: codes.unsupportedForMessageFormat, text: `Messages of format ${magic} are not taken` }
+    if (batchBytes(records) < records.length) return { code: codes.invalidRecord, text: 'There is more than one batch' }
+  }
+  const error = checkBatch(records, settings.messageBytesMax)
+  if (error !== undefined) return { code: codeOf[error], text: textOf(error, records, settings) }
+  const bits = attributes(records)
+  if (bits & attributeBits.control) return { code: codes.invalidRecord, text: 'Clients cannot write control batches' }
+  if (bits & attributeBits.transactional) {
+    return { code: codes.invalidTransactionState, text: 'Transactions are not available' }
+  }
+  if (producerId(records) >= 0 && baseSequence(records) < 0) {
+    return { code: codes.invalidRecord, text: 'A producer id needs a sequence number' }
+  }
+  if (version < 7 && compressionOf(records) === 'zstd') {
+    return { code: codes.unsupportedCompressionType, text: 'Zstd needs Produce version 7' }
+  }
+  return settings.timestampType === 'create' ? timestampProblem(records, settings, nowMs) : undefined
+}
+
+function textOf(error: NonNullable<ReturnType<typeof checkBatch>>, records: Buffer, settings: TopicSettings): string {
+  if (error !== 'message-too-large') return 'The record batch is damaged or not of a known form'
+  return `The record batch of ${records.length} bytes is larger than the ${settings.messageBytesMax} that the topic allows`
+}
+
+/** Timestamp -1 says that there is none. */
+function timestampProblem(records: Buffer, settings: TopicSettings, nowMs: number): Problem | undefined {
+  const oldest = baseTimestamp(records)
+  if (oldest < 0) return undefined
+  const before = nowMs - oldest
+  const after = maxTimestamp(records) - nowMs
+  if (before <= settings.timestampBeforeMaxMs && after <= settings.timestampAfterMaxMs) return undefined
+  return {
+    code: codes.invalidTimestamp,
+    text: 'A timestamp is further from the time of the broker than the topic allows',
+  }
+}

@@ -1,0 +1,84 @@
+import type { Infer, Write } from '@dragoman/wire'
+import type { StreamId } from '../../../cell/client.ts'
+import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import { epochProblem } from '../cluster.ts'
+import { codes, errorCodeOf } from '../errors.ts'
+import { apis } from '../messages/index.ts'
+import { defineHandler, type Exchange } from './handler.ts'
+
+type Request = Infer<typeof apis.listOffsets.request>
+type Answer = Write<typeof apis.listOffsets.response>
+type PartitionRequest = Request['topics'][number]['partitions'][number]
+
+/** Negative times are places in the log; each may be asked for from a version on. */
+const places = {
+  latest: { time: -1, since: 1 },
+  earliest: { time: -2, since: 1 },
+  maxTimestamp: { time: -3, since: 7 },
+  earliestLocal: { time: -4, since: 8 },
+  latestTiered: { time: -5, since: 9 },
+  earliestPendingUpload: { time: -6, since: 11 },
+} as const
+
+/**
+ * ListOffsets 1-11: by time, the first record that is not older; and the places above. Nothing is kept elsewhere, so all is
+ * local and nothing is tiered. Both isolation levels see the same, as there are no transactions.
+ */
+export const handler = defineHandler(apis.listOffsets, handle)
+
+async function handle({ broker, version }: Exchange<Answer>, request: Request): Promise<Answer> {
+  const topics = []
+  for (const { name, partitions } of request.topics) {
+    const topic = broker.topics.get(homeNamespace, name)
+    const answers = []
+    for (const partition of partitions) {
+      const stream = topic?.partitions[partition.partitionIndex]
+      const found =
+        stream === undefined ? refusal(codes.unknownTopicOrPartition) : await find(broker, stream, partition, version)
+      answers.push({ partitionIndex: partition.partitionIndex, ...found })
+    }
+    topics.push({ name, partitions: answers })
+  }
+  return { topics }
+}
+
+interface Found {
+  errorCode: number
+  timestamp: number
+  offset: number
+  leaderEpoch: number
+}
+
+/** No error and no offset says that no record is as new as that. */
+const nothing: Found = { errorCode: codes.none, timestamp: -1, offset: -1, leaderEpoch: -1 }
+const refusal = (errorCode: number): Found => ({ ...nothing, errorCode })
+
+async function find(broker: Broker, stream: StreamId, partition: PartitionRequest, version: number): Promise<Found> {
+  const { timestamp, currentLeaderEpoch } = partition
+  const { cell } = broker
+  const problem = epochProblem(broker, currentLeaderEpoch)
+  if (problem !== undefined) return refusal(problem)
+  const place = Object.values(places).find(({ time }) => time === timestamp)
+  if (timestamp < 0 && (place === undefined || version < place.since)) return refusal(codes.unsupportedVersion)
+  const bounds = cell.bounds(stream)
+  if (bounds === undefined) return refusal(codes.unknownTopicOrPartition)
+  switch (place) {
+    case places.latest:
+      return { ...nothing, offset: bounds.endOffset, leaderEpoch: bounds.epoch }
+    case places.earliest:
+    case places.earliestLocal:
+      return { ...nothing, offset: bounds.startOffset }
+    case places.latestTiered:
+    case places.earliestPendingUpload:
+      return nothing
+    default:
+      try {
+        const at =
+          place === undefined ? await cell.offsetAtTime(stream, timestamp) : await cell.offsetOfMaxTimestamp(stream)
+        if (at === undefined) return nothing
+        return { errorCode: codes.none, timestamp: at.timestampMs, offset: at.offset, leaderEpoch: at.epoch }
+      } catch (error) {
+        return refusal(errorCodeOf(error))
+      }
+  }
+}

@@ -1,0 +1,57 @@
+import type { Infer, Write } from '@dragoman/wire'
+import type { StreamId } from '../../../cell/client.ts'
+import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import { codes, errorCodeOf } from '../errors.ts'
+import { apis } from '../messages/index.ts'
+import { defineHandler, type Exchange } from './handler.ts'
+
+type Request = Infer<typeof apis.deleteRecords.request>
+type Answer = Write<typeof apis.deleteRecords.response>
+
+/** Stands for the end of the log. */
+const allRecords = -1
+
+/** DeleteRecords 0-2. An offset below the start of the log changes nothing and is no error. */
+export const handler = defineHandler(apis.deleteRecords, handle)
+
+async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+  // All are begun before the first is waited for, so that one block can hold them all.
+  const topics = request.topics.map(({ name, partitions }) => {
+    const topic = broker.topics.get(homeNamespace, name)
+    return {
+      name,
+      partitions: partitions.map(({ partitionIndex, offset }) => ({
+        partitionIndex,
+        trimmed: trim(broker, topic?.partitions[partitionIndex], offset),
+      })),
+    }
+  })
+  const answers = []
+  for (const { name, partitions } of topics) {
+    const trimmed = []
+    for (const partition of partitions)
+      trimmed.push({ partitionIndex: partition.partitionIndex, ...(await partition.trimmed) })
+    answers.push({ name, partitions: trimmed })
+  }
+  return { topics: answers }
+}
+
+interface Trimmed {
+  lowWatermark: number
+  errorCode: number
+}
+
+const refusal = (errorCode: number): Trimmed => ({ lowWatermark: -1, errorCode })
+
+async function trim(broker: Broker, stream: StreamId | undefined, wanted: number): Promise<Trimmed> {
+  const bounds = stream === undefined ? undefined : broker.cell.bounds(stream)
+  if (stream === undefined || bounds === undefined) return refusal(codes.unknownTopicOrPartition)
+  const offset = wanted === allRecords ? bounds.endOffset : wanted
+  if (offset < 0 || offset > bounds.endOffset) return refusal(codes.offsetOutOfRange)
+  if (offset <= bounds.startOffset) return { lowWatermark: bounds.startOffset, errorCode: codes.none }
+  try {
+    return { lowWatermark: await broker.cell.trim(stream, offset), errorCode: codes.none }
+  } catch (error) {
+    return refusal(errorCodeOf(error))
+  }
+}
