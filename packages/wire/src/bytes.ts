@@ -23,14 +23,20 @@ export class Reader {
   at: number
   /** Position after the last byte that may be read. */
   readonly end: number
+  /**
+   * Items that lists may yet have, all lists together. An object takes far more memory than the few bytes that stand for it, so
+   * who reads from a peer bounds this too.
+   */
+  itemsLeft: number
 
-  constructor(bytes: Buffer, at = 0, end = bytes.length) {
+  constructor(bytes: Buffer, at = 0, end = bytes.length, itemsMax = 0x7fff_ffff) {
     if (!(at >= 0 && at <= end && end <= bytes.length)) {
       throw new RangeError(`Cannot read ${at} to ${end} of a buffer of ${bytes.length} bytes`)
     }
     this.source = bytes
     this.at = at
     this.end = end
+    this.itemsLeft = itemsMax
   }
 
   /** Bytes not yet read. */

@@ -99,11 +99,22 @@ export function checkCount(reader: Reader, count: number, itemBytesMin: number):
       `Cannot take a list of ${count} items before byte ${reader.at}: ${reader.remaining} bytes are left`,
     )
   }
+  takeItems(reader, count)
 }
 
-/** Items that take no bytes would never come to the end. */
+function takeItems(reader: Reader, count: number): void {
+  if (count > reader.itemsLeft) {
+    throw new ProtocolError(
+      `Cannot take ${count} more list items at byte ${reader.at}: ${reader.itemsLeft} are allowed`,
+    )
+  }
+  reader.itemsLeft -= count
+}
+
+/** After each item of a list without a count: items that take no bytes would never come to the end. */
 export function checkProgress(reader: Reader, at: number): void {
   if (reader.at === at) throw new ProtocolError(`Cannot read items without bytes up to the end, at byte ${at}`)
+  takeItems(reader, 1)
 }
 
 function readFlags(node: NodeOf<'flags'>, reader: Reader): Record<string, boolean> {
@@ -139,7 +150,7 @@ function readTags(node: StructNode, value: Fields, reader: Reader, version: numb
 export function taggedReader(reader: Reader, size: number): Reader {
   const at = reader.at
   reader.skip(size)
-  return new Reader(reader.source, at, at + size)
+  return new Reader(reader.source, at, at + size, reader.itemsLeft)
 }
 
 function write(node: Node, writer: Writer, given: unknown, version: number, flexible: boolean): void {

@@ -125,11 +125,15 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 
 /** Whether a tagged field may stay away, as its absence reads as the same. */
 export function isFallback(value: unknown, fallback: unknown): boolean {
-  return value === fallback || (isEmpty(value) && isEmpty(fallback))
+  if (value === fallback) return true
+  if (Array.isArray(value)) return Array.isArray(fallback) && sameItems(value, fallback)
+  if (Buffer.isBuffer(value)) return Buffer.isBuffer(fallback) && value.equals(fallback)
+  if (!isPlainObject(value) || !isPlainObject(fallback)) return false
+  return sameItems(Object.entries(value).flat(), Object.entries(fallback).flat())
 }
 
-function isEmpty(value: unknown): boolean {
-  return (Array.isArray(value) || Buffer.isBuffer(value)) && value.length === 0
+function sameItems(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one.length === other.length && one.every((item, index) => isFallback(item, other[index]))
 }
 
 /** The fewest bytes that a value takes: what a list's count is checked against. */

@@ -210,6 +210,31 @@ for (const codec of [ping, compile(ping)]) {
     assert.throws(() => read('0001 00 ffffffff0f 0000000000', 2), /list of/)
   })
 
+  test(`${form} bounds the items of all lists together`, () => {
+    const bytesOfPing = Buffer.from('0001' + '00000002' + '00000005' + '00000006', 'hex')
+    assert.equal(codec.read(new Reader(bytesOfPing, 0, bytesOfPing.length, 2), 0).parts.length, 2)
+    assert.throws(() => codec.read(new Reader(bytesOfPing, 0, bytesOfPing.length, 1), 0), ProtocolError)
+    const nested = list(listToEnd(u8))
+    const reading = form === 'compiled' ? compile(nested) : nested
+    const five = Buffer.from('00000001' + '01020304', 'hex')
+    assert.deepEqual(reading.read(new Reader(five, 0, 8, 5)), [[1, 2, 3, 4]])
+    assert.throws(() => reading.read(new Reader(five, 0, 8, 4)), ProtocolError)
+  })
+
+  test(`${form} writes a tagged field only if it differs from its fallback`, () => {
+    const epoch = struct({ at: i32, ids: list(u8) })
+    const tags = message(
+      { name: 'Tags', versions: [0, 0], flexible: 0 },
+      { epoch: tagged(0, epoch, { at: -1, ids: [] }) },
+    )
+    const writing = form === 'compiled' ? compile(tags) : tags
+    for (const same of [{}, { epoch: undefined }, { epoch: { at: -1, ids: [] } }]) {
+      assert.equal(encode(writing, same).toString('hex'), '00')
+    }
+    assert.equal(encode(writing, { epoch: { at: -1 } }).toString('hex'), '010009' + 'ffffffff' + '00000000' + '00')
+    assert.equal(encode(writing, { epoch: {} }).length, 12)
+  })
+
   test(`${form} hands out fallbacks that nobody else holds`, () => {
     const holder = message(
       { name: 'Holder', versions: [0, 1] },
