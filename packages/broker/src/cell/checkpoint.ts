@@ -1,5 +1,5 @@
-import { crc32 } from 'node:zlib'
 import { ProtocolError, Reader, Writer } from '@dragoman/wire'
+import { crc32c } from '../storage/crc32c.ts'
 import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt } from '../storage/errors.ts'
 import type { Extent } from '../storage/segment.ts'
@@ -15,7 +15,7 @@ import type { CellState } from './state.ts'
  *   next segment u32, segments u32 x { id u32, name, bytes i64 }
  *   streams u32 x { stream u32, extents u32 x { segment u32, first i64, last i64, position u32, bytes u32,
  *                   chunk position u32, chunks u32, greatest timestamp i64 } }
- *   CRC-32 of all before u32
+ *   CRC-32C of all before u32
  *
  * On-disk format: to change it, raise the version, keep the old reader, add a file of the old form to `test/upgrade`.
  */
@@ -112,7 +112,7 @@ export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
   writeFlushed(added, parts.flushed, parts.flushedSegment)
   const all = [head.take(), parts.state, names.take(), parts.extents, added.take()]
   const sum = Buffer.alloc(4)
-  sum.writeUInt32BE(all.reduce((crc, part) => crc32(part, crc), 0))
+  sum.writeUInt32BE(all.reduce((crc, part) => crc32c(part, 0, part.length, crc), 0))
   return [...all, sum]
 }
 
@@ -120,7 +120,7 @@ export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
 export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainPoint; placement: Placement } {
   if (bytes.length < 64 || bytes.readUInt32BE(0) !== magic) throw new Corrupt('these bytes are not a checkpoint')
   if (bytes[4] !== checkpointVersion) throw new Corrupt(`checkpoint version ${bytes[4]} cannot be read by this release`)
-  if (crc32(bytes.subarray(0, -4)) !== bytes.readUInt32BE(bytes.length - 4)) throw new Corrupt('the checksum of the checkpoint is wrong')
+  if (crc32c(bytes, 0, bytes.length - 4) !== bytes.readUInt32BE(bytes.length - 4)) throw new Corrupt('the checksum of the checkpoint is wrong')
   const from = new Reader(bytes, 12, bytes.length - 4)
   try {
     const epoch = from.i64()

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import { crc32c } from '../storage/crc32c.ts'
 import * as batches from '../storage/record-batch.ts'
 import { chunkRowBytes, readChunk } from '../storage/segment.ts'
 import type { Chunk } from '../storage/segment.ts'
@@ -130,7 +130,7 @@ export class StreamReader {
     await this.#readBlob(segment, first.position, target)
     for (const chunk of chunks) {
       const at = chunk.position - first.position
-      if (crc32(target.subarray(at, at + chunk.bytes)) !== chunk.crc) {
+      if (crc32c(target, at, at + chunk.bytes) !== chunk.crc) {
         const name = this.#cell.checkpointer.placement.segments.get(segment)?.name
         throw new DamagedRange(
           `${name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}: ` +

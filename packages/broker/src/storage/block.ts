@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import { crc32c } from './crc32c.ts'
 import { readInt64, writeInt64 } from './record-batch.ts'
 
 /**
@@ -21,7 +21,7 @@ import { readInt64, writeInt64 } from './record-batch.ts'
  *       64    4 count of facts
  *       68    8 newest durable checkpoint known to the writer, or -1
  *       76   16 0
- *       92    4 CRC-32 of bytes 0 to 91 and the body
+ *       92    4 CRC-32C of bytes 0 to 91 and the body
  *       96      body: facts, one after the other
  *
  * A fact: type u8, flags u8 (0), machine u32, payload length u32, payload. A block's facts count all or none.
@@ -83,9 +83,9 @@ export function writeBlockHeader(out: Buffer, at: number, header: BlockHeader): 
 }
 
 /** Computes and stores the checksum; the body may lie in several parts behind the header. Returns it. */
-export function sealBlock(out: Buffer, at: number, body: readonly Uint8Array[]): number {
-  let crc = crc32(out.subarray(at, at + 92))
-  for (const part of body) crc = crc32(part, crc)
+export function sealBlock(out: Buffer, at: number, body: readonly Buffer[]): number {
+  let crc = crc32c(out, at, at + 92)
+  for (const part of body) crc = crc32c(part, 0, part.length, crc)
   out.writeUInt32BE(crc, at + 92)
   return crc
 }
@@ -102,7 +102,7 @@ export function readBlock(bytes: Buffer): Block | undefined {
   if (blockBytesAt(bytes, 0) !== bytes.length) return undefined
   const kind = kinds[bytes[5]!]
   const crc = bytes.readUInt32BE(92)
-  if (kind === undefined || crc32(bytes.subarray(blockHeaderBytes), crc32(bytes.subarray(0, 92))) !== crc) return undefined
+  if (kind === undefined || crc32c(bytes, blockHeaderBytes, bytes.length, crc32c(bytes, 0, 92)) !== crc) return undefined
   return {
     kind,
     cell: bytes.readUInt32BE(8),

@@ -3,10 +3,13 @@ import { crc32c as native } from '@node-rs/crc32'
 const tables = makeTables()
 const [t0, t1, t2, t3] = tables
 
-/** CRC-32C (Castagnoli) of `bytes[start, end)`: in JavaScript while the call into native code would cost more than the sum. */
-export function crc32c(bytes: Buffer, start = 0, end = bytes.length): number {
-  if (end - start > nativeFromBytes) return native(bytes.subarray(start, end)) >>> 0
-  let crc = ~0
+/**
+ * CRC-32C (Castagnoli) of `bytes[start, end)`, continued from the sum of what came before. In JavaScript while the call into
+ * native code would cost more than the sum.
+ */
+export function crc32c(bytes: Buffer, start = 0, end = bytes.length, previous = 0): number {
+  if (end - start > nativeFromBytes) return native(bytes.subarray(start, end), previous) >>> 0
+  let crc = ~previous
   let at = start
   for (; at + 4 <= end; at += 4) {
     crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)

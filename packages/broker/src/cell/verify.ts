@@ -1,0 +1,199 @@
+import { linkOf, sameLink } from '../storage/block.ts'
+import type { Link } from '../storage/block.ts'
+import { readBlob } from '../storage/blob-store.ts'
+import { crc32c } from '../storage/crc32c.ts'
+import { Corrupt } from '../storage/errors.ts'
+import { FileBlobStore } from '../storage/file-store.ts'
+import * as batches from '../storage/record-batch.ts'
+import { scanChainFile } from '../storage/scan.ts'
+import { readSegmentTables } from '../storage/segment.ts'
+import type { Chunk } from '../storage/segment.ts'
+import type { Disk } from '../runtime/runtime.ts'
+import { checkpointSeq, readCheckpoint } from './checkpoint.ts'
+import type { Placement } from './checkpoint.ts'
+import { CellState } from './state.ts'
+import type { MachineFactories } from './state.ts'
+
+/** One thing that is not as it should be, in words for the person who has to decide. */
+export interface Finding {
+  /** `damage`: stored bytes are lost or not what was written. `note`: harmless, the broker deals with it by itself. */
+  level: 'damage' | 'note'
+  where: string
+  what: string
+  advice: string
+}
+
+export interface VerifyReport {
+  blocks: number
+  segments: number
+  batches: number
+  records: number
+  checkpoints: number
+  bytes: number
+  findings: Finding[]
+}
+
+const journalAdvice =
+  'The broker will not start on this journal, because what came after the damage was acknowledged. Restore the directory ' +
+  'from a copy; or, if the loss is acceptable, move this file away and start: everything behind the damage is then gone.'
+const segmentAdvice =
+  'Reads of this range are refused, everything else is served. Restore this one file from a copy while the broker is ' +
+  'stopped; or delete the records up to behind the range, and consumers go on from there.'
+
+/** Checks every block, checkpoint and segment of a data directory that no broker is using. Reads only. */
+export async function verifyDirectory(disk: Disk, directory: string, machines: MachineFactories): Promise<VerifyReport> {
+  const report: VerifyReport = { blocks: 0, segments: 0, batches: 0, records: 0, checkpoints: 0, bytes: 0, findings: [] }
+  const cells = (await disk.list(`${directory}/cell`)).map(Number).sort((a, b) => a - b)
+  const blobs = new FileBlobStore(directory, disk)
+  for (const cell of cells) await new CellVerifier(disk, blobs, directory, cell, machines, report).run()
+  await blobs.close()
+  return report
+}
+
+class CellVerifier {
+  readonly #disk: Disk
+  readonly #blobs: FileBlobStore
+  readonly #directory: string
+  readonly #cell: number
+  readonly #machines: MachineFactories
+  readonly #report: VerifyReport
+  /** Links of all blocks that were read, by number. */
+  readonly #links = new Map<number, { self: Link; previous: Link }>()
+
+  constructor(disk: Disk, blobs: FileBlobStore, directory: string, cell: number, machines: MachineFactories, report: VerifyReport) {
+    this.#disk = disk
+    this.#blobs = blobs
+    this.#directory = directory
+    this.#cell = cell
+    this.#machines = machines
+    this.#report = report
+  }
+
+  async run(): Promise<void> {
+    await this.#journalFiles()
+    const newest = await this.#checkpoints()
+    this.#chain(newest?.seq ?? -1, newest?.link)
+    if (newest) await this.#segments(newest.placement)
+  }
+
+  #find(level: Finding['level'], where: string, what: string, advice: string): void {
+    this.#report.findings.push({ level, where, what, advice })
+  }
+
+  async #journalFiles(): Promise<void> {
+    const directory = `${this.#directory}/cell/${this.#cell}/b`
+    const names = await this.#disk.list(directory)
+    let last = -1
+    for (const name of names.filter(name => name === 'kept' || name.endsWith('.blocks')).sort()) {
+      const path = `${directory}/${name}`
+      const file = await this.#disk.open(path, 'read')
+      const dense = name !== 'kept'
+      const { damage } = await scanChainFile(file, {
+        path,
+        afterSeq: dense ? last : -1,
+        dense,
+        visit: block => {
+          this.#report.blocks++
+          this.#report.bytes += block.bytes.length
+          this.#links.set(block.seq, { self: linkOf(block), previous: block.previous })
+          if (dense) last = block.seq
+        },
+      })
+      await file.close()
+      if (damage) this.#find('damage', path, damage, journalAdvice)
+    }
+  }
+
+  /** Every block behind the newest checkpoint must be there and name the one before it. */
+  #chain(from: number, link: Link | undefined): void {
+    const seqs = [...this.#links.keys()].filter(seq => seq > from).sort((a, b) => a - b)
+    let expected = from + 1
+    let previous = link
+    const where = `${this.#directory}/cell/${this.#cell}/b`
+    for (const seq of seqs) {
+      const { self, previous: named } = this.#links.get(seq)!
+      if (seq !== expected) {
+        this.#find('damage', where, `Block ${expected} is missing, but block ${seq} is there.`, journalAdvice)
+      } else if (previous && !sameLink(named, previous)) {
+        this.#find('damage', where, `Block ${seq} does not follow the block before it.`, journalAdvice)
+      }
+      expected = seq + 1
+      previous = self
+    }
+  }
+
+  async #checkpoints(): Promise<{ seq: number; link: Link; placement: Placement } | undefined> {
+    let newest: { seq: number; link: Link; placement: Placement } | undefined
+    const found = await this.#blobs.list(`cell/${this.#cell}/c/`)
+    for (const { name, bytes } of found.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const path = `${this.#directory}/${name}`
+      if (checkpointSeq(name) === undefined) {
+        this.#find('note', path, 'A checkpoint that was not finished.', 'Nothing to do: the next start removes it.')
+        continue
+      }
+      this.#report.checkpoints++
+      this.#report.bytes += bytes
+      try {
+        const blob = await readBlob(this.#blobs, name, bytes)
+        const { point, placement } = readCheckpoint(blob ?? Buffer.alloc(0), new CellState(this.#machines))
+        newest = { seq: point.seq, link: point.link, placement }
+      } catch (error) {
+        if (!(error instanceof Corrupt)) throw error
+        this.#find('damage', path, `The checkpoint cannot be read: ${error.message}.`, checkpointAdvice)
+      }
+    }
+    return newest
+  }
+
+  async #segments({ segments }: Placement): Promise<void> {
+    const present = new Map((await this.#blobs.list(`cell/${this.#cell}/s/`)).map(({ name, bytes }) => [name, bytes]))
+    for (const { name, bytes } of segments.values()) {
+      const path = `${this.#directory}/${name}`
+      const actual = present.get(name)
+      present.delete(name)
+      if (actual === undefined) this.#find('damage', path, 'The segment is missing.', segmentAdvice)
+      else if (actual !== bytes) this.#find('damage', path, `The segment has ${actual} bytes and should have ${bytes}.`, segmentAdvice)
+      else await this.#segment(name, bytes)
+    }
+    for (const name of present.keys()) {
+      this.#find('note', `${this.#directory}/${name}`, 'No checkpoint names this segment.', 'Nothing to do: the next start removes it.')
+    }
+  }
+
+  async #segment(name: string, bytes: number): Promise<void> {
+    const path = `${this.#directory}/${name}`
+    this.#report.segments++
+    this.#report.bytes += bytes
+    const tables = await readSegmentTables(this.#blobs, name, bytes)
+    if (typeof tables === 'string') return this.#find('damage', path, `${tables}.`, segmentAdvice)
+    for (const extent of tables.extents) {
+      const inside = tables.chunks.filter(
+        chunk => chunk.position >= extent.position && chunk.position < extent.position + extent.bytes,
+      )
+      for (const chunk of inside) await this.#chunk(name, path, extent.stream, chunk)
+    }
+  }
+
+  async #chunk(name: string, path: string, stream: number, chunk: Chunk): Promise<void> {
+    const bytes = Buffer.allocUnsafe(chunk.bytes)
+    const count = await this.#blobs.read(name, chunk.position, bytes)
+    const range = `bytes ${chunk.position} to ${chunk.position + chunk.bytes} (stream ${stream} from offset ${chunk.baseOffset})`
+    if (count !== chunk.bytes || crc32c(bytes) !== chunk.crc) {
+      return this.#find('damage', path, `The checksum of ${range} is wrong.`, segmentAdvice)
+    }
+    for (let at = 0; at < bytes.length; ) {
+      const length = at + batches.batchHeaderBytes <= bytes.length ? batches.batchBytes(bytes, at) : 0
+      const whole = length >= batches.batchHeaderBytes && at + length <= bytes.length
+      if (!whole || bytes.readUInt32BE(at + 17) !== crc32c(bytes, at + 21, at + length)) {
+        return this.#find('damage', path, `A record batch within ${range} is damaged.`, segmentAdvice)
+      }
+      this.#report.batches++
+      this.#report.records += batches.recordCount(bytes, at)
+      at += length
+    }
+  }
+}
+
+const checkpointAdvice =
+  'The broker uses the checkpoint before it and replays more of the journal. If there is none, it will not start: restore ' +
+  'the directory from a copy.'

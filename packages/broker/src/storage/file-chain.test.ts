@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import * as fs from 'node:fs'
+import * as os from 'node:os'
+import * as path from 'node:path'
+import test from 'node:test'
+import { realRuntime } from '../runtime/real/real-runtime.ts'
+import { blockHeaderBytes, noLink, sealBlock, writeBlockHeader } from './block.ts'
+import { Corrupt } from './errors.ts'
+import { FileChain } from './file-chain.ts'
+
+const { disk, clock } = realRuntime()
+const options = { disk, clock, fileBytes: 32 * 1024, dsync: true, reserveBytes: 0 }
+
+function temporary(t: { after(run: () => void): void }): string {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'dragoman-chain-'))
+  t.after(() => fs.rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+function block(seq: number, bytes = 5000, kind: 'data' | 'fence' = 'data'): Buffer {
+  const whole = Buffer.alloc(bytes, seq)
+  const bodyBytes = bytes - blockHeaderBytes
+  const header = { kind, cell: 0, epoch: 1, seq, writer: 1n, previous: noLink, timeMs: 0, bodyBytes, factCount: 0, floorHint: -1 }
+  writeBlockHeader(whole, 0, header)
+  sealBlock(whole, 0, [whole.subarray(blockHeaderBytes)])
+  return whole
+}
+
+async function filled(directory: string, count: number): Promise<void> {
+  const chain = await FileChain.open(directory, options)
+  for (let seq = 0; seq < count; seq++) assert.equal(await chain.put(seq, [block(seq)]), 'ok')
+  await chain.close()
+}
+
+test('blocks are there again after opening the directory again', async t => {
+  const directory = temporary(t)
+  await filled(directory, 20)
+  const chain = await FileChain.open(directory, options)
+  assert.deepEqual(chain.list(5), Array.from({ length: 15 }, (_, index) => index + 5))
+  for (let seq = 0; seq < 20; seq++) assert.deepEqual(await chain.get(seq), block(seq))
+  assert.equal(await chain.put(7, [block(7)]), 'exists')
+  await chain.close()
+})
+
+test('a torn last block is cut, and its place is written again', async t => {
+  const directory = temporary(t)
+  await filled(directory, 3)
+  const file = path.join(directory, fs.readdirSync(directory)[0]!)
+  const bytes = fs.readFileSync(file)
+  bytes.fill(0, 2 * 8192 + 4096, 3 * 8192) // The second page of block 2 never reached the disk.
+  fs.writeFileSync(file, bytes)
+  const chain = await FileChain.open(directory, options)
+  assert.deepEqual(chain.list(0), [0, 1])
+  assert.equal(await chain.put(2, [block(2)]), 'ok')
+  assert.deepEqual(await chain.get(2), block(2))
+  await chain.close()
+})
+
+test('damage before a later block refuses to open and says where', async t => {
+  const directory = temporary(t)
+  await filled(directory, 4)
+  const file = path.join(directory, fs.readdirSync(directory)[0]!)
+  const bytes = fs.readFileSync(file)
+  bytes[8192 + 200]! ^= 1
+  fs.writeFileSync(file, bytes)
+  await assert.rejects(FileChain.open(directory, options), (error: Error) => {
+    assert(error instanceof Corrupt)
+    assert.match(error.message, /000000000001\.blocks is damaged from byte 8192 on: .*block 0 .*block 2 at byte 16384/)
+    return true
+  })
+})
+
+test('files whose blocks are dropped are reused, and a fence in them survives', async t => {
+  const directory = temporary(t)
+  let chain = await FileChain.open(directory, options)
+  for (let seq = 0; seq < 100; seq++) {
+    await chain.put(seq, [seq === 1 ? block(1, 100, 'fence') : block(seq)])
+    if (seq % 10 === 9) await chain.drop(Array.from({ length: seq - 1 }, (_, index) => index).filter(old => old !== 1))
+  }
+  assert(fs.readdirSync(directory).length <= 8, fs.readdirSync(directory).join())
+  assert.deepEqual(chain.list(0).slice(0, 2), [1, 98])
+  await chain.close()
+  chain = await FileChain.open(directory, options)
+  assert.deepEqual(await chain.get(1), block(1, 100, 'fence'))
+  assert.equal(chain.lastSeq, 99)
+  assert.equal(await chain.put(100, [block(100)]), 'ok')
+  await chain.close()
+})
+
+test('a file that was prepared for reuse and not begun is no damage', async t => {
+  const directory = temporary(t)
+  await filled(directory, 10)
+  const names = fs.readdirSync(directory).filter(name => name.endsWith('.blocks')).sort()
+  fs.copyFileSync(path.join(directory, names[0]!), path.join(directory, '000000000099.blocks'))
+  const chain = await FileChain.open(directory, options)
+  assert.equal(chain.lastSeq, 9)
+  assert.equal(await chain.put(10, [block(10)]), 'ok')
+  await chain.close()
+  const again = await FileChain.open(directory, options)
+  assert.equal(again.lastSeq, 10)
+  await again.close()
+})
+
+test('a block larger than a journal file gets a file of its own size', async t => {
+  const directory = temporary(t)
+  const chain = await FileChain.open(directory, options)
+  const large = block(0, 100_000)
+  await chain.put(0, [large.subarray(0, 1000), large.subarray(1000)])
+  assert.deepEqual(await chain.get(0), large)
+  await chain.close()
+})
