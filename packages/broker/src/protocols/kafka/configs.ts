@@ -49,7 +49,7 @@ const words: Partial<Record<SettingName, readonly (readonly [theirs: string, our
  */
 export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'cleanup.policy': setting('cleanupPolicy', 'list', 'log.cleanup.policy'),
-  'compression.gzip.level': hint('int', '-1', 'It has no effect: the broker does not compress.', integer(-1n, 9n)),
+  'compression.gzip.level': hint('int', '-1', 'It has no effect: the broker does not compress.', gzipLevel),
   'compression.lz4.level': hint('int', '9', 'It has no effect: the broker does not compress.', integer(1n, 17n)),
   'compression.type': setting('compressionType', 'string', 'compression.type'),
   'compression.zstd.level': hint('int', '3', 'It has no effect: the broker does not compress.', integer(-131072n, 22n)),
@@ -76,12 +76,6 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
     'log.cleaner.max.compaction.lag.ms',
   ),
   'max.message.bytes': setting('messageBytesMax', 'int', 'message.max.bytes'),
-  'message.downconversion.enable': hint(
-    'boolean',
-    'true',
-    'It has no effect: formats before version 2 are not served.',
-    bool,
-  ),
   'message.timestamp.after.max.ms': setting('timestampAfterMaxMs', 'long', 'log.message.timestamp.after.max.ms'),
   'message.timestamp.before.max.ms': setting('timestampBeforeMaxMs', 'long', 'log.message.timestamp.before.max.ms'),
   'message.timestamp.type': setting('timestampType', 'string', 'log.message.timestamp.type'),
@@ -287,6 +281,10 @@ function integer(min: bigint, max: bigint): (value: string) => string | undefine
     if (/^-?[0-9]+$/.test(value) && BigInt(value) >= min && BigInt(value) <= max) return undefined
     return `takes an integer from ${min} to ${max}, not ${quote(value)}`
   }
+}
+
+function gzipLevel(value: string): string | undefined {
+  return value === '0' ? 'takes -1 or an integer from 1 to 9, not "0"' : integer(-1n, 9n)(value)
 }
 
 function bool(value: string): string | undefined {
