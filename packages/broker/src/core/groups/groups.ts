@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Codec, Random } from '@dragoman/wire'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
+import { Fenced } from '../../storage/errors.ts'
 import type { Topic } from '../broker.ts'
 import { BrokerError, type ErrorCode } from '../errors.ts'
 import type { Limits } from '../limits.ts'
@@ -68,7 +69,7 @@ export class Groups {
   readonly #live = new Map<string, Map<string, Group>>()
   #liveCount = 0
   /** The block of the last change of any group. */
-  #lastSeq = 0
+  #lastSeq = -1
   #closed = false
   #cancelSweep: (() => void) | undefined
 
@@ -141,12 +142,12 @@ export class Groups {
     const error = this.#checkCommit(request)
     if (error !== undefined) return done(error)
     const { namespace, group, expiresMs } = request
-    const written = this.#write(() => {
+    const refusal = this.#write(() => {
       for (const topics of inParts(request.topics)) {
         this.#fact(groupFacts.offsetsCommitted, offsetsCommitted, { namespace, group, expiresMs, topics })
       }
     })
-    if (!written) return done('storage-full')
+    if (refusal !== undefined) return done(refusal)
     this.settled(namespace, group, done, undefined)
   }
 
@@ -171,9 +172,9 @@ export class Groups {
     this.#ledger.whenDurable(this.#machine.get(namespace, group)?.seq ?? this.#lastSeq, run, argument)
   }
 
-  /** Resolves when all that can be seen of any group now is durable. */
-  async settle(): Promise<void> {
-    await this.#ledger.durable(this.#lastSeq)
+  /** Calls `run(argument)` when all that can be seen of any group now is durable. */
+  allSettled<A>(run: (argument: A) => void, argument: A): void {
+    this.#ledger.whenDurable(this.#lastSeq, run, argument)
   }
 
   /** Removes offsets and resolves when that is durable. Whether the group still uses them is the caller's to decide. */
@@ -187,8 +188,9 @@ export class Groups {
       .filter(({ partitions }) => partitions.length > 0)
     if (present.length === 0) return
     const removal = { namespace, group, topics: present }
-    if (!this.#write(() => this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, removal))) throw noRoom(group)
-    await this.settle()
+    const refusal = this.#write(() => this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, removal))
+    if (refusal !== undefined) throw unchanged(refusal, group)
+    await this.#settle()
   }
 
   /** Removes a group that has no members, with its offsets. */
@@ -197,12 +199,14 @@ export class Groups {
     const known = this.#machine.get(namespace, group) !== undefined
     if (live === undefined && !known) throw new BrokerError('group-not-found', quote(group))
     if (live !== undefined && live.state !== 'empty') throw new BrokerError('group-not-empty', quote(group))
-    if (known && !this.#write(() => this.#fact(groupFacts.removed, removed, { namespace, group }))) throw noRoom(group)
+    const removal = { namespace, group }
+    const refusal = known ? this.#write(() => this.#fact(groupFacts.removed, removed, removal)) : undefined
+    if (refusal !== undefined) throw unchanged(refusal, group)
     if (live !== undefined) {
       this.#drop(live)
       live.end('member-unknown')
     }
-    await this.settle()
+    await this.#settle()
   }
 
   list(namespace: string): ListedGroup[] {
@@ -298,25 +302,32 @@ export class Groups {
     const { namespace, id, generation, protocolType, protocol, leader } = group
     if (group.state !== 'stable') {
       const fact = { namespace, group: id, generation, protocolType }
-      return this.#write(() => this.#fact(groupFacts.emptied, emptied, fact))
+      return this.#write(() => this.#fact(groupFacts.emptied, emptied, fact)) === undefined
     }
     assert(protocolType !== null && protocol !== null)
     const fact = { namespace, group: id, generation, protocolType, protocol, leader, members: group.storedMembers() }
-    return this.#write(() => this.#fact(groupFacts.stabilised, stabilised, fact))
+    return this.#write(() => this.#fact(groupFacts.stabilised, stabilised, fact)) === undefined
   }
 
   #fact<T, W>(type: number, codec: Codec<T, W>, value: W): void {
     this.#lastSeq = this.#ledger.fact(machineKinds.groups, type, factOf(codec, value))
   }
 
-  /** False when the disk is full. */
-  #write(run: () => void): boolean {
+  /** Writes facts. Why that cannot be, or undefined when it is done. */
+  #write(run: () => void): ErrorCode | undefined {
     try {
       run()
-      return true
+      return undefined
     } catch (error) {
-      if (error instanceof Error && error.name === 'StorageFull') return false
-      throw error
+      return refusalOf(error)
+    }
+  }
+
+  async #settle(): Promise<void> {
+    try {
+      await this.#ledger.durable(this.#lastSeq)
+    } catch (error) {
+      throw new BrokerError(refusalOf(error), 'the change may or may not have been made')
     }
   }
 
@@ -374,8 +385,15 @@ export class Groups {
 
 export type { CommittedOffset, GroupOffsets, GroupState }
 
-const noRoom = (group: string): BrokerError =>
-  new BrokerError('storage-full', `group ${quote(group)} cannot be changed`)
+const unchanged = (code: ErrorCode, group: string): BrokerError =>
+  new BrokerError(code, `group ${quote(group)} cannot be changed`)
+
+/** What the ledger refuses, in the words of the core. Anything else is a bug and is thrown on. */
+function refusalOf(error: unknown): ErrorCode {
+  if (error instanceof Fenced) return 'shutting-down'
+  if (error instanceof Error && error.name === 'StorageFull') return 'storage-full'
+  throw error
+}
 
 const writable = (topics: readonly TopicPartitions[]): { topicId: string; partitions: number[] }[] =>
   topics.map(({ topicId, partitions }) => ({ topicId, partitions: [...partitions] }))

@@ -159,7 +159,7 @@ export class GroupsMachine implements Machine {
     let group = groups.get(id)
     if (group === undefined) {
       const nobody = { generation: 0, protocolType: null, protocol: null, leader: null, members: [] }
-      group = { namespace, id, ...nobody, emptiedMs: 0, offsets: new Map(), seq: 0 }
+      group = { namespace, id, ...nobody, emptiedMs: 0, offsets: new Map(), seq: -1 }
       groups.set(id, group)
     }
     return group

@@ -14,11 +14,11 @@ type AnswerGroup = NonNullable<Answer['groups']>[number]
 /** DescribeGroups 0-6. A group that does not exist is dead; from version 6 on it is also an error. */
 export const handler = defineHandler(apis.describeGroups, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request, version: number): Promise<Answer> {
+function handle(exchange: Exchange<Answer>, request: Request, version: number): void {
+  const { broker } = exchange
   const authorizedOperations = request.includeAuthorizedOperations ? groupOperations : operationsNotAsked
   const groups = request.groups.map(groupId => ({ ...describe(broker, groupId, version), authorizedOperations }))
-  await broker.groups.settle()
-  return { groups }
+  broker.groups.allSettled(answer => exchange.reply(answer), { groups })
 }
 
 function describe(broker: Broker, groupId: string, version: number): AnswerGroup {

@@ -11,7 +11,8 @@ type Answer = Write<typeof apis.listGroups.response>
 /** ListGroups 0-5, with the filters by state and by type. Names in filters may be in any case. */
 export const handler = defineHandler(apis.listGroups, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+function handle(exchange: Exchange<Answer>, request: Request): void {
+  const { broker } = exchange
   const states = filterOf(request.statesFilter)
   const types = filterOf(request.typesFilter)
   const groups = broker.groups
@@ -23,8 +24,7 @@ async function handle({ broker }: Exchange<Answer>, request: Request): Promise<A
       groupType,
     }))
     .filter(group => states(group.groupState) && types(group.groupType))
-  await broker.groups.settle()
-  return { errorCode: codes.none, groups }
+  broker.groups.allSettled(answer => exchange.reply(answer), { errorCode: codes.none, groups })
 }
 
 /** An empty filter lets everything through. */
