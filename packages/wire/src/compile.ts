@@ -1,4 +1,5 @@
-import { Writer, type Reader } from './bytes.ts'
+import { Writer } from './writer.ts'
+import type { Reader } from './reader.ts'
 import { emitReader, emitWriter, type Emitted } from './emit.ts'
 import {
   checkCount,

@@ -1,4 +1,5 @@
-import { ProtocolError, Reader } from './bytes.ts'
+import { ProtocolError } from './protocol-error.ts'
+import { Reader } from './reader.ts'
 import { checkCount, checkProgress, noVersion, readCount, readPresence, readValue, taggedReader } from './interpret.ts'
 import { bytesMin, inRange, referScalar, scalarOf, taggedFields, versionOf } from './node.ts'
 import type { MessageNode, Node, NodeOf, StructNode } from './node.ts'

@@ -1,4 +1,4 @@
-import { Writer } from './bytes.ts'
+import { Writer } from './writer.ts'
 import type { Random } from './random.ts'
 import type { Codec } from './schema.ts'
 

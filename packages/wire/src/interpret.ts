@@ -1,4 +1,6 @@
-import { ProtocolError, Reader, Writer } from './bytes.ts'
+import { ProtocolError } from './protocol-error.ts'
+import { Reader } from './reader.ts'
+import { Writer } from './writer.ts'
 import {
   bytesMin,
   fresh,

@@ -1,4 +1,4 @@
-import type { Reader } from './bytes.ts'
+import type { Reader } from './reader.ts'
 
 interface Traits {
   readonly form: 'integer' | 'bigint' | 'float' | 'bool' | 'uuid' | 'text' | 'bytes'

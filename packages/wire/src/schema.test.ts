@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { ProtocolError, Reader, Writer } from './bytes.ts'
+import { ProtocolError } from './protocol-error.ts'
+import { Reader } from './reader.ts'
+import { Writer } from './writer.ts'
 import { compile } from './compile.ts'
 import { fuzzBytes } from './fuzz.ts'
 import { Random } from './random.ts'
@@ -308,4 +310,7 @@ test('nullableStruct takes -1 and 1 alone', () => {
 test('declarations that cannot work are refused when they are made', () => {
   assert.throws(() => rest(u16), RangeError)
   assert.throws(() => since(2, tagged(0, u8, 0)), RangeError)
+  assert.throws(() => struct({ 1: u8 }), RangeError)
+  assert.throws(() => struct({ ['__proto__']: u8 }), RangeError)
+  assert.throws(() => struct({ a: tagged(0, u8, 0), b: tagged(0, u8, 0) }), /tag 0 again, for "b"/)
 })

@@ -1,4 +1,5 @@
-import type { Reader, Writer } from './bytes.ts'
+import type { Reader } from './reader.ts'
+import type { Writer } from './writer.ts'
 import { readValue, writeValue } from './interpret.ts'
 import { newestVersion, zero, type CountName, type Node, type StructNode } from './node.ts'
 import type { Random } from './random.ts'
@@ -122,7 +123,16 @@ export function struct<F extends Fields>(fields: F): Codec<StructOf<F>, StructWr
 }
 
 function structNode(fields: Fields): StructNode {
-  return { kind: 'struct', fields: Object.entries(fields).map(([name, codec]) => ({ name, node: codec.node })) }
+  const list = Object.entries(fields).map(([name, codec]) => ({ name, node: codec.node }))
+  const tags = new Set<number>()
+  for (const { name, node } of list) {
+    // Objects list keys that look like numbers first, whatever the order of the declaration.
+    if (!/^[A-Za-z]\w*$/.test(name)) throw new RangeError(`Cannot name a field "${name}"`)
+    if (node.kind !== 'tagged') continue
+    if (tags.has(node.tag)) throw new RangeError(`Cannot use tag ${node.tag} again, for "${name}"`)
+    tags.add(node.tag)
+  }
+  return { kind: 'struct', fields: list }
 }
 
 function listOf<T, W>(of: Codec<T, W>, count: CountName): Codec<T[], readonly W[]> {

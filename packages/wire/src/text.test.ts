@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { ProtocolError } from './bytes.ts'
+import { ProtocolError } from './protocol-error.ts'
 import { Random } from './random.ts'
 import { ByteQueue, HeaderBlock, LineSplitter, parseInteger, splitWords } from './text.ts'
 

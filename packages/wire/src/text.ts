@@ -1,4 +1,4 @@
-import { ProtocolError } from './bytes.ts'
+import { ProtocolError } from './protocol-error.ts'
 
 const lineFeed = 0x0a
 const carriageReturn = 0x0d

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { ProtocolError, Reader, Writer } from './bytes.ts'
+import { ProtocolError } from './protocol-error.ts'
+import { Reader } from './reader.ts'
+import { Writer } from './writer.ts'
 import { Random } from './random.ts'
 import type { ScalarName } from './scalar.ts'
 
