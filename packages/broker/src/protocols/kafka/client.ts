@@ -1,7 +1,7 @@
 import { ProtocolError, Reader, Writer, type Codec, type Infer, type Write } from '@dragoman/wire'
 import type { Connection } from '../../runtime/runtime.ts'
 import { codes } from './errors.ts'
-import { FrameDecoder, lengthBytes, skipTaggedFields } from './framing.ts'
+import { beginFrame, endFrame, FrameDecoder, skipTaggedFields } from './framing.ts'
 import { apis, type Api } from './messages/index.ts'
 
 export interface KafkaConnectionOptions {
@@ -143,15 +143,12 @@ export function encodeRequest<Q extends Codec<unknown>>(
   body: Write<Q>,
 ): Buffer[] {
   const out = new Writer()
-  out.fill(lengthBytes)
+  beginFrame(out)
   out.i16(api.key)
   out.i16(version)
   out.i32(correlationId)
   out.nullableString16(clientId)
   if (version >= api.flexible) out.u8(0)
   api.request.write(out, body, version)
-  const length = out.length - lengthBytes
-  const parts = out.takeParts()
-  parts[0]!.writeInt32BE(length, 0)
-  return parts
+  return endFrame(out)
 }

@@ -1,4 +1,4 @@
-import { ProtocolError, Reader } from '@dragoman/wire'
+import { ProtocolError, Reader, type Writer } from '@dragoman/wire'
 import type { Decoder, ProtocolLimits } from '../protocol.ts'
 
 /**
@@ -49,7 +49,7 @@ export class FrameDecoder implements Decoder<Reader> {
   readonly #bytesMax: number
   readonly #bytesMin: number
   /** A frame of which a part has come, from its length field on. */
-  #partial: Buffer | undefined
+  #partial: Buffer = nothing
   #filled = 0
 
   constructor(bytesMax: number, bytesMin: number) {
@@ -62,7 +62,7 @@ export class FrameDecoder implements Decoder<Reader> {
   }
 
   push(chunk: Buffer, packet: (frame: Reader) => void): void {
-    let at = this.#partial === undefined ? 0 : this.#complete(chunk, packet)
+    let at = this.#filled === 0 ? 0 : this.#complete(chunk, packet)
     while (chunk.length - at >= lengthBytes) {
       const end = at + this.#frameBytes(chunk, at)
       if (end > chunk.length) break
@@ -77,11 +77,11 @@ export class FrameDecoder implements Decoder<Reader> {
     let at = 0
     if (this.#filled < lengthBytes) at = this.#fill(chunk, at, lengthBytes)
     if (this.#filled < lengthBytes) return at
-    const size = this.#frameBytes(this.#partial!, 0)
+    const size = this.#frameBytes(this.#partial, 0)
     at = this.#fill(chunk, at, size)
     if (this.#filled < size) return at
-    const frame = this.#partial!
-    this.#partial = undefined
+    const frame = this.#partial
+    this.#partial = nothing
     this.#filled = 0
     packet(new Reader(frame, lengthBytes, size))
     giveBuffer(frame)
@@ -99,7 +99,7 @@ export class FrameDecoder implements Decoder<Reader> {
   #fill(chunk: Buffer, at: number, size: number): number {
     const end = Math.min(chunk.length, at + size - this.#filled)
     const needed = this.#filled + end - at
-    let partial = this.#partial!
+    let partial = this.#partial
     if (needed > partial.length) {
       const grown = takeBuffer(
         Math.min(Math.max(size, needed), Math.max(needed, partial.length * 2, firstBufferBytesMax)),
@@ -125,6 +125,19 @@ export class FrameDecoder implements Decoder<Reader> {
   }
 }
 
+/** Leaves room for the length of the frame that is written next. */
+export function beginFrame(out: Writer): void {
+  out.fill(lengthBytes)
+}
+
+/** The whole frame, in parts where it refers to large bytes. */
+export function endFrame(out: Writer): Buffer[] {
+  const length = out.length - lengthBytes
+  const parts = out.takeParts()
+  parts[0]?.writeInt32BE(length, 0)
+  return parts
+}
+
 /** No tagged field of a header means anything to us. */
 export function skipTaggedFields(reader: Reader): void {
   for (let count = reader.uvarint(); count > 0; count--) {
@@ -139,17 +152,17 @@ const firstBufferBytesMax = 2 * 1024 * 1024
 const stockedBytesMin = 64 * 1024
 const stockBytesMax = 16 * 1024 * 1024
 
+const nothing = Buffer.alloc(0)
 const stock: Buffer[] = []
 let stockBytes = 0
 
 function takeBuffer(bytes: number): Buffer {
   if (bytes < stockedBytesMin) return Buffer.allocUnsafe(bytes)
-  for (let index = stock.length - 1; index >= 0; index--) {
-    const buffer = stock[index]!
-    if (buffer.length < bytes || buffer.length > bytes * 4) continue
-    stock.splice(index, 1)
-    stockBytes -= buffer.length
-    return buffer
+  const index = stock.findLastIndex(({ length }) => length >= bytes && length <= bytes * 4)
+  const [stocked] = index < 0 ? [] : stock.splice(index, 1)
+  if (stocked !== undefined) {
+    stockBytes -= stocked.length
+    return stocked
   }
   return Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(bytes)))
 }

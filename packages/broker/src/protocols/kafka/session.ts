@@ -3,7 +3,7 @@ import { ProtocolError, Reader, Writer } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { codes } from './errors.ts'
-import { lengthBytes, skipTaggedFields, type RequestFrame } from './framing.ts'
+import { beginFrame, endFrame, skipTaggedFields, type RequestFrame } from './framing.ts'
 import type { Exchange, Handler } from './handlers/handler.ts'
 import { versionRanges } from './handlers/18-api-versions.ts'
 import { handlers as allHandlers } from './handlers/index.ts'
@@ -69,7 +69,7 @@ export class KafkaSession implements Session<RequestFrame> {
   }
 
   #mayBegin(frame: RequestFrame): boolean {
-    if (this.#pending >= this.context.limits.requestsInFlightMax) return false
+    if (this.#state !== 'open' || this.#pending >= this.context.limits.requestsInFlightMax) return false
     if (this.#bulky > 0 && this.handlers.get(frame.apiKey)?.bulky === true) return false
     return this.#outbox.queuedBytes <= outboxBytesMax || this.#unwritten === 0
   }
@@ -138,8 +138,9 @@ export class KafkaSession implements Session<RequestFrame> {
   #goOn(): void {
     if (this.#goingOn) return
     this.#goingOn = true
-    while (this.#state === 'open' && this.#putOff.length > 0 && this.#mayBegin(this.#putOff[0]!)) {
-      this.#beginPutOff(this.#putOff.shift()!)
+    for (let [next] = this.#putOff; next !== undefined && this.#mayBegin(next); [next] = this.#putOff) {
+      this.#putOff.shift()
+      this.#beginPutOff(next)
     }
     this.#goingOn = false
     if (this.#state === 'open') this.#outbox.progress()
@@ -255,14 +256,11 @@ class Pending implements Exchange<unknown> {
 
 function encodeAnswer(handler: Handler, version: number, correlationId: number, answer: unknown): Buffer[] {
   const out = new Writer()
-  out.fill(lengthBytes)
+  beginFrame(out)
   out.i32(correlationId)
   if (version >= handler.flexible && handler.key !== apis.apiVersions.key) out.u8(0)
   handler.answer.write(out, answer, version)
-  const length = out.length - lengthBytes
-  const parts = out.takeParts()
-  parts[0]!.writeInt32BE(length, 0)
-  return parts
+  return endFrame(out)
 }
 
 /** The client id hardly ever changes on a connection: one string serves for all requests. */

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { Infer, Write } from '@dragoman/wire'
 import type { FetchPosition, FetchResult, StreamRead } from '../../../cell/client.ts'
 import { homeNamespace, type Topic } from '../../../core/broker.ts'
@@ -121,7 +122,8 @@ class Fetch {
     let reads = 0
     for (const [index, partition] of this.#partitions.entries()) {
       const refused = this.#refusals[index]
-      const answer = refused ? this.#refused(partition, refused) : this.#read(partition, result.streams[reads++]!)
+      const read = refused === undefined ? result.streams[reads++] : undefined
+      const answer = read === undefined ? this.#refused(partition, refused) : this.#read(partition, read)
       if (session !== undefined) {
         if (!hasNews(partition, answer)) continue
         partition.knownEnd = answer.errorCode === codes.none ? answer.highWatermark : -1
@@ -148,7 +150,9 @@ class Fetch {
     }
   }
 
-  #refused({ partition }: FetchPartition, { errorCode, divergingEpoch }: Refusal): PartitionAnswer {
+  #refused({ partition }: FetchPartition, refused: Refusal | undefined): PartitionAnswer {
+    assert(refused, 'The cell answers for every position')
+    const { errorCode, divergingEpoch } = refused
     return {
       partitionIndex: partition,
       errorCode,

@@ -62,23 +62,15 @@ async function find(broker: Broker, stream: StreamId, partition: PartitionReques
   if (timestamp < 0 && (place === undefined || version < place.since)) return refusal(codes.unsupportedVersion)
   const bounds = cell.bounds(stream)
   if (bounds === undefined) return refusal(codes.unknownTopicOrPartition)
-  switch (place) {
-    case places.latest:
-      return { ...nothing, offset: bounds.endOffset, leaderEpoch: bounds.epoch }
-    case places.earliest:
-    case places.earliestLocal:
-      return { ...nothing, offset: bounds.startOffset }
-    case places.latestTiered:
-    case places.earliestPendingUpload:
-      return nothing
-    default:
-      try {
-        const at =
-          place === undefined ? await cell.offsetAtTime(stream, timestamp) : await cell.offsetOfMaxTimestamp(stream)
-        if (at === undefined) return nothing
-        return { errorCode: codes.none, timestamp: at.timestampMs, offset: at.offset, leaderEpoch: at.epoch }
-      } catch (error) {
-        return refusal(errorCodeOf(error))
-      }
+  if (place === places.latest) return { ...nothing, offset: bounds.endOffset, leaderEpoch: bounds.epoch }
+  if (place === places.earliest || place === places.earliestLocal) return { ...nothing, offset: bounds.startOffset }
+  if (place === places.latestTiered || place === places.earliestPendingUpload) return nothing
+  try {
+    const at =
+      place === undefined ? await cell.offsetAtTime(stream, timestamp) : await cell.offsetOfMaxTimestamp(stream)
+    if (at === undefined) return nothing
+    return { errorCode: codes.none, timestamp: at.timestampMs, offset: at.offset, leaderEpoch: at.epoch }
+  } catch (error) {
+    return refusal(errorCodeOf(error))
   }
 }
