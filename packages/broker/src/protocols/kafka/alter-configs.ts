@@ -1,7 +1,9 @@
 import { quote } from '../../core/names.ts'
+import type { SessionContext } from '../protocol.ts'
 import { resourceTypes } from './configs.ts'
 import { codes } from './errors.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from './outcome.ts'
+import { inSlices } from './slices.ts'
 
 interface Resource {
   readonly resourceType: number
@@ -16,12 +18,13 @@ type ResourceOutcome = Outcome & { resourceType: number; resourceName: string }
  * an outcome for each resource. `change` decides before it first waits, and throws or rejects with `BrokerError`.
  */
 export async function alterResources<R extends Resource>(
+  connection: SessionContext,
   resources: readonly R[],
   change: (resource: R) => Promise<unknown>,
 ): Promise<ResourceOutcome[]> {
   const keyOf = ({ resourceType, resourceName }: Resource) => `${resourceType}:${resourceName}`
   const repeats = repeated(resources, keyOf)
-  const outcomes = resources.map(async (resource): Promise<ResourceOutcome> => {
+  return inSlices(connection, resources, async (resource): Promise<ResourceOutcome> => {
     const { resourceType, resourceName } = resource
     const refusal = repeats.has(keyOf(resource))
       ? refused(codes.invalidRequest, 'The request names this resource more than once.')
@@ -29,7 +32,6 @@ export async function alterResources<R extends Resource>(
     const outcome = refusal ?? (await outcomeOfChange(() => change(resource)))
     return { ...outcome, resourceType, resourceName }
   })
-  return Promise.all(outcomes)
 }
 
 function refusalOf({ resourceType, configs }: Resource): Outcome | undefined {

@@ -1,6 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker, type Topic } from '../../../core/broker.ts'
 import { topicNameProblem } from '../../../core/names.ts'
+import type { Topics } from '../../../core/topics.ts'
 import {
   advertisedAddress,
   clusterIdText,
@@ -11,6 +12,7 @@ import {
 } from '../cluster.ts'
 import { codes, errorCodeOf } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.metadata.request>
@@ -31,69 +33,68 @@ const nilId = '0'.repeat(32)
 function handle(exchange: Exchange<Answer>, request: Request, version: number): Answer | Promise<Answer> {
   const { broker } = exchange
   const found = new Map<string, Found>()
-  const creating: Promise<void>[] = []
+  const absent: string[] = []
   const wantsAll = request.topics === null || (version === 0 && request.topics.length === 0)
   if (wantsAll) for (const topic of broker.topics.list(homeNamespace)) found.set(topic.name, { topic })
-  else find(broker, request, version, found, creating)
-  if (creating.length === 0 && broker.topics.settled) return answer(exchange, request, found)
-  return settle(exchange, request, found, creating)
+  else find(broker, request, version, found, absent)
+  if (absent.length === 0 && broker.topics.settled) return answer(exchange, request, found)
+  return settle(exchange, request, found, absent)
 }
 
+/** Creates what is absent and waits until all that the answer tells is durable. */
 async function settle(
   exchange: Exchange<Answer>,
   request: Request,
   found: Map<string, Found>,
-  creating: Promise<void>[],
+  absent: readonly string[],
 ): Promise<Answer> {
-  await Promise.all(creating)
+  const { broker, connection } = exchange
+  await inSlices(connection, absent, async name => void found.set(name, await create(broker, name)))
   const built = answer(exchange, request, found)
-  await exchange.broker.topics.settle()
+  await broker.topics.settle()
   return built
 }
 
-function find(
-  broker: Broker,
-  request: Request,
-  version: number,
-  found: Map<string, Found>,
-  creating: Promise<void>[],
-): void {
-  for (const { topicId, name } of request.topics ?? []) {
-    if (name === null) found.set(`id:${topicId}`, findById(broker, topicId, version))
-    else if (!found.has(name)) creating.push(...findByName(broker, request, name, found))
+async function create(broker: Broker, name: string): Promise<Found> {
+  try {
+    return { topic: await broker.topics.create(homeNamespace, name) }
+  } catch (error) {
+    const topic = broker.topics.get(homeNamespace, name)
+    return topic === undefined ? { errorCode: errorCodeOf(error), name, topicId: nilId } : { topic }
   }
 }
 
-function findById(broker: Broker, topicId: string, version: number): Found {
+/** Names of topics that are to be created go to `absent`, in their order; `found` keeps their place in the answer. */
+function find(
+  { topics }: Broker,
+  request: Request,
+  version: number,
+  found: Map<string, Found>,
+  absent: string[],
+): void {
+  const mayCreate = request.allowAutoTopicCreation && topics.autoCreate
+  for (const { topicId, name } of request.topics ?? []) {
+    if (name === null) {
+      found.set(`id:${topicId}`, findById(topics, topicId, version))
+      continue
+    }
+    if (found.has(name)) continue
+    const topic = topics.get(homeNamespace, name)
+    const isValid = topicNameProblem(name) === undefined
+    const errorCode = isValid ? codes.unknownTopicOrPartition : codes.invalidTopic
+    found.set(name, topic === undefined ? { errorCode, name, topicId: nilId } : { topic })
+    if (topic === undefined && isValid && mayCreate) absent.push(name)
+  }
+}
+
+function findById(topics: Topics, topicId: string, version: number): Found {
   // Ids are only declared in versions 10 and 11; there the name must be present in both directions.
   if (version < 12 || topicId === nilId) {
     return { errorCode: codes.invalidRequest, name: version < 12 ? '' : null, topicId }
   }
-  const topic = broker.topics.byId(topicId)
+  const topic = topics.byId(topicId)
   if (topic?.namespace !== homeNamespace) return { errorCode: codes.unknownTopicId, name: null, topicId }
   return { topic }
-}
-
-/** Returns the creation that is under way, if one was started. */
-function findByName(broker: Broker, request: Request, name: string, found: Map<string, Found>): Promise<void>[] {
-  const topic = broker.topics.get(homeNamespace, name)
-  if (topic !== undefined) {
-    found.set(name, { topic })
-    return []
-  }
-  const absent = (errorCode: number) => found.set(name, { errorCode, name, topicId: nilId })
-  absent(codes.unknownTopicOrPartition)
-  if (!request.allowAutoTopicCreation || !broker.topics.autoCreate) {
-    if (topicNameProblem(name) !== undefined) absent(codes.invalidTopic)
-    return []
-  }
-  const created = broker.topics.create(homeNamespace, name)
-  return [
-    created.then(
-      made => void found.set(name, { topic: made }),
-      (error: unknown) => void absent(errorCodeOf(error)),
-    ),
-  ]
 }
 
 function answer({ broker, connection }: Exchange<Answer>, request: Request, found: Map<string, Found>): Answer {

@@ -5,6 +5,7 @@ import { readTopicConfig, topicConfigEntries } from '../configs.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
+import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.createTopics.request>
@@ -18,17 +19,17 @@ type AnswerTopic = NonNullable<Answer['topics']>[number]
  */
 export const handler = defineHandler(apis.createTopics, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle({ broker, connection }: Exchange<Answer>, request: Request): Promise<Answer> {
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))
-  const topics = Array.from(unique.values(), async topic => {
+  const topics = await inSlices(connection, [...unique.values()], async topic => {
     if (!repeats.has(topic.name)) return create(broker, topic, request.validateOnly)
     return answerRefused(
       topic.name,
       refused(codes.invalidRequest, `The request names topic ${quote(topic.name)} more than once.`),
     )
   })
-  return { topics: await Promise.all(topics) }
+  return { topics }
 }
 
 async function create(broker: Broker, wanted: NewTopic, validateOnly: boolean): Promise<AnswerTopic> {

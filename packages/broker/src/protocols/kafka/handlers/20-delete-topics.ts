@@ -3,6 +3,7 @@ import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
+import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.deleteTopics.request>
@@ -15,17 +16,17 @@ const nilId = '0'.repeat(32)
 /** DeleteTopics 1-6: by name, from version 6 by name or id. Answers when the removal is durable. */
 export const handler = defineHandler(apis.deleteTopics, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request, version: number): Promise<Answer> {
+async function handle({ broker, connection }: Exchange<Answer>, request: Request, version: number): Promise<Answer> {
   const named = version >= 6 ? request.topics : request.topicNames.map(name => ({ name, topicId: nilId }))
   const wanted = named.map(one => resolve(broker, one))
   const repeats = repeated(wanted, ({ name, topicId }) => name ?? topicId)
-  const responses = wanted.map(async ({ name, topicId, refusal }): Promise<AnswerTopic> => {
+  const responses = await inSlices(connection, wanted, async ({ name, topicId, refusal }): Promise<AnswerTopic> => {
     if (refusal !== undefined) return { name, topicId, ...refusal }
     if (name === null) return { name, topicId, ...refused(codes.unknownTopicId, 'No topic has this id.') }
     if (!repeats.has(name)) return remove(broker, name, topicId)
     return { name, topicId, ...refused(codes.invalidRequest, 'The request names this topic more than once.') }
   })
-  return { responses: await Promise.all(responses) }
+  return { responses }
 }
 
 /** The topic that is meant: its name stays null for an id that no topic has. */

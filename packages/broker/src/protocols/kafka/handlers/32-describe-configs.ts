@@ -6,6 +6,7 @@ import { brokerConfigEntries, configTypes, resourceTypes, topicConfigEntries, ty
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { refused, succeeded, type Outcome } from '../outcome.ts'
+import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.describeConfigs.request>
@@ -16,26 +17,34 @@ type AnswerConfig = NonNullable<NonNullable<Answer['results']>[number]['configs'
 /** DescribeConfigs 1-4: of topics, and of this broker, whose configuration is read-only. Groups and loggers have none here. */
 export const handler = defineHandler(apis.describeConfigs, handle, { bulky: true })
 
-function handle(exchange: Exchange<Answer>, request: Request): Answer | Promise<Answer> {
-  const answer = {
-    results: request.resources.map(resource => {
-      const { outcome, entries } = describe(exchange, resource)
-      const wanted = resource.configurationKeys
-      const chosen =
-        wanted === null || wanted.length === 0 ? entries : entries.filter(({ name }) => wanted.includes(name))
-      return {
-        ...outcome,
-        resourceType: resource.resourceType,
-        resourceName: resource.resourceName,
-        configs: chosen.map(entry => answerConfig(entry, request)),
-      }
-    }),
-  }
-  const { topics } = exchange.broker
-  return topics.settled ? answer : topics.settle().then(() => answer)
+/** Resources in one answer, each of them some kilobytes: those beyond are refused. */
+const resourcesMax = 10_000
+
+async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const unique = new Map(request.resources.map(one => [`${one.resourceType}:${one.resourceName}`, one]))
+  let left = resourcesMax
+  const results = await inSlices(exchange.connection, [...unique.values()], async resource => {
+    const { resourceType, resourceName, configurationKeys: keys } = resource
+    const { outcome, entries } = left-- > 0 ? describe(exchange, resource) : tooMany
+    const wanted = keys === null || keys.length === 0 ? undefined : new Set(keys)
+    const chosen = wanted === undefined ? entries : entries.filter(({ name }) => wanted.has(name))
+    return { ...outcome, resourceType, resourceName, configs: chosen.map(entry => answerConfig(entry, request)) }
+  })
+  await exchange.broker.topics.settle()
+  return { results }
 }
 
-function describe(exchange: Exchange<Answer>, resource: Resource): { outcome: Outcome; entries: ConfigEntry[] } {
+interface Description {
+  outcome: Outcome
+  entries: ConfigEntry[]
+}
+
+const tooMany: Description = {
+  outcome: refused(codes.policyViolation, `A request can ask for ${resourcesMax} resources.`),
+  entries: [],
+}
+
+function describe(exchange: Exchange<Answer>, resource: Resource): Description {
   const { broker, connection } = exchange
   const refuse = (code: number, text: string) => ({ outcome: refused(code, text), entries: [] })
   const { resourceType, resourceName } = resource

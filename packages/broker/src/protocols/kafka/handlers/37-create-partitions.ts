@@ -3,6 +3,7 @@ import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
+import { inSlices } from '../slices.ts'
 import { assignmentRefusal } from './19-create-topics.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
@@ -13,16 +14,16 @@ type Answer = Write<typeof apis.createPartitions.response>
 /** CreatePartitions 0-3: raises the number of partitions, optionally with an assignment to this broker, or checks that it could. */
 export const handler = defineHandler(apis.createPartitions, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle({ broker, connection }: Exchange<Answer>, request: Request): Promise<Answer> {
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))
-  const results = Array.from(unique.values(), async topic => {
+  const results = await inSlices(connection, [...unique.values()], async topic => {
     const outcome = repeats.has(topic.name)
       ? refused(codes.invalidRequest, 'The request names this topic more than once.')
       : await grow(broker, topic, request.validateOnly)
     return { name: topic.name, ...outcome }
   })
-  return { results: await Promise.all(results) }
+  return { results }
 }
 
 async function grow(broker: Broker, wanted: Growth, validateOnly: boolean): Promise<Outcome> {

@@ -50,7 +50,8 @@ async function fixture(options: { autoCreate?: boolean } = {}): Promise<Fixture>
     addresses: new Map([['kafka', { host: 'broker.example', port: 1234 }]]),
     cell: { epoch: 3 },
   } as unknown as Broker
-  const connection = { local: { host: '127.0.0.1', port: 1 } } as unknown as SessionContext
+  const clock = { after: (_: number, run: () => void) => void setImmediate(run) }
+  const connection = { local: { host: '127.0.0.1', port: 1 }, clock } as unknown as SessionContext
   return {
     topics,
     ledger,
@@ -250,6 +251,28 @@ test('createTopics makes what can be made and says why the rest cannot', async (
   })
   assert.equal(checked.topics[0]?.errorCode, 0)
   assert.equal(topics.get('/', 'new'), undefined)
+})
+
+test('a request that names many topics is worked off in slices, all of it', async () => {
+  const { ask, topics } = await fixture()
+  const names = Array.from({ length: 450 }, (_, index) => `t${index}`)
+  const made = await ask('metadata', 9, { topics: names.map(name => ({ name })) })
+  assert.deepEqual(
+    made.topics.map(({ name, errorCode }) => [name, errorCode]),
+    names.map(name => [name, 0]),
+  )
+  const resources = [...names, ...names].map(resourceName => {
+    return { resourceType: 2, resourceName, configurationKeys: ['retention.ms'] }
+  })
+  const asked = { resources, includeSynonyms: false, includeDocumentation: false }
+  const described = await ask('describeConfigs', 1, asked)
+  assert.deepEqual(
+    described.results.map(({ resourceName, configs }) => [resourceName, configs.length]),
+    names.map(name => [name, 1]),
+  )
+  const removed = await ask('deleteTopics', 4, { topicNames: names, timeoutMs: 0 })
+  assert.equal(removed.responses.filter(({ errorCode }) => errorCode === 0).length, names.length)
+  assert.equal(topics.list().length, 0)
 })
 
 test('deleteTopics removes by name and by id', async () => {
