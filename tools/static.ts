@@ -8,6 +8,7 @@ export const staticChecks = [
   { name: 'lint', program: 'oxlint', args: ['--type-aware', '-f', 'unix', '.'] },
   { name: 'tidy', program: 'node', args: ['tools/tidy/main.ts'] },
   { name: 'docs', program: 'node', args: ['tools/docs/main.ts', '--check'], hint: 'npm run docs' },
+  { name: 'dead code', program: 'knip', args: ['--no-progress', '--no-config-hints'] },
 ] as const satisfies readonly StaticCheck[]
 
 export interface StaticCheck {
