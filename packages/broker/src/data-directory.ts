@@ -20,13 +20,14 @@ export interface DirectoryOptions {
   /** False: what is written counts when the operating system has it. */
   dsync: boolean
   reserveBytes: number
+  journalFileBytes?: number | undefined
 }
 
 /** Raised when an older release could not read what this one writes. */
 export const dataFormat = 1
 
 const formatFile = 'format.json'
-const journalFileBytes = 64 * 1024 * 1024
+const journalFileBytesDefault = 64 * 1024 * 1024
 /** What may be in a directory that is not ours yet: traces of a first start that was cut off, and of the file system. */
 const harmless = /^(lock|format\.json(\.draft)?|lost\+found|\..*)$/
 
@@ -35,7 +36,8 @@ export function memoryStores(): Stores {
 }
 
 /** Claims a data directory for this process; makes it if it is absent. Rejects with `StartError` when it cannot be used. */
-export async function openDirectory({ path, disk, clock, dsync, reserveBytes }: DirectoryOptions): Promise<Stores> {
+export async function openDirectory(options: DirectoryOptions): Promise<Stores> {
+  const { path, disk, clock, dsync, reserveBytes, journalFileBytes: fileBytes = journalFileBytesDefault } = options
   const lock = await claim(disk, path)
   try {
     await checkFormat(disk, path)
@@ -43,7 +45,7 @@ export async function openDirectory({ path, disk, clock, dsync, reserveBytes }: 
     await lock.release()
     throw error
   }
-  const chain = new FileChainStore(path, { disk, clock, fileBytes: journalFileBytes, dsync, reserveBytes })
+  const chain = new FileChainStore(path, { disk, clock, fileBytes, dsync, reserveBytes })
   const blobs = new FileBlobStore(path, disk)
   return {
     chain,

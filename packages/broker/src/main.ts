@@ -32,6 +32,9 @@ export interface Surroundings {
   runtime?: Runtime
   /** Takes the log, line by line. Default: stderr. */
   writeLog?(line: string): void
+  /** Sizes that are no options because nobody should need to turn them: small ones let a simulation meet every edge. */
+  sizes?: Partial<CellSizes>
+  journalFileBytes?: number
 }
 
 export interface RunningBroker {
@@ -64,10 +67,10 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
   const runtime = surroundings.runtime ?? realRuntime()
   const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
   const logFor = createLog({ level: settings.logLevel, nowMs: () => runtime.clock.nowMs(), write })
-  const stores = await openStores(settings, runtime)
+  const stores = await openStores(settings, runtime, surroundings)
   let cell: Cell | undefined
   try {
-    const parts = await openCore(settings, runtime, stores, logFor)
+    const parts = await openCore(settings, runtime, stores, { ...sizesOf(settings), ...surroundings.sizes }, logFor)
     cell = parts.cell
     const listeners = await bindListeners(settings, runtime, cell, logFor)
     for (const { name, told } of listeners) parts.addresses.set(name, told)
@@ -81,10 +84,14 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
   }
 }
 
-function openStores(settings: Settings, { disk, clock }: Runtime): Promise<Stores> | Stores {
+function openStores(
+  settings: Settings,
+  { disk, clock }: Runtime,
+  { journalFileBytes }: Surroundings,
+): Promise<Stores> | Stores {
   const { data: path, durability, reserveBytes } = settings
   if (path === 'memory') return memoryStores()
-  return openDirectory({ path, disk, clock, dsync: durability === 'fsync', reserveBytes })
+  return openDirectory({ path, disk, clock, dsync: durability === 'fsync', reserveBytes, journalFileBytes })
 }
 
 interface Parts {
@@ -98,6 +105,7 @@ async function openCore(
   settings: Settings,
   runtime: Runtime,
   { chain, blobs }: Stores,
+  sizes: CellSizes,
   logFor: (component: string) => Log,
 ): Promise<Parts> {
   const { clock, random } = runtime
@@ -110,7 +118,7 @@ async function openCore(
     clock,
     random,
     machines: { directory: () => new DirectoryMachine(), groups: () => new GroupsMachine() },
-    sizes: sizesOf(settings),
+    sizes,
     exclusive: true,
     retentionOf: stream => topics?.retentionOf(stream),
     onFatal: error => runtime.fatal(error),

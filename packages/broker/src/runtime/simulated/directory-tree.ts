@@ -114,9 +114,9 @@ export class DirectoryTree {
     const until = random.chance(0.5) ? random.below(this.#changes.length + 1) : this.#changes.length
     const keepChance = random.chance(0.5) ? 0.5 : 1
     const lost = new Set<Node>()
-    for (const [index, { node, apply }] of this.#changes.entries()) {
-      if (index >= until || lost.has(node) || !random.chance(keepChance)) lost.add(node)
-      else apply()
+    for (const [index, change] of this.#changes.entries()) {
+      if (index >= until || lost.has(change.node) || !random.chance(keepChance)) lost.add(change.node)
+      else change.apply()
     }
     this.#changes = []
     restore(this.#root, random, tornChance)
