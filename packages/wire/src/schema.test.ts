@@ -121,6 +121,18 @@ for (const [name, codec, versions] of cases) {
     }
   })
 
+  test(`${name} with fields left out is written alike, interpreted and compiled (SEED=${seed})`, () => {
+    const random = new Random(seed)
+    for (const version of versions) {
+      for (let count = 0; count < 100; count++) {
+        const value = thinOut(random, codec.sample(random, version))
+        const encoded = encode(codec, value, version)
+        assert.deepEqual(encode(compiled, value, version), encoded)
+        codec.read(new Reader(encoded), version)
+      }
+    }
+  })
+
   test(`${name} compiled agrees with interpreted on faulty bytes (SEED=${seed})`, () => {
     const random = new Random(seed)
     let refused = 0
@@ -141,6 +153,16 @@ function encode(codec: Codec<any, any>, value: unknown, version?: number): Buffe
   const writer = new Writer()
   codec.write(writer, value, version)
   return writer.take()
+}
+
+/** Leaves out fields here and there, at every depth. */
+function thinOut(random: Random, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(item => thinOut(random, item))
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value
+  const kept = Object.entries(value).filter(() => random.chance(0.8))
+  return Object.fromEntries(
+    kept.map(([name, field]) => [name, random.chance(0.1) ? undefined : thinOut(random, field)]),
+  )
 }
 
 /** What reading gives: a value and where it ends, or the refusal. Any other error is let through and fails the test. */
