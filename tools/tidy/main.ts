@@ -2,12 +2,21 @@
 import path from 'node:path'
 import { checkBans } from './bans.ts'
 import { checkLayers } from './layers.ts'
+import { checkLinks } from './links.ts'
 import { checkProtocolNames, checkProtocolShape } from './protocols.ts'
 import { checkSizes } from './sizes.ts'
 import { readTree, type Rule } from './tree.ts'
 import { checkMarkers } from './words.ts'
 
-const rules: Rule[] = [checkLayers, checkBans, checkProtocolShape, checkProtocolNames, checkSizes, checkMarkers]
+const rules: Rule[] = [
+  checkLayers,
+  checkBans,
+  checkProtocolShape,
+  checkProtocolNames,
+  checkSizes,
+  checkMarkers,
+  checkLinks,
+]
 
 const tree = readTree(process.argv[2] ?? path.join(import.meta.dirname, '..', '..'))
 const findings = rules.flatMap(rule => rule(tree))

@@ -5,6 +5,7 @@ import path from 'node:path'
 import test from 'node:test'
 import { checkBans } from './bans.ts'
 import { checkLayers } from './layers.ts'
+import { checkLinks } from './links.ts'
 import { checkProtocolNames, checkProtocolShape } from './protocols.ts'
 import { checkSizes, fileLinesMax, functionLinesMax } from './sizes.ts'
 import { makeTree, readTree, type Rule } from './tree.ts'
@@ -191,6 +192,18 @@ test('checkSizes counts lines of files and of functions', () => {
 test('checkMarkers refuses notes to oneself', () => {
   refuses(checkMarkers, { [`${broker}core/a.ts`]: `const a = 1 // ${'TO'}DO: more` }, /Cannot leave TODO in the code/)
   accepts(checkMarkers, { [`${broker}core/a.ts`]: `const todos = 1` })
+})
+
+test('checkLinks follows links and file names in prose, and leaves examples alone', () => {
+  const page = (text: string): Record<string, string> => ({
+    'docs/a.md': text,
+    'docs/adr/b.md': '',
+    'tools/x/c.ts': '',
+  })
+  accepts(checkLinks, page('[b](adr/b.md) [b](adr/b.md#part) [all](adr) [up](../tools/) [out](https://example.org)'))
+  accepts(checkLinks, page('`x/c.ts`, `messages/NN-name.ts`, `handlers/*.ts`\n```\n[x](gone.md) `gone/x.ts`\n```'))
+  refuses(checkLinks, page('\n[b](b.md)'), /docs\/a\.md:2 The link leads to docs\/b\.md/)
+  refuses(checkLinks, page('`x/d.ts`'), /`x\/d\.ts` is named/)
 })
 
 test('readTree lists what the rules look at, and nothing that is installed or built', () => {
