@@ -1,0 +1,16 @@
+import type { Client } from '../suite.ts'
+import { javaClient } from './java.ts'
+import { kafkajsClient } from './kafkajs.ts'
+import { kcatClient } from './kcat.ts'
+import { platformaticClient } from './platformatic.ts'
+import { confluentClient, kafkaPythonClient } from './python.ts'
+
+/** Each client of another that speaks this protocol, and that the suite runs. */
+export const kafkaClients: Client[] = [
+  kafkajsClient,
+  platformaticClient,
+  kcatClient,
+  confluentClient,
+  kafkaPythonClient,
+  javaClient,
+]
