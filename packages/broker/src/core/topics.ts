@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Codec, Random } from '@dragoman/wire'
+import { StorageFull } from '../cell/cell.ts'
 import type { StreamId } from '../cell/client.ts'
 import { machineKinds, type Ledger } from '../cell/machine.ts'
 import type { Retention } from '../cell/options.ts'
@@ -291,7 +292,7 @@ function settleOne(topics: Topics): void {
 /** What the cell refuses, in the words of the core. */
 function asRefusal(error: unknown): unknown {
   if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
-  if (error instanceof Error && error.name === 'StorageFull') {
+  if (error instanceof StorageFull) {
     return new BrokerError('storage-full', 'nothing can be added until there is room')
   }
   return error
