@@ -38,7 +38,7 @@ export const errors = {
   'storage-corrupt': { retryable: false, text: 'The stored data is damaged' },
   'timed-out': { retryable: true, text: 'The request was not completed in time' },
   'shutting-down': { retryable: true, text: 'The broker is shutting down' },
-  'unsupported': { retryable: false, text: 'The broker does not do this' },
+  unsupported: { retryable: false, text: 'The broker does not do this' },
 } as const
 
 export type ErrorCode = keyof typeof errors

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Random, Reader } from '@dragoman/wire'
-import { homeNamespace } from '../broker.ts'
+import { homeNamespace } from '../topic.ts'
 import type { ErrorCode } from '../errors.ts'
 import { defaultLimits } from '../limits.ts'
 import { groupFacts, readFact, stabilised } from './facts.ts'

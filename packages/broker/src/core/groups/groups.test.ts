@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Random } from '@dragoman/wire'
-import { homeNamespace } from '../broker.ts'
+import { homeNamespace } from '../topic.ts'
 import { BrokerError, type ErrorCode } from '../errors.ts'
 import { defaultLimits, type Limits } from '../limits.ts'
 import { groupFacts } from './facts.ts'
