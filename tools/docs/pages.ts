@@ -2,6 +2,7 @@ import { docsTable } from '@dragoman/wire'
 import { errors, type ErrorCode } from '../../packages/broker/src/core/errors.ts'
 import { optionsMarkdown } from '../../packages/broker/src/options/index.ts'
 import { protocols, type ProtocolEntry } from '../../packages/broker/src/protocols/index.ts'
+import { topicConfigTable } from '../../packages/broker/src/protocols/kafka/configs.ts'
 import { codeOf, codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
 import { handlers } from '../../packages/broker/src/protocols/kafka/handlers/index.ts'
 
@@ -64,6 +65,11 @@ function kafkaCoverage(): string {
     '|---|---|---|',
     ...rows,
     '',
+    '## Topic configurations',
+    '',
+    'All that Kafka 4.2 has. What would have no effect says so; a value that would promise what the broker does not do is refused.',
+    '',
+    topicConfigTable(),
   ].join('\n')
 }
 

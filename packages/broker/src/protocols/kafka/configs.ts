@@ -29,7 +29,8 @@ export interface TopicConfigKey {
 const longMax = 2n ** 63n - 1n
 const intMax = 2n ** 31n - 1n
 const noCompaction = 'It has no effect: there is no compaction by key yet.'
-const noTiers = 'There is no tiered storage.'
+const noTiers = 'there is no tiered storage'
+const oneCopy = 'there is one copy of each partition'
 const flushes =
   'It has no effect: the durability option of the broker decides; by default a record is synced before it is acknowledged.'
 const ownFormat = 'It has no effect: records are not stored in a file for each partition.'
@@ -63,9 +64,9 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'file.delete.delay.ms': hint('long', '60000', ownFormat, integer(0n, longMax), 'log.segment.delete.delay.ms'),
   'flush.messages': hint('long', String(longMax), flushes, integer(1n, longMax), 'log.flush.interval.messages'),
   'flush.ms': hint('long', String(longMax), flushes, integer(0n, longMax), 'log.flush.interval.ms'),
-  'follower.replication.throttled.replicas': fixed('list', '', 'There is one copy of each partition.'),
+  'follower.replication.throttled.replicas': fixed('list', '', oneCopy),
   'index.interval.bytes': hint('int', '4096', ownFormat, integer(0n, intMax), 'log.index.interval.bytes'),
-  'leader.replication.throttled.replicas': fixed('list', '', 'There is one copy of each partition.'),
+  'leader.replication.throttled.replicas': fixed('list', '', oneCopy),
   'local.retention.bytes': fixed('long', '-2', noTiers, 'log.local.retention.bytes'),
   'local.retention.ms': fixed('long', '-2', noTiers, 'log.local.retention.ms'),
   'max.compaction.lag.ms': hint(
@@ -165,6 +166,15 @@ export function topicConfigEntries(topic: Pick<Topic, 'config'>): ConfigEntry[] 
   })
 }
 
+/** The table of `topicConfigKeys` for the documentation, in Markdown. */
+export function topicConfigTable(): string {
+  const rows = Object.entries(topicConfigKeys).map(([name, key]) => {
+    const value = key.default === '' ? '' : `\`${key.default}\``
+    return `| \`${name}\` | ${key.type} | ${value} | ${key.doc} |`
+  })
+  return ['| key | type | default | here |', '|---|---|---|---|', ...rows, ''].join('\n')
+}
+
 /** What the broker tells about itself: only what it really does, with its true values, under the names that tools look for. */
 export function brokerConfigEntries(broker: Broker, advertised: { host: string; port: number }): ConfigEntry[] {
   const { limits, topics, brokerId } = broker
@@ -233,10 +243,10 @@ function hint(
   return { type, default: value, doc, problem, ...(synonym === undefined ? {} : { synonym }) }
 }
 
-function fixed(type: ConfigType, value: string, doc: string, synonym?: string): TopicConfigKey {
+function fixed(type: ConfigType, value: string, because: string, synonym?: string): TopicConfigKey {
   const wanted = `takes only ${quote(value)}`
-  const problem = (given: string) => (given === value ? undefined : `${wanted}, not ${quote(given)}. ${doc}`)
-  return hint(type, value, doc, problem, synonym)
+  const problem = (given: string) => (given === value ? undefined : `${wanted}, not ${quote(given)}: ${because}`)
+  return hint(type, value, `Takes no other value: ${because}.`, problem, synonym)
 }
 
 function settingProblem(name: SettingName, theirs: string): string | undefined {
