@@ -3,27 +3,36 @@
 // (node_modules/.bin/node) can run TypeScript. Silent when there is nothing to do.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const modules = path.join(root, 'node_modules')
+const windows = process.platform === 'win32'
 
 /** The oldest Node that runs `.ts` files and has all that the broker uses. */
 const nodeMinimum = [22, 18]
 
-/** Keys of the packages that the lock file names and `node_modules` lacks or has in another version. */
-export function outdated(lock, installed) {
+/**
+ * Keys of the packages that the lock file names and `node_modules` lacks or has in another version. An optional package may be
+ * absent unless it is made for this `machine` (`os`, `cpu`, `libc`).
+ */
+export function outdated(lock, installed, machine) {
   const stale = []
   for (const [key, entry] of Object.entries(lock.packages)) {
     if (!key.startsWith('node_modules/') && !key.includes('/node_modules/')) continue
     const present = installed.packages[key]
     if (present === undefined) {
-      // Packages for other platforms are optional, and rightly absent.
-      if (!entry.optional && !entry.peer) stale.push(key)
+      if (entry.optional || entry.peer ? madeFor(entry, machine) : true) stale.push(key)
     } else if (present.version !== entry.version || Boolean(present.link) !== Boolean(entry.link)) stale.push(key)
   }
   return stale
+}
+
+function madeFor(entry, machine) {
+  if (entry.os === undefined || entry.cpu === undefined) return false
+  return ['os', 'cpu', 'libc'].every(part => entry[part] === undefined || [entry[part]].flat().includes(machine[part]))
 }
 
 /** Whether a Node that says `version` (`v24.21.0`) can run the repository. */
@@ -33,46 +42,66 @@ export function capable(version) {
 }
 
 function needsInstall() {
-  const hidden = path.join(root, 'node_modules', '.package-lock.json')
+  const hidden = path.join(modules, '.package-lock.json')
   if (!existsSync(hidden)) return true
   const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8'))
-  return outdated(lock, JSON.parse(readFileSync(hidden, 'utf8'))).length > 0
+  const { glibcVersionRuntime } = process.report.getReport().header
+  const machine = { os: process.platform, cpu: process.arch, libc: glibcVersionRuntime ? 'glibc' : 'musl' }
+  return outdated(lock, JSON.parse(readFileSync(hidden, 'utf8')), machine).length > 0
 }
 
-function install() {
-  process.stderr.write('Installing dependencies (once; about 10 s) …\n')
+/** Runs npm on the Node `node`: npm leaves out optional packages that want a newer Node than the one it runs on. */
+function install(node) {
   // A first install takes exactly what the lock file says; a later one changes what differs and leaves the rest in place.
-  const fresh = !existsSync(path.join(root, 'node_modules'))
+  const fresh = !existsSync(modules)
   const args = [fresh ? 'ci' : 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   if (!fresh) args.push('--no-save')
   const npm = process.env.npm_execpath
   const result = npm?.endsWith('.js')
-    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, encoding: 'utf8' })
-    : spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: process.platform === 'win32' })
+    ? spawnSync(node, [npm, ...args], { cwd: root, encoding: 'utf8' })
+    : spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: windows })
   if (result.status === 0) return
   process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}\n`)
   process.stderr.write(`Cannot install the dependencies: "npm ${args.join(' ')}" failed (see above).\n`)
   process.exit(1)
 }
 
-/** npm puts node_modules/.bin first on the PATH of its scripts, so that this file decides which Node they run on. */
-function checkPinnedNode() {
-  const pinned = path.join(root, 'node_modules', '.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
+/**
+ * npm puts node_modules/.bin first on the PATH of its scripts, so that `node` there decides what they run on.
+ * Returns the Node to go on with, or undefined when none can run the repository.
+ */
+function pinnedNode() {
+  const pinned = path.join(modules, '.bin', windows ? 'node.cmd' : 'node')
+  const binary = path.join(modules, `node-${process.platform}-${process.arch}`, 'bin', 'node')
+  if (!existsSync(pinned) && existsSync(binary)) {
+    // Some releases of npm install the package and forget the link.
+    rmSync(pinned, { force: true })
+    symlinkSync(path.relative(path.dirname(pinned), binary), pinned)
+  }
   if (existsSync(pinned)) {
-    if (realpathSync(pinned) === process.execPath) return
-    const said = spawnSync(pinned, ['--version'], { encoding: 'utf8', shell: process.platform === 'win32' })
-    if (said.status === 0 && capable(said.stdout.trim())) return
+    if (realpathSync(pinned) === process.execPath) return process.execPath
+    const said = spawnSync(pinned, ['--version'], { encoding: 'utf8', shell: windows })
+    if (said.status === 0 && capable(said.stdout.trim())) return windows ? process.execPath : pinned
     rmSync(pinned) // It cannot run here (another C library, for one): let the machine's own Node be found behind it.
   }
-  if (capable(process.version)) return
-  process.stderr.write(
-    `Cannot run on Node ${process.version}: there is no packaged Node for ${process.platform}-${process.arch}, ` +
-      `and the one on the PATH is older than ${nodeMinimum.join('.')}. Install Node 24 (https://nodejs.org) and try again.\n`,
-  )
-  process.exit(1)
+  return capable(process.version) ? process.execPath : undefined
 }
 
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  if (needsInstall()) install()
-  checkPinnedNode()
+function main() {
+  const installing = needsInstall()
+  if (installing) {
+    process.stderr.write('Installing dependencies (once; about 10 s) …\n')
+    install(process.execPath)
+  }
+  const node = pinnedNode()
+  if (node === undefined) {
+    process.stderr.write(
+      `Cannot run on Node ${process.version}: there is no packaged Node for ${process.platform}-${process.arch}, ` +
+        `and the one on the PATH is older than ${nodeMinimum.join('.')}. Install Node 24 (https://nodejs.org) and try again.\n`,
+    )
+    process.exit(1)
+  }
+  if (installing && node !== process.execPath && needsInstall()) install(node)
 }
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) main()
