@@ -156,7 +156,7 @@ function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Sett
     flushBytes,
     flushIntervalMs,
     retentionCheckMs: retentionCheckIntervalMs,
-    unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 3 * flushBytes),
+    unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 2 * flushBytes),
   }
 }
 

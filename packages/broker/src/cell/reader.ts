@@ -13,8 +13,10 @@ import type { Stream } from './stream.ts'
 const tablesMax = 2000
 /** Batches below this average are copied together: one piece for the socket instead of many. */
 const gatherBelowBytes = 8 * 1024
-const poolBytes = 1024 * 1024 + 128 * 1024
-const poolSpare = 8
+/** Buffers for reading come in powers of two between these; of each size, so many bytes are kept for the next reads. */
+const bufferBytesMin = 64 * 1024
+const bufferBytesMax = 16 * 1024 * 1024
+const bufferSpareBytes = 8 * 1024 * 1024
 
 /** The stored bytes are not what was written; where, in words. */
 export class DamagedRange extends Error {
@@ -25,7 +27,7 @@ export class DamagedRange extends Error {
 export class StreamReader {
   readonly #cell: Cell
   readonly #tables = new Map<string, Buffer>()
-  readonly #buffers = new SlabPool(poolBytes, poolSpare)
+  readonly #buffers = new Map<number, SlabPool>()
 
   constructor(cell: Cell) {
     this.#cell = cell
@@ -125,7 +127,7 @@ export class StreamReader {
     const first = chunks[0]!
     const last = chunks.at(-1)!
     const bytes = last.position + last.bytes - first.position
-    const slab = this.#buffers.take(bytes)
+    const slab = this.#buffer(bytes)
     const target = slab.bytes.subarray(0, bytes)
     await this.#readBlob(segment, first.position, target)
     for (const chunk of chunks) {
@@ -139,6 +141,13 @@ export class StreamReader {
       }
     }
     return slab
+  }
+
+  #buffer(bytes: number): Slab {
+    const size = Math.min(bufferBytesMax, Math.max(bufferBytesMin, 2 ** Math.ceil(Math.log2(bytes))))
+    let pool = this.#buffers.get(size)
+    if (!pool) this.#buffers.set(size, (pool = new SlabPool(size, Math.max(1, bufferSpareBytes / size))))
+    return pool.take(bytes)
   }
 
   async #readBlob(segment: number, position: number, target: Buffer): Promise<void> {

@@ -98,7 +98,7 @@ export interface Listener {
 /** A byte stream in both directions. Handlers are set once, right after it was accepted or connected. */
 export interface Connection {
   readonly remote: Address
-  /** `chunk` is the handler's to keep. `ended`: the peer sends no more. `closed`: nothing goes either way; called exactly once, last. */
+  /** `chunk` is valid only during the call: what is kept is copied. `ended`: the peer sends no more. `closed`: nothing goes either way; called exactly once, last. */
   handle(handlers: { data(chunk: Buffer): void; ended(): void; drained(): void; closed(error?: Error): void }): void
   /** Queues the parts in order. Their bytes must not change until `written` is called (after the system took them, or the connection closed). */
   write(parts: readonly Uint8Array[], written?: () => void): void

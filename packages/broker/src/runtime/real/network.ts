@@ -9,8 +9,8 @@ const backlog = 1024
 /** TCP on this machine. Nagle's delay is off: writes are already gathered by the turn. */
 export class RealNetwork implements Network {
   listen(address: Address, accept: (connection: Connection) => void): Promise<Listener> {
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, socket =>
-      accept(new RealConnection(socket)),
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, socket =>
+      accept(new RealConnection(withSharedBuffer(socket))),
     )
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(networkError(error, `Cannot listen on ${format(address)}`))
@@ -35,6 +35,35 @@ export class RealNetwork implements Network {
       })
     })
   }
+}
+
+/** All sockets are read into this, one after the other: Node would else allocate 64 KiB for each read. */
+const readBuffer = Buffer.allocUnsafeSlow(256 * 1024)
+
+interface HandleOwner {
+  _handle?: unknown
+}
+
+/**
+ * The same connection as a socket that reads into `readBuffer`, which Node offers for sockets that it makes itself. Where this
+ * Node keeps its handle elsewhere, the socket as it is.
+ */
+function withSharedBuffer(accepted: net.Socket): net.Socket {
+  const owner = accepted as HandleOwner
+  const handle = owner._handle
+  if (!handle) return accepted.resume()
+  owner._handle = undefined
+  let socket: net.Socket | undefined
+  const onread = {
+    buffer: readBuffer,
+    callback: (bytes: number): boolean => {
+      socket?.emit('data', readBuffer.subarray(0, bytes))
+      return true
+    },
+  }
+  const options: unknown = { handle, allowHalfOpen: true, onread }
+  socket = new net.Socket(options as net.SocketConstructorOpts)
+  return socket
 }
 
 class RealListener implements Listener {

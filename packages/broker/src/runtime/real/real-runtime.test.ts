@@ -119,7 +119,7 @@ class End {
     this.connection = connection
     connection.handle({
       data: chunk => {
-        this.received.push(chunk)
+        this.received.push(Buffer.from(chunk))
         this.bytes += chunk.length
         if (this.#waiting && this.bytes >= this.#waiting.bytes) this.#waiting.resolve()
       },
