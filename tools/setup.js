@@ -101,7 +101,9 @@ function main() {
     )
     process.exit(1)
   }
-  if (installing && node !== process.execPath && needsInstall()) install(node)
+  if (!installing || node === process.execPath || !needsInstall()) return
+  install(realpathSync(node))
+  pinnedNode()
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) main()
