@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import test, { after, before, describe } from 'node:test'
+import { startBroker } from '@dragoman/broker'
+import { runChecks, type Check, type Outcome } from '../interop/suite.ts'
+import { kafkajsChecks } from '../interop/kafka/kafkajs.ts'
+import { platformaticChecks } from '../interop/kafka/platformatic.ts'
+
+// The clients that npm brings, against an embedded broker; `npm run interop -- kafka` has all clients and a real process.
+const clients: [string, (address: string) => Check[]][] = [
+  ['kafkajs', kafkajsChecks],
+  ['@platformatic/kafka', platformaticChecks],
+]
+
+for (const [name, checksOf] of clients) {
+  describe(`${name} against an embedded broker`, { concurrency: 8 }, () => {
+    let broker: Awaited<ReturnType<typeof startBroker>>
+    before(async () => {
+      broker = await startBroker({ data: 'memory', kafka: 0 })
+    })
+    after(() => broker.close())
+    for (const { capability } of checksOf('')) {
+      test(capability, async () => {
+        const checks = checksOf(`127.0.0.1:${broker.port('kafka')}`).filter(check => check.capability === capability)
+        let outcome: Outcome = { kind: 'failed', reason: 'it did not run' }
+        await runChecks(checks, (_, result) => (outcome = result))
+        assert.deepEqual(outcome, { kind: 'passed' })
+      })
+    }
+  })
+}
