@@ -6,7 +6,7 @@ import { BrokerError } from './errors.ts'
  * Every protocol that addresses topics can write such a name unchanged. A protocol whose own names have other characters
  * escapes them (docs/adr/0003-names-across-protocols.md). The rule may be widened later, never narrowed: names are stored.
  */
-export const topicNameLengthMax = 249
+const topicNameLengthMax = 249
 
 /** Throws `BrokerError` `name-invalid` that says what is wrong with the name. */
 export function checkTopicName(name: string): void {

@@ -156,7 +156,7 @@ function readSettings(config: ReadonlyMap<string, string>): TopicSettings {
   }
 }
 
-export function isSettingName(name: string): name is SettingName {
+function isSettingName(name: string): name is SettingName {
   return Object.hasOwn(topicSettings, name)
 }
 

@@ -8,7 +8,7 @@ export const configTypes = { boolean: 1, string: 2, int: 3, long: 5, double: 6, 
 export type ConfigType = keyof typeof configTypes
 
 /** Where a value comes from, as DescribeConfigs numbers it. */
-export const configSources = { topic: 1, staticBroker: 4, default: 5 } as const
+const configSources = { topic: 1, staticBroker: 4, default: 5 } as const
 
 /** `ConfigResource.Type`: what can have a configuration here. */
 export const resourceTypes = { topic: 2, broker: 4 } as const
