@@ -58,6 +58,23 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
   }
 }
 
+/** Claims a directory that must hold data already. */
+export async function claimExisting(disk: Disk, path: string): Promise<DiskLock> {
+  const entries = await disk.list(path).catch((error: unknown) => {
+    if (error instanceof DiskError) throw new StartError(`Cannot read ${path}: ${error.message}`, { cause: error })
+    throw error
+  })
+  if (!entries.includes(formatFile)) throw new StartError(`${path} holds no data of a broker: it has no ${formatFile}`)
+  const lock = await claim(disk, path)
+  try {
+    checkKnown(await readSmall(disk, `${path}/${formatFile}`), path)
+    return lock
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
 async function claim(disk: Disk, path: string): Promise<DiskLock> {
   try {
     await disk.makeDirectory(path)

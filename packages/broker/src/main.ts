@@ -3,11 +3,10 @@ import { Cell } from './cell/cell.ts'
 import { LocalCellClient } from './cell/local-client.ts'
 import { defaultCellSizes, type CellSizes } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
-import { DirectoryMachine } from './core/directory.ts'
 import { Groups } from './core/groups/groups.ts'
-import { GroupsMachine } from './core/groups/machine.ts'
 import { Topics } from './core/topics.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
+import { machines } from './machines.ts'
 import { bindListeners, checkExposure, type OpenListener } from './listeners.ts'
 import { readObject, settle } from './options/read.ts'
 import { optionTable, type Settings, type Values } from './options/table.ts'
@@ -117,7 +116,7 @@ async function openCore(
     blobs,
     clock,
     random,
-    machines: { directory: () => new DirectoryMachine(), groups: () => new GroupsMachine() },
+    machines,
     sizes,
     exclusive: true,
     retentionOf: stream => topics?.retentionOf(stream),

@@ -1,7 +1,19 @@
-export { isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } from './address.ts'
+export { hostPort, isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } from './address.ts'
 export { optionsHelp, optionsMarkdown } from './markdown.ts'
 export { nearest } from './nearest.ts'
-export { flagOf, OptionError, type Option } from './option.ts'
+export {
+  choice,
+  count,
+  duration,
+  flagOf,
+  OptionError,
+  optionalText,
+  size,
+  text,
+  toggle,
+  type Kind,
+  type Option,
+} from './option.ts'
 export { readEnvironment, readFile, readFlags, readObject, settle, type Given } from './read.ts'
 export {
   optionTable,

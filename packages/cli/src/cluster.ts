@@ -1,0 +1,135 @@
+import { KafkaConnection } from '@dragoman/broker/kafka-client'
+import { apis, type Api } from '@dragoman/broker/kafka-messages'
+import { codes } from '@dragoman/broker/kafka-errors'
+import { showHostPort, type HostPort, hostPort } from '@dragoman/broker/options'
+import { realRuntime } from '@dragoman/broker/runtime'
+import { ProtocolError, type Codec, type Infer, type Write } from '@dragoman/wire'
+import { CommandError, option } from './command.ts'
+import { check } from './errors.ts'
+
+/** The flag that all commands with a broker share. */
+export const brokerOption = option(
+  hostPort,
+  { host: '127.0.0.1', port: 9092 },
+  'The broker to talk to.',
+  'DRAGOMAN_BROKER',
+)
+
+const requestMsMax = 30_000
+const connectMsMax = 10_000
+
+export interface TopicPartitions {
+  topic: string
+  id: string
+  partitions: number[]
+}
+
+/** The connection of a command to its broker. */
+export class Cluster {
+  readonly address: HostPort
+  readonly #connection: KafkaConnection
+
+  private constructor(address: HostPort, connection: KafkaConnection) {
+    this.address = address
+    this.#connection = connection
+  }
+
+  /** Rejects with `CommandError` when there is no broker. */
+  static async connect(address: HostPort = { host: '127.0.0.1', port: 9092 }): Promise<Cluster> {
+    const where = showHostPort(address)
+    try {
+      const open = realRuntime()
+        .network.connect(address)
+        .then(socket => KafkaConnection.open(socket, { clientId: 'dragoman-cli' }))
+      return new Cluster(address, await within(open, connectMsMax, `${where} does not answer`))
+    } catch (error) {
+      if (error instanceof CommandError) throw error
+      const why = error instanceof Error ? error.message : String(error)
+      throw new CommandError(
+        `Cannot reach a broker at ${where}: ${why}. Is it running? --broker HOST:PORT names another one`,
+      )
+    }
+  }
+
+  /** Rejects with `CommandError` when the connection is lost or the answer does not come. */
+  async request<Q extends Codec<unknown>, A extends Codec<unknown>>(
+    api: Api<Q, A>,
+    body: Write<Q>,
+    { versionMax = Infinity, timeoutMs = requestMsMax }: { versionMax?: number; timeoutMs?: number } = {},
+  ): Promise<Infer<A>> {
+    try {
+      const version = Math.min(this.#connection.versionOf(api), versionMax)
+      return await within(this.#connection.request(api, body, version), timeoutMs, `${api.name} is not answered`)
+    } catch (error) {
+      if (error instanceof CommandError) throw error
+      if (error instanceof ProtocolError) throw new CommandError(error.message)
+      throw new CommandError(
+        `The connection to the broker is lost: ${error instanceof Error ? error.message : String(error)}`,
+      )
+    }
+  }
+
+  /** Topics by name, or all; sorted. Rejects with `CommandError` naming the first that does not exist. */
+  async topics(names: readonly string[] | null): Promise<TopicPartitions[]> {
+    const { topics } = await this.request(apis.metadata, {
+      topics: names?.map(name => ({ name })) ?? null,
+      allowAutoTopicCreation: false,
+    })
+    const found = topics.map(({ name, topicId, errorCode, partitions }) => {
+      check(errorCode, `Cannot find topic "${name ?? ''}"`)
+      return { topic: name ?? '', id: topicId, partitions: partitions.map(p => p.partitionIndex).sort((a, b) => a - b) }
+    })
+    return found.sort((a, b) => (a.topic < b.topic ? -1 : 1))
+  }
+
+  /** One topic; makes it, if it is not there and `create` says so, as the broker makes topics on first use. */
+  async topic(name: string, create = false): Promise<TopicPartitions> {
+    if (!create) return (await this.topics([name]))[0] ?? { topic: name, id: '', partitions: [] }
+    for (let attempt = 0; ; attempt++) {
+      const { topics } = await this.request(apis.metadata, { topics: [{ name }], allowAutoTopicCreation: true })
+      const [found] = topics
+      if (found && found.errorCode === codes.none) {
+        return {
+          topic: name,
+          id: found.topicId,
+          partitions: found.partitions.map(p => p.partitionIndex).sort((a, b) => a - b),
+        }
+      }
+      // A topic that is just being made has no leader for a moment.
+      if (attempt >= 20 || found?.errorCode !== leaderNotAvailable) {
+        check(found?.errorCode ?? codes.unknownTopicOrPartition, `Cannot use topic "${name}"`)
+      }
+      await pause(50)
+    }
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+}
+
+const leaderNotAvailable = 5
+
+/** Connects, runs, and closes whatever happens. */
+export async function withCluster<T>(address: HostPort | undefined, run: (cluster: Cluster) => Promise<T>): Promise<T> {
+  const cluster = await Cluster.connect(address)
+  try {
+    return await run(cluster)
+  } finally {
+    cluster.close()
+  }
+}
+
+export const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+async function within<T>(work: Promise<T>, ms: number, otherwise: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new CommandError(`${otherwise} within ${ms / 1000} s`)), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,30 @@
+import { apis } from '@dragoman/broker/kafka-messages'
+import { toggle } from '@dragoman/broker/options'
+import { brokerOption, withCluster } from '../cluster.ts'
+import { defineCommand, option } from '../command.ts'
+import { check } from '../errors.ts'
+import { formatTable, print, printJson } from '../table.ts'
+
+export const groupList = defineCommand({
+  name: 'group list',
+  summary: 'List all consumer groups.',
+  words: [],
+  options: { broker: brokerOption, json: option(toggle, false, 'Print JSON.') },
+  examples: [['dragoman group list', 'Names and states.']],
+  async run({ options: { broker, json } }) {
+    const answer = await withCluster(broker, cluster => cluster.request(apis.listGroups, {}))
+    check(answer.errorCode, 'Cannot list the groups')
+    const groups = answer.groups
+      .map(({ groupId, groupState, protocolType }) => ({ group: groupId, state: groupState, type: protocolType }))
+      .sort((a, b) => (a.group < b.group ? -1 : 1))
+    if (json) printJson(groups)
+    else if (groups.length > 0)
+      print(
+        formatTable(
+          ['GROUP', 'STATE', 'TYPE'],
+          groups.map(({ group, state, type }) => [group, state, type]),
+        ),
+      )
+    return undefined
+  },
+})

@@ -1,0 +1,28 @@
+import type { Command } from '../command.ts'
+
+/** Every command, one line each, loaded only when it is called. The order is that of the help. */
+export const commands = {
+  serve: { load: async () => (await import('./serve.ts')).serve },
+  publish: { load: async () => (await import('./publish.ts')).publish },
+  consume: { load: async () => (await import('./consume.ts')).consume },
+  'topic create': { load: async () => (await import('./topic-create.ts')).topicCreate },
+  'topic list': { load: async () => (await import('./topic-list.ts')).topicList },
+  'topic describe': { load: async () => (await import('./topic-describe.ts')).topicDescribe },
+  'topic alter': { load: async () => (await import('./topic-alter.ts')).topicAlter },
+  'topic delete': { load: async () => (await import('./topic-delete.ts')).topicDelete },
+  'group list': { load: async () => (await import('./group-list.ts')).groupList },
+  'group describe': { load: async () => (await import('./group-describe.ts')).groupDescribe },
+  'group reset': { load: async () => (await import('./group-reset.ts')).groupReset },
+  'group delete': { load: async () => (await import('./group-delete.ts')).groupDelete },
+  verify: { load: async () => (await import('./verify.ts')).verify },
+  decode: { load: async () => (await import('./decode.ts')).decode },
+  completion: { load: async () => (await import('./completion.ts')).completion },
+  help: { load: async () => (await import('./help.ts')).help },
+  version: { load: async () => (await import('./version.ts')).version },
+} as const satisfies Record<string, { load(): Promise<Command> }>
+
+export type CommandName = keyof typeof commands
+
+/** All commands, loaded: for help and completion. */
+export const loadAll = (): Promise<Command[]> =>
+  Promise.all(Object.values(commands).map<Promise<Command>>(({ load }) => load()))

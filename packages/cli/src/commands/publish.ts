@@ -1,0 +1,141 @@
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import type { NewRecord } from '@dragoman/broker/record-batch'
+import { count, text, toggle } from '@dragoman/broker/options'
+import { brokerOption, Cluster } from '../cluster.ts'
+import { CommandError, defineCommand, option, optional, repeated, UsageError } from '../command.ts'
+import { readLines } from '../input.ts'
+import { readJsonRecord } from '../json-records.ts'
+import { Producer } from '../producer.ts'
+import { Progress } from '../progress.ts'
+import { assignment } from '../settings.ts'
+
+const lineBytesMax = 64 * 1024 * 1024
+
+export const publish = defineCommand({
+  name: 'publish',
+  summary: 'Publish messages to a topic.',
+  words: [
+    { name: 'TOPIC', help: 'The topic; it is created if the broker creates topics on first use.' },
+    { name: 'MESSAGE', help: 'One message each. Without any, each line of stdin is one.', optional: true, many: true },
+  ],
+  options: {
+    broker: brokerOption,
+    file: optional(text('FILE', 'a file, or - for stdin'), 'Read lines from here instead of stdin.'),
+    whole: option(toggle, false, 'The whole file is one message.'),
+    json: option(toggle, false, 'Lines are JSON objects: key, value, headers, partition, timestamp.'),
+    key: optional(text('KEY', 'a text'), 'Key of every message.'),
+    keySeparator: optional(text('TEXT', 'a text'), 'What comes before it in a line is the key.'),
+    header: repeated(assignment, 'Header of every message.'),
+    partition: optional(
+      count(0, 1_000_000, 'NUMBER'),
+      'Partition for all; without it the key decides, as in the Java client.',
+    ),
+    quiet: option(toggle, false, 'No word on stderr when all is well.'),
+  },
+  examples: [
+    ['dragoman publish orders "first order" "second order"', 'Two messages.'],
+    ['dragoman publish orders --key-separator : < orders.txt', 'Each line "KEY:VALUE" becomes a message with a key.'],
+    [
+      `echo '{"key":"k","value":{"a":1},"headers":{"h":"x"}}' | dragoman publish orders --json`,
+      'JSON lines; a value that is no string is published as JSON.',
+    ],
+    [
+      'dragoman consume a --format json | dragoman publish b --json',
+      'Copies a topic, with keys, headers, times and partitions.',
+    ],
+    ['dragoman publish images --file cat.png --whole --key cat', 'A file as one message.'],
+  ],
+  notes: `Every message is published once and durable when the command ends with exit code 0; a lost connection is opened again for 30 s.
+Messages with equal keys keep their order.`,
+  async run({ options, words: [topic = '', ...messages] }) {
+    const { broker, quiet, partition, file, json, keySeparator, key, whole } = options
+    if (messages.length > 0 && file !== undefined) throw new UsageError('Give either messages or --file')
+    if (json && (keySeparator !== undefined || key !== undefined))
+      throw new UsageError('With --json the key is in the line')
+    if (whole && (file === undefined || json)) throw new UsageError('--whole needs --file, and goes without --json')
+    const cluster = await Cluster.connect(broker)
+    const producer = await Producer.open(cluster, await cluster.topic(topic, true)).catch((error: unknown) => {
+      cluster.close()
+      throw error
+    })
+    const progress = new Progress()
+    try {
+      const toRecord = json ? fromJson : fromLine(options)
+      for await (const lines of inputs(messages, file, whole)) {
+        for (const line of lines) {
+          const { record, partition: own } = toRecord(line)
+          await producer.add(record, partition ?? own)
+        }
+        producer.kick()
+        progress.update(producer.published, producer.publishedBytes)
+      }
+      await producer.flush()
+      if (!quiet) progress.finish(producer.published, producer.publishedBytes, 'Published')
+    } catch (error) {
+      if (error instanceof CommandError)
+        throw new CommandError(`${error.message} (${producer.published} messages were published)`)
+      throw error
+    } finally {
+      producer.close()
+    }
+    return undefined
+  },
+})
+
+interface Destined {
+  record: NewRecord
+  partition: number | undefined
+}
+
+/** Messages in lists of what has come together. */
+async function* inputs(
+  messages: readonly string[],
+  file: string | undefined,
+  whole: boolean,
+): AsyncGenerator<Buffer[]> {
+  if (messages.length > 0) return yield messages.map(message => Buffer.from(message))
+  try {
+    if (whole && file !== undefined && file !== '-') return yield [await readFile(file)]
+    if (whole) return yield [Buffer.concat(await process.stdin.toArray())]
+    const input: Readable =
+      file === undefined || file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 1 << 18 })
+    yield* readLines(input, lineBytesMax)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && file !== undefined)
+      throw new CommandError(`Cannot read ${file}: ${error.message}`)
+    throw error
+  }
+}
+
+function fromJson(line: Buffer): Destined {
+  try {
+    const { record, partition } = readJsonRecord(line)
+    return { record: { ...record, timestampMs: record.timestampMs ?? Date.now() }, partition }
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    throw new CommandError(`Cannot take the line ${line.toString('utf8', 0, 100)}: ${error.message}`)
+  }
+}
+
+function fromLine(options: {
+  key: string | undefined
+  keySeparator: string | undefined
+  header: readonly (readonly [string, string])[]
+}) {
+  const headers = options.header.map(([key, value]) => ({ key, value: Buffer.from(value) }))
+  const key = options.key === undefined ? null : Buffer.from(options.key)
+  const separator = options.keySeparator === undefined ? undefined : Buffer.from(options.keySeparator)
+  return (line: Buffer): Destined => {
+    const at = separator === undefined ? -1 : line.indexOf(separator)
+    const split = separator !== undefined && at >= 0
+    const record = {
+      key: split ? line.subarray(0, at) : key,
+      value: split ? line.subarray(at + separator.length) : line,
+      headers,
+      timestampMs: Date.now(),
+    }
+    return { record, partition: undefined }
+  }
+}

@@ -1,0 +1,119 @@
+import { readFile } from 'node:fs/promises'
+import { openBroker, type RunningBroker, type Settings } from '@dragoman/broker'
+import {
+  flagOf,
+  optionTable,
+  parseYaml,
+  readEnvironment,
+  readFile as readFileOptions,
+  readFlags,
+  settle,
+  showHostPort,
+  type Given,
+} from '@dragoman/broker/options'
+import { protocols } from '@dragoman/broker/protocols'
+import { defineCommand, optional, UsageError, type Parameter } from '../command.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { packageVersion } from '../package-version.ts'
+
+/** A shutdown that takes longer is given up. */
+const shutdownMsMax = 10_000
+
+const table = optionTable(protocols)
+
+const options: Record<string, Parameter<unknown>> = {}
+for (const [name, { kind, default: value, help }] of table) {
+  options[name] = { ...optional(kind, help), shown: kind.placeholder === '' ? '' : kind.show(value) }
+}
+
+export const serve = defineCommand({
+  name: 'serve',
+  summary: 'Run the broker until SIGTERM or SIGINT.',
+  words: [],
+  options,
+  raw: true,
+  examples: [
+    ['dragoman serve', 'Every protocol on its standard port of 127.0.0.1, data in ./dragoman-data.'],
+    ['dragoman serve --data /var/lib/dragoman --only kafka', 'Another directory, and only the Kafka listener.'],
+    ['dragoman serve --data memory --kafka 0', 'Nothing on disk, any free port.'],
+    [
+      'dragoman serve --kafka 0.0.0.0:9092 --kafka-advertised broker.example:9092 --insecure',
+      'For a network that keeps strangers out by itself.',
+    ],
+    ['DRAGOMAN_DURABILITY=os dragoman serve --config dragoman.yaml', 'Options from the environment and from a file.'],
+  ],
+  notes: `Each option is also an environment variable (--kafka: DRAGOMAN_KAFKA) and a key of the YAML file that --config names
+(kafka: 9092). A flag wins over the environment, the environment over the file.
+
+Prints a line for each listener, then one that begins with "ready". The log goes to stderr. SIGTERM and SIGINT stop accepting,
+make everything durable and end with exit code 0; a second signal ends at once.`,
+  async run({ words }) {
+    const startMs = performance.now()
+    const settings = await readSettings(words)
+    const broker = await openBroker(settings)
+    announce(broker, settings, Math.round(performance.now() - startMs))
+    await stopSignal()
+    return shutDown(broker)
+  },
+})
+
+async function readSettings(args: readonly string[]): Promise<Settings> {
+  const flags = readFlags(table, args)
+  const environment = readEnvironment(table, process.env)
+  const path = flags.get('config')?.text ?? environment.get('config')?.text
+  const sources: Given[] = [flags, environment]
+  if (path !== undefined) sources.push(readFileOptions(table, await parseYaml(await readConfig(path), path), path))
+  return settle(protocols, sources)
+}
+
+async function readConfig(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw new UsageError(
+      `Cannot read ${path} for ${flagOf('config')}: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+}
+
+function announce(broker: RunningBroker, { data, durability }: Settings, tookMs: number): void {
+  for (const { name, address } of broker.listeners)
+    process.stdout.write(`${name.padEnd(10)} ${showHostPort(address)}\n`)
+  const how =
+    data === 'memory'
+      ? 'in memory, gone when the process ends'
+      : `durability ${durability} (${durabilityWords[durability]})`
+  process.stdout.write(`ready      dragoman ${packageVersion}, data ${data}, ${how}, started in ${tookMs} ms\n`)
+}
+
+const durabilityWords = {
+  fsync: 'on disk before it is acknowledged',
+  os: 'a power cut loses the last seconds',
+} as const
+
+/** Resolves at the first signal. From then on a signal ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise(resolve => {
+    // Without listeners nothing else would keep the process alive.
+    const alive = setInterval(() => {}, 2 ** 30)
+    const stop = (): void => {
+      clearInterval(alive)
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+        process.off(signal, stop)
+        process.on(signal, () => process.exit(exitCodes.failed))
+      }
+      resolve()
+    }
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
+  })
+}
+
+async function shutDown(broker: RunningBroker): Promise<number> {
+  const giveUp = setTimeout(() => {
+    process.stderr.write(`dragoman: Cannot stop within ${shutdownMsMax / 1000} s; what was acknowledged is safe\n`)
+    process.exit(exitCodes.failed)
+  }, shutdownMsMax)
+  await broker.close()
+  clearTimeout(giveUp)
+  return exitCodes.done
+}
