@@ -80,6 +80,8 @@ static rd_kafka_t *client(rd_kafka_type_t type, void (*report)(rd_kafka_t *, con
     set(conf, "queue.buffering.max.kbytes", "400000");
     set(conf, "reconnect.backoff.ms", "20");
     set(conf, "reconnect.backoff.max.ms", "200");
+    // Without idempotence a retry overtakes what was sent after it: only one request in flight keeps the order.
+    if (!strcmp(mode, "ledger") && strcmp(idempotence, "true")) set(conf, "max.in.flight.requests.per.connection", "1");
     rd_kafka_conf_set_dr_msg_cb(conf, report);
   } else {
     set(conf, "group.id", "kafka-load");

@@ -12,6 +12,8 @@ export interface DragomanOptions {
   args?: string[]
   nodeArgs?: string[]
   timeoutMs?: number
+  /** Aborting kills the process while it starts. */
+  signal?: AbortSignal
 }
 
 export interface Dragoman {
@@ -37,6 +39,7 @@ export async function startDragoman(options: DragomanOptions): Promise<Dragoman>
     args: [...nodeArgs, main, ...serve, ...args],
     isReady: line => line.startsWith('ready'),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
   })
   const listener = started.lines.map(line => /^kafka\s+(\S+):(\d+)/.exec(line)).find(match => match !== null)
   if (listener?.[2] === undefined) {

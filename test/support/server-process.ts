@@ -12,6 +12,8 @@ export interface ServerCommand {
   isReady: (line: string) => boolean
   /** After this long without the ready line the process is killed and `start` rejects. */
   timeoutMs?: number
+  /** Aborting kills the process while it starts. */
+  signal?: AbortSignal
 }
 
 export interface Usage {
@@ -55,6 +57,7 @@ export class ServerProcess {
         server.child.kill('SIGKILL')
         reject(new Error(`${command.command} ${reason}\n${server.tail()}`))
       }
+      command.signal?.addEventListener('abort', () => fail('was killed'), { once: true })
       const timer = setTimeout(() => fail('was not ready in time'), command.timeoutMs ?? 60_000)
       server.#keepLines(line => {
         if (!command.isReady(line)) return
