@@ -21,7 +21,6 @@ const compiler = path.join(root, 'node_modules', '.bin', 'tsc')
 const compiled = spawnSync(compiler, ['-p', 'tsconfig.build.json'], {
   cwd: root,
   stdio: 'inherit',
-  shell: process.platform === 'win32',
 })
 if (compiled.status !== 0) process.exit(1)
 for (const name of readdirSync(path.join(root, 'packages'))) {

@@ -16,6 +16,5 @@ const tests = spawnSync('npm', ['test', '--silent'], {
   cwd: root,
   env: environment,
   stdio: 'inherit',
-  shell: process.platform === 'win32',
 })
 process.exitCode = failed || tests.status !== 0 ? 1 : 0

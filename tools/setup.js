@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const modules = path.join(root, 'node_modules')
-const windows = process.platform === 'win32'
 
 /** The oldest Node that runs `.ts` files and has all that the broker uses. */
 const nodeMinimum = [22, 18]
@@ -59,7 +58,7 @@ function install(node) {
   const npm = process.env.npm_execpath
   const result = npm?.endsWith('.js')
     ? spawnSync(node, [npm, ...args], { cwd: root, encoding: 'utf8' })
-    : spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: windows })
+    : spawnSync('npm', args, { cwd: root, encoding: 'utf8' })
   if (result.status === 0) return
   process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}\n`)
   process.stderr.write(`Cannot install the dependencies: "npm ${args.join(' ')}" failed (see above).\n`)
@@ -71,7 +70,7 @@ function install(node) {
  * Returns the Node to go on with, or undefined when none can run the repository.
  */
 function pinnedNode() {
-  const pinned = path.join(modules, '.bin', windows ? 'node.cmd' : 'node')
+  const pinned = path.join(modules, '.bin', 'node')
   const binary = path.join(modules, `node-${process.platform}-${process.arch}`, 'bin', 'node')
   if (!existsSync(pinned) && existsSync(binary)) {
     // Some releases of npm install the package and forget the link.
@@ -80,8 +79,8 @@ function pinnedNode() {
   }
   if (existsSync(pinned)) {
     if (realpathSync(pinned) === process.execPath) return process.execPath
-    const said = spawnSync(pinned, ['--version'], { encoding: 'utf8', shell: windows })
-    if (said.status === 0 && capable(said.stdout.trim())) return windows ? process.execPath : pinned
+    const said = spawnSync(pinned, ['--version'], { encoding: 'utf8' })
+    if (said.status === 0 && capable(said.stdout.trim())) return pinned
     rmSync(pinned) // It cannot run here (another C library, for one): let the machine's own Node be found behind it.
   }
   return capable(process.version) ? process.execPath : undefined

@@ -34,7 +34,7 @@ export function runCheck(check: StaticCheck): Promise<CheckResult> {
   const started = performance.now()
   const bin = path.join(root, 'node_modules', '.bin')
   const environment = { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}` }
-  const child = spawn(check.program, check.args, { cwd: root, env: environment, shell: process.platform === 'win32' })
+  const child = spawn(check.program, check.args, { cwd: root, env: environment })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text))

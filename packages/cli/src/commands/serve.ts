@@ -91,6 +91,9 @@ const durabilityWords = {
   os: 'a power cut loses the last seconds',
 } as const
 
+/** One Ctrl-C arrives twice under npm: from the terminal, and passed on by npm. */
+const sameSignalMs = 500
+
 /** Resolves at the first signal. From then on a signal ends the process at once. */
 function stopSignal(): Promise<void> {
   return new Promise(resolve => {
@@ -98,9 +101,14 @@ function stopSignal(): Promise<void> {
     const alive = setInterval(() => {}, 2 ** 30)
     const stop = (): void => {
       clearInterval(alive)
+      const firstMs = performance.now()
+      const stopAtOnce = (signal: NodeJS.Signals): void => {
+        if (signal === 'SIGINT' && performance.now() - firstMs < sameSignalMs) return
+        process.exit(exitCodes.failed)
+      }
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.off(signal, stop)
-        process.on(signal, () => process.exit(exitCodes.failed))
+        process.on(signal, stopAtOnce)
       }
       resolve()
     }
