@@ -5,12 +5,16 @@ import { protocols, type ProtocolEntry } from '../../packages/broker/src/protoco
 import { topicConfigTable } from '../../packages/broker/src/protocols/kafka/configs.ts'
 import { codeOf, codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
 import { handlers } from '../../packages/broker/src/protocols/kafka/handlers/index.ts'
+import { commandHelp } from '../../packages/cli/src/command.ts'
+import { loadAll } from '../../packages/cli/src/commands/index.ts'
+import { exitCodesHelp } from '../../packages/cli/src/exit-codes.ts'
 
 /** Every generated page: its path from the root and its text. */
 export async function pages(): Promise<Map<string, string>> {
   const made = new Map<string, string>()
   made.set('docs/operating/config.md', marked(optionsMarkdown(protocols), 'packages/broker/src/options/table.ts'))
   made.set('docs/operating/errors.md', marked(errorsPage(), 'packages/broker/src/core/errors.ts'))
+  made.set('docs/operating/cli.md', marked(await commandsPage(), 'packages/cli/src/commands/'))
   for (const protocol of protocols) {
     const page = await protocolPage(protocol)
     made.set(`docs/protocols/${protocol.name}.md`, marked(page, `packages/broker/src/protocols/${protocol.name}/`))
@@ -70,6 +74,27 @@ function kafkaCoverage(): string {
     'All that Kafka 4.2 has. What would have no effect says so; a value that would promise what the broker does not do is refused.',
     '',
     topicConfigTable(),
+  ].join('\n')
+}
+
+/** The help of every command, as it is printed. The options of `serve` have a page of their own. */
+async function commandsPage(): Promise<string> {
+  const sections = (await loadAll()).map(command => {
+    const { name, options } = command
+    const shown = name === 'serve' ? { ...command, options: {} } : command
+    const more = name === 'serve' ? `\n${Object.keys(options).length} options: [configuration](config.md).\n` : ''
+    return `## dragoman ${name}\n\n\`\`\`\n${commandHelp(shown)}\n\`\`\`\n${more}`
+  })
+  return [
+    '# Commands',
+    '',
+    'In the repository: `npx dragoman …` (Node 22.18 or newer on the PATH, or `npx node packages/cli/src/main.ts …`).',
+    '',
+    ...sections,
+    '## Exit codes',
+    '',
+    `\`\`\`\n${exitCodesHelp}\n\`\`\``,
+    '',
   ].join('\n')
 }
 
