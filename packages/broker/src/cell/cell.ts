@@ -82,9 +82,13 @@ export class Cell implements Ledger {
     return this.#closing
   }
 
-  /** So much is waiting for the disk that nothing new should be read from clients; see `onRelief`. */
+  /**
+   * So much is waiting for the disk that nothing new should be read from clients; see `onRelief`. Never on a full disk: there
+   * appends are refused, and consumers must be able to go on.
+   */
   get saturated(): boolean {
     const { sizes } = this.options
+    if (this.full) return false
     return this.journal.pendingBytes > sizes.pendingBytesMax || this.journal.keptBytes > sizes.unflushedBytesMax
   }
 
