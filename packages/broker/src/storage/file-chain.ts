@@ -73,6 +73,9 @@ export class FileChain {
   static async open(directory: string, options: FileChainOptions): Promise<FileChain> {
     const chain = new FileChain(directory, options)
     await options.disk.makeDirectory(directory)
+    // A process that was killed may have left names and blocks that only the page cache has: nothing may be built on them
+    // before they are durable, or a power cut would take them from under what was.
+    await options.disk.syncDirectory(directory)
     const names = await options.disk.list(directory)
     await chain.#openKept(names.includes('kept'))
     for (const name of names.filter(name => name.startsWith('spare-')).sort()) {
@@ -156,6 +159,7 @@ export class FileChain {
     const path = `${this.#directory}/kept`
     if (!exists) return
     this.#keptFile = await disk.open(path, 'write', { dsync })
+    await this.#keptFile.sync()
     const scan = await scanChainFile(this.#keptFile, {
       path,
       afterSeq: -1,
@@ -172,6 +176,7 @@ export class FileChain {
     const ordinal = Number.parseInt(name, 10)
     this.#ordinal = Math.max(this.#ordinal, ordinal)
     const file = await this.#options.disk.open(path, 'write', { dsync: this.#options.dsync })
+    await file.sync()
     const blocks = new Map<number, { at: number; bytes: number }>()
     const live = new Set<number>()
     const { end, damage } = await scanChainFile(file, {
