@@ -55,6 +55,7 @@ function brokenRuleOf(url: string | undefined): string | undefined {
 
 function breakRule(source: string, { file, find, replace }: BrokenRule): string {
   const pieces = source.split(find)
-  if (pieces.length !== 2) throw new Error(`${file} holds ${pieces.length - 1} times what would break the rule: ${find}`)
+  if (pieces.length !== 2)
+    throw new Error(`${file} holds ${pieces.length - 1} times what would break the rule: ${find}`)
   return pieces.join(replace)
 }

@@ -87,7 +87,8 @@ class ChainWorld {
       flushIntervalMs: isStale ? 5 : random.pick([5, 50, 1000]),
       retentionCheckMs: 5_000,
     }
-    for (let index = isStale ? 6 : random.between(2, 5); index > 0; index--) this.#contenders.push(this.#contender(`broker-${index}`))
+    for (let index = isStale ? 6 : random.between(2, 5); index > 0; index--)
+      this.#contenders.push(this.#contender(`broker-${index}`))
   }
 
   #contender(name: string): SimProcess {
@@ -140,7 +141,8 @@ class ChainWorld {
     opening.then(
       cell => void this.#own(process, cell),
       (error: unknown) => {
-        if (process.isAlive && !this.#isOver) simulator.fail(`${process.name} cannot open the cell: ${String(error)}`, error)
+        if (process.isAlive && !this.#isOver)
+          simulator.fail(`${process.name} cannot open the cell: ${String(error)}`, error)
         end()
       },
     )
@@ -217,7 +219,8 @@ class ChainWorld {
     const block = readBlock(bytes)
     const last = this.#chain.at(-1)
     if (block?.seq !== seq) return this.simulator.fail(`What was put as block ${seq} is not that block`)
-    if (!sameLink(block.previous, last ? linkOf(last) : noLink)) this.simulator.fail(`I2: block ${seq} does not follow its predecessor`)
+    if (!sameLink(block.previous, last ? linkOf(last) : noLink))
+      this.simulator.fail(`I2: block ${seq} does not follow its predecessor`)
     if (block.epoch < (last?.epoch ?? 0)) this.simulator.fail(`I2: the epoch falls at block ${seq}`)
     this.#chain.push(block)
   }
@@ -226,7 +229,8 @@ class ChainWorld {
     const seq = blockSeq(key)
     if (seq === undefined) return
     const block = this.#chain[seq]
-    if (block?.kind === 'fence' && this.store.objects.get(key)?.equals(block.bytes)) this.simulator.fail(`R1: fence ${seq} is deleted`)
+    if (block?.kind === 'fence' && this.store.objects.get(key)?.equals(block.bytes))
+      this.simulator.fail(`R1: fence ${seq} is deleted`)
     for (const name of this.store.objects.keys()) {
       if (name.includes('/c/') && (checkpointSeq(name) ?? -1) > seq) return
     }
@@ -251,9 +255,13 @@ class ChainWorld {
     for (const number of expected) counts.set(number, (counts.get(number) ?? 0) + 1)
     for (const [number, { seq, epoch }] of this.#acked) {
       const count = counts.get(number) ?? 0
-      if (count !== 1) simulator.fail(`I1: number ${number}, acknowledged in block ${seq} of epoch ${epoch}, is ${count} times in the chain`)
+      if (count !== 1)
+        simulator.fail(
+          `I1: number ${number}, acknowledged in block ${seq} of epoch ${epoch}, is ${count} times in the chain`,
+        )
     }
-    if (!savedState(cell.state).equals(savedState(truth))) simulator.fail('I11: the recovered state differs from that of the whole chain')
+    if (!savedState(cell.state).equals(savedState(truth)))
+      simulator.fail('I11: the recovered state differs from that of the whole chain')
     checker.crash({ power: false })
     if (simulator.violation) throw simulator.violation
   }

@@ -18,6 +18,10 @@ export class FileNode {
   #current: Pages = new Map()
   #durable: Pages = new Map()
   #dirty = new Set<number>()
+  /** When each page got its present and its durable content: what was overtaken must not come back. */
+  #writes = 0
+  readonly #currentWrite = new Map<number, number>()
+  readonly #durableWrite = new Map<number, number>()
   size = 0
   #durableSize = 0
 
@@ -65,6 +69,7 @@ export class FileNode {
   #setPage(page: number, bytes: Uint8Array | undefined): void {
     if (bytes) this.#current.set(page, bytes)
     else this.#current.delete(page)
+    this.#currentWrite.set(page, ++this.#writes)
     this.#dirty.add(page)
   }
 
@@ -99,10 +104,14 @@ export class FileNode {
 
   /** What a sync that begins now will make durable: call the result when it succeeds. */
   beginSync(): () => void {
-    const pages = [...this.#dirty].map(page => [page, this.#current.get(page)] as const)
+    const pages = [...this.#dirty].map(
+      page => [page, this.#current.get(page), this.#currentWrite.get(page) ?? 0] as const,
+    )
     const size = this.size
     return () => {
-      for (const [page, bytes] of pages) this.#store(page, bytes)
+      for (const [page, bytes, write] of pages) {
+        if (write > (this.#durableWrite.get(page) ?? 0)) this.#store(page, bytes, write)
+      }
       this.#durableSize = size
     }
   }
@@ -113,7 +122,8 @@ export class FileNode {
     this.#durableSize = Math.max(this.#durableSize, Math.min(this.size, position + bytes))
   }
 
-  #store(page: number, bytes: Uint8Array | undefined): void {
+  #store(page: number, bytes: Uint8Array | undefined, write = this.#currentWrite.get(page) ?? 0): void {
+    this.#durableWrite.set(page, write)
     if (bytes) this.#durable.set(page, bytes)
     else this.#durable.delete(page)
     if (this.#current.get(page) === bytes) this.#dirty.delete(page)

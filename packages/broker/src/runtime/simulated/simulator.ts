@@ -69,6 +69,10 @@ export class Simulator implements World {
     return this.#violation
   }
 
+  get processes(): readonly SimProcess[] {
+    return this.#processes
+  }
+
   process(name: string, options: ProcessOptions = {}): SimProcess {
     const process = new SimProcess(this, this.network, name, this.#processes.length + 1, options)
     this.#processes.push(process)

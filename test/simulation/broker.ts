@@ -1,0 +1,375 @@
+import { startBroker, type RunningBroker } from '../../packages/broker/src/index.ts'
+import { DiskError } from '../../packages/broker/src/runtime/runtime.ts'
+import type { SimProcess } from '../../packages/broker/src/runtime/simulated/process.ts'
+import { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
+import { brokerPort, Client } from './client.ts'
+import { churnTopics, createTopic } from './churn.ts'
+import { PartitionHistory } from './history.ts'
+import { compareReplays } from './replay.ts'
+import type { Report } from './report.ts'
+import { Consumer, fetchOnce, listOffset, Producer, trim, type Partition, type Shared } from './workload.ts'
+
+/**
+ * The whole broker on a simulated disk and network, spoken to by clients that know what they were told. It is killed, loses
+ * power, meets a full and a failing disk, jumping clocks and cut links; in the end everything is read and compared.
+ */
+export async function run(seed: number, onTrace?: (lines: string[]) => void): Promise<Report> {
+  const world = new BrokerWorld(seed, onTrace !== undefined)
+  try {
+    await world.run()
+  } catch (error) {
+    onTrace?.(world.simulator.traceTail())
+    throw error
+  }
+  return world.report()
+}
+
+const dataPath = 'data'
+/** After all faults have ended, everything must be done within this. */
+const healMsMax = 120_000
+
+/** What a seed has chosen to do to its broker: relative weights. */
+interface Mix {
+  kill: number
+  power: number
+  full: number
+  failing: number
+  clock: number
+  pause: number
+  cut: number
+  restart: number
+}
+
+class BrokerWorld {
+  readonly simulator: Simulator
+  readonly #broker: SimProcess
+  readonly #shared: Shared
+  readonly #clients: Client[] = []
+  readonly #mix: Mix
+  readonly #faultMsMax: number
+  readonly #runMs: number
+  readonly #sizes: {
+    flushBytes: number
+    flushIntervalMs: number
+    slabBytes: number
+    blockBytesMax: number
+    blockFactsMax: number
+    retentionCheckMs: number
+  }
+  readonly #journalFileBytes: number
+  #running: RunningBroker | undefined
+  /** The disk may have failed an operation: the process may stop, and a start may be refused. */
+  #mayFail = false
+  #clockAheadMs = 0
+  /** When the disk last failed: an answer that says so may come late. */
+  #failedMs = -Infinity
+  #crashes = 0
+  #starts = 0
+
+  constructor(seed: number, traces: boolean) {
+    const simulator = new Simulator(seed, { traceLines: traces ? 2000 : 0 })
+    const { random } = simulator
+    this.simulator = simulator
+    this.#broker = simulator.process('broker', { onFatal: error => this.#stopped(error) })
+    this.#shared = {
+      simulator,
+      partitions: [],
+      traits: new Map(),
+      isEnding: false,
+      mayFail: () => this.#mayFail || this.simulator.nowMs < this.#failedMs + 20_000,
+      operations: 0,
+      acknowledged: 0,
+    }
+    const some = (): number => (random.chance(0.5) ? random.float() : 0)
+    this.#mix = {
+      kill: 0.2 + some(),
+      power: 0.2 + some(),
+      full: some(),
+      failing: some() / 2,
+      clock: some(),
+      pause: some(),
+      cut: some(),
+      restart: some(),
+    }
+    this.#faultMsMax = random.pick([300, 1500, 6000])
+    this.#runMs = random.between(5_000, 20_000)
+    this.#sizes = {
+      flushBytes: random.pick([500, 5_000, 50_000]),
+      flushIntervalMs: random.pick([20, 300, 5000]),
+      slabBytes: random.pick([8 * 1024, 128 * 1024]),
+      blockBytesMax: random.pick([2_000, 100_000]),
+      blockFactsMax: random.pick([3, 1000]),
+      retentionCheckMs: 500,
+    }
+    this.#journalFileBytes = random.pick([16, 64, 256]) * 1024
+    this.#broker.disk.faults.tornChance = random.pick([0, 0.3, 0.9])
+    simulator.network.faults.resetChance = random.pick([0, 0.001])
+  }
+
+  report(): Report {
+    const { simulator } = this
+    const requests = this.#clients.reduce((sum, client) => sum + client.requestCount, 0)
+    return {
+      operations: this.#shared.operations + requests + this.#broker.disk.operationCount,
+      events: simulator.eventCount,
+      crashes: this.#crashes,
+      takeovers: this.#starts,
+      acknowledged: this.#shared.acknowledged,
+      traceHash: simulator.traceHash(),
+    }
+  }
+
+  async run(): Promise<void> {
+    const { simulator } = this
+    let isDone = false
+    this.#story().then(
+      () => (isDone = true),
+      (error: unknown) => simulator.fail(`The simulation itself failed: ${String((error as Error).stack)}`, error),
+    )
+    await simulator.run(this.#runMs + healMsMax, () => isDone)
+    if (!isDone) {
+      simulator.fail('Not everything was done after the faults had ended')
+      throw simulator.violation
+    }
+  }
+
+  async #story(): Promise<void> {
+    const { simulator } = this
+    const shared = this.#shared
+    void this.#keepRunning()
+    await this.#makeTopics()
+    const tasks = this.#tasks()
+    await this.#disturb()
+    this.#heal()
+    shared.isEnding = true
+    await Promise.all(tasks)
+    await this.#checkAll()
+    this.#broker.crash({ power: true })
+    await simulator.sleep(1000)
+    await this.#checkAll()
+  }
+
+  async #makeTopics(): Promise<void> {
+    const { simulator } = this
+    const admin = new Client(simulator, 'setup')
+    for (let number = simulator.random.between(1, 3); number > 0; number--) {
+      const topic = `topic-${number}`
+      const count = simulator.random.between(1, 3)
+      const keepsAll = [{ name: 'retention.ms', value: '-1' }]
+      const topicId = await createTopic(admin, topic, count, keepsAll)
+      for (let index = 0; index < count; index++) {
+        this.#shared.partitions.push({
+          topic,
+          topicId,
+          index,
+          history: new PartitionHistory(simulator, `${topic}/${index}`),
+        })
+      }
+    }
+    admin.drop()
+  }
+
+  #tasks(): Promise<void>[] {
+    const { random } = this.simulator
+    const shared = this.#shared
+    const tasks: Promise<void>[] = []
+    for (let number = random.between(1, 5); number > 0; number--)
+      tasks.push(new Producer(shared, number, random.chance(0.6)).run())
+    for (let number = random.between(1, 4); number > 0; number--)
+      tasks.push(new Consumer(shared, number, random.pick(shared.partitions)).run())
+    if (random.chance(0.5)) tasks.push(trim(shared))
+    if (random.chance(0.5)) tasks.push(churnTopics(shared, 1))
+    return tasks
+  }
+
+  /** The supervisor: starts the broker whenever it does not run. */
+  async #keepRunning(): Promise<void> {
+    const { simulator } = this
+    for (;;) {
+      if (!this.#broker.isAlive) {
+        await simulator.sleep(simulator.random.float() * 300)
+        if (simulator.random.chance(0.2) && this.#starts > 0 && !this.#mayFail)
+          await compareReplays(simulator, this.#broker.disk, dataPath)
+        await this.#start()
+      }
+      await simulator.sleep(20)
+    }
+  }
+
+  async #start(): Promise<void> {
+    const runtime = this.#broker.start()
+    const { incarnation } = this.#broker
+    this.#starts++
+    const started = await new Promise<RunningBroker | Error | undefined>(resolve => {
+      const options = {
+        data: dataPath,
+        kafka: brokerPort,
+        reserveBytes: 64 * 1024,
+        topicAutoCreate: 'off',
+        logLevel: 'warn',
+      } as const
+      const note = (line: string): void => this.simulator.note(line.trimEnd())
+      startBroker(options, {
+        runtime,
+        writeLog: note,
+        sizes: this.#sizes,
+        journalFileBytes: this.#journalFileBytes,
+      }).then(resolve, (error: Error) => resolve(error))
+      const watch = (): void => {
+        if (!this.#broker.isRunning(incarnation)) resolve(undefined)
+        else this.simulator.at(50, 'watch', watch)
+      }
+      watch()
+    })
+    if (!this.#broker.isRunning(incarnation)) return
+    if (started instanceof Error) {
+      if (!this.#mayRefuse(started)) this.simulator.fail(`The broker does not start: ${started.stack}`, started)
+      this.#broker.crash({ power: false })
+    } else this.#running = started
+  }
+
+  /** A failing or full disk may keep it from starting; nothing else may. */
+  #mayRefuse(error: Error): boolean {
+    const cause = error.cause ?? error
+    return (
+      cause instanceof DiskError && (cause.code === 'full' ? this.#broker.disk.capacityBytes < Infinity : this.#mayFail)
+    )
+  }
+
+  #stopped(error: Error): void {
+    if (!this.#mayFail) this.simulator.fail(`The broker stopped: ${error.stack}`, error)
+    this.#crashes++
+  }
+
+  async #disturb(): Promise<void> {
+    const { simulator } = this
+    const { random } = simulator
+    while (simulator.nowMs < this.#runMs) {
+      await simulator.sleep(random.float() * this.#faultMsMax)
+      await this.#faults[this.#pickFault()]()
+    }
+  }
+
+  #pickFault(): keyof Mix {
+    const entries = Object.entries(this.#mix) as [keyof Mix, number][]
+    let left = this.simulator.random.float() * entries.reduce((sum, [, weight]) => sum + weight, 0)
+    for (const [name, weight] of entries) {
+      left -= weight
+      if (left <= 0) return name
+    }
+    return 'kill'
+  }
+
+  readonly #faults: Record<keyof Mix, () => Promise<void> | void> = {
+    kill: () => this.#crash(false),
+    power: () => this.#crash(true),
+    clock: () => this.#setClock(this.simulator.random.between(-1_500_000, 1_500_000)),
+    pause: () => this.#broker.pause(this.simulator.random.float() * 3000),
+    restart: () => this.#restart(),
+    full: () => this.#fillDisk(),
+    failing: () => this.#failDisk(),
+    cut: () => this.#cutLinks(),
+  }
+
+  /** Less than what makes a record's time look impossible. */
+  #setClock(aheadMs: number): void {
+    this.#broker.jumpClock(aheadMs - this.#clockAheadMs)
+    this.#clockAheadMs = aheadMs
+  }
+
+  #crash(power: boolean): void {
+    if (!this.#broker.isAlive) return
+    this.#crashes++
+    this.#running = undefined
+    this.#broker.crash({ power })
+  }
+
+  /** An orderly stop, which may take its time and may meet a crash. */
+  async #restart(): Promise<void> {
+    const running = this.#running
+    const { incarnation } = this.#broker
+    if (!running || !this.#broker.isAlive) return
+    this.#running = undefined
+    let isClosed = false
+    running.close().then(
+      () => (isClosed = true),
+      (error: unknown) => {
+        if (this.#broker.isRunning(incarnation) && !this.#mayFail)
+          this.simulator.fail(`Closing failed: ${String(error)}`, error)
+        isClosed = true
+      },
+    )
+    for (let waited = 0; waited < 500 && !isClosed && this.#broker.isRunning(incarnation); waited++)
+      await this.simulator.sleep(20)
+    if (this.#broker.isRunning(incarnation)) this.#broker.crash({ power: this.simulator.random.chance(0.5) })
+  }
+
+  async #fillDisk(): Promise<void> {
+    const { disk } = this.#broker
+    const { random } = this.simulator
+    disk.capacityBytes = disk.usedBytes + random.below(300_000)
+    this.simulator.note('the disk is small', disk.capacityBytes)
+    await this.simulator.sleep(random.float() * 4000)
+    if (random.chance(0.3)) this.#crash(random.chance(0.5))
+    if (random.chance(0.3)) await this.simulator.sleep(random.float() * 2000)
+    disk.capacityBytes = Infinity
+  }
+
+  async #failDisk(): Promise<void> {
+    const { disk } = this.#broker
+    this.#mayFail = true
+    disk.faults.ioErrorChance = 0.02
+    await this.simulator.sleep(this.simulator.random.float() * 500)
+    disk.faults.ioErrorChance = 0
+    // What a failed sync has left undone shows only after the page cache is gone: a machine with such a disk is restarted.
+    this.#crash(true)
+    this.#mayFail = false
+    this.#failedMs = this.simulator.nowMs
+  }
+
+  async #cutLinks(): Promise<void> {
+    const { simulator } = this
+    const { random } = simulator
+    for (const client of simulator.processes) {
+      if (client === this.#broker || random.chance(0.5)) continue
+      if (random.chance(0.6)) simulator.network.cut(client, this.#broker)
+      if (random.chance(0.6)) simulator.network.cut(this.#broker, client)
+    }
+    await simulator.sleep(random.float() * 3000)
+    simulator.network.heal()
+  }
+
+  #heal(): void {
+    const { disk } = this.#broker
+    disk.capacityBytes = Infinity
+    disk.faults.ioErrorChance = 0
+    this.simulator.network.heal()
+    this.simulator.network.faults.resetChance = 0
+  }
+
+  /** Reads every partition from its start to its end and compares it with all that was ever told. */
+  async #checkAll(): Promise<void> {
+    const client = new Client(this.simulator, `checker-${this.#starts}`)
+    for (const partition of this.#shared.partitions) {
+      const start = await firstOffset(client, partition)
+      const ids = []
+      for (let end = Infinity; start + ids.length < end;) {
+        const fetched = await fetchOnce(client, partition, start + ids.length, { maxWaitMs: 0, maxBytes: 1_000_000 })
+        if (fetched?.errorCode !== 0) continue
+        end = fetched.end
+        if (fetched.records.length === 0 && start + ids.length < end)
+          this.simulator.fail(`${partition.history.name}: nothing to read at ${start + ids.length} before ${end}`)
+        for (const { offset, id } of fetched.records) if (offset === start + ids.length) ids.push(id)
+      }
+      partition.history.checkAll(start, ids, this.#shared.traits)
+    }
+    client.drop()
+  }
+}
+
+async function firstOffset(client: Client, partition: Partition): Promise<number> {
+  for (;;) {
+    const start = await listOffset(client, partition, -2)
+    if (start !== undefined) return start
+  }
+}
