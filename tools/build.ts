@@ -57,4 +57,6 @@ function compiledEntry(file: string | { types: string; default: string }): { typ
   return { types: file.replace(/\.ts$/, '.d.ts'), default: javascript(file) }
 }
 
-const javascript = (file: string): string => file.replace(/\.ts$/, '.js')
+function javascript(file: string): string {
+  return file.replace(/\.ts$/, '.js')
+}
