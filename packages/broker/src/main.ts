@@ -52,7 +52,10 @@ const drainMs = 500
 const partMs = 300
 
 /** Starts a broker within this process. Rejects with `OptionError` or `StartError`. */
-export function startBroker(options: BrokerOptions = {}, surroundings: Surroundings = {}): Promise<RunningBroker> {
+export async function startBroker(
+  options: BrokerOptions = {},
+  surroundings: Surroundings = {},
+): Promise<RunningBroker> {
   const given = readObject(optionTable(protocols), options)
   for (const { name } of protocols) if (!given.has(name)) given.set(name, { text: 'off', origin: name })
   // An embedded broker is quiet unless there is something to worry about.

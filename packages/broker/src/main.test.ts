@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { promisify } from 'node:util'
+import { openBroker, OptionError, startBroker, StartError } from './index.ts'
+import { settle } from './options/read.ts'
+import { protocols } from './protocols/index.ts'
+import { verifyData } from './verify.ts'
+
+async function inDirectory(run: (path: string) => Promise<void>): Promise<void> {
+  const path = await mkdtemp(join(tmpdir(), 'dragoman-main-'))
+  try {
+    await run(path)
+  } finally {
+    await rm(path, { recursive: true })
+  }
+}
+
+const quiet = { writeLog: () => {} }
+
+test('startBroker listens only where it was told to, on any free port', async () => {
+  const silent = await startBroker({ data: 'memory' })
+  assert.equal(silent.listeners.length, 0)
+  assert.throws(() => silent.port('kafka'), /listener of kafka is off/)
+  await silent.close()
+  const broker = await startBroker({ data: 'memory', kafka: 0 })
+  assert.ok(broker.port('kafka') > 0)
+  assert.deepEqual(broker.core.addresses.get('kafka'), { host: '127.0.0.1', port: broker.port('kafka') })
+  await broker.close()
+  await broker.close()
+})
+
+test('many brokers live in one process, each with its own data', async () => {
+  const brokers = await Promise.all([1, 2, 3].map(() => startBroker({ data: 'memory', kafka: 0 })))
+  await brokers[0]?.core.topics.create('/', 'only-here')
+  assert.equal(new Set(brokers.map(broker => broker.port('kafka'))).size, 3)
+  assert.deepEqual(
+    brokers.map(broker => broker.core.topics.list().length),
+    [1, 0, 0],
+  )
+  await Promise.all(brokers.map(broker => broker.close()))
+})
+
+test('a process that has closed its broker ends by itself', async () => {
+  const index = new URL('./index.ts', import.meta.url).href
+  const program = `
+    const { startBroker } = await import(${JSON.stringify(index)})
+    const broker = await startBroker({ data: 'memory', kafka: 0 })
+    await broker.close()
+    process.stdout.write('closed')`
+  const args = ['--input-type=module', '-e', program]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 })
+  assert.equal(stdout, 'closed')
+})
+
+test('what a broker knew, the next one on the directory knows, cluster id included', async () => {
+  await inDirectory(async path => {
+    const first = await startBroker({ data: path })
+    await first.core.topics.create('/', 'kept', { partitions: 3 })
+    const clusterId = first.core.clusterId
+    await first.close()
+    const second = await startBroker({ data: path })
+    assert.equal(second.core.topics.get('/', 'kept')?.partitions.length, 3)
+    assert.deepEqual(second.core.clusterId, clusterId)
+    await second.close()
+    assert.deepEqual((await verifyData(path)).findings, [])
+  })
+})
+
+test('a second broker on the directory is refused and told the pid of the first', async () => {
+  await inDirectory(async path => {
+    const first = await startBroker({ data: path })
+    await assert.rejects(
+      startBroker({ data: path }),
+      error => error instanceof StartError && error.message.includes(String(process.pid)),
+    )
+    await assert.rejects(verifyData(path), StartError)
+    await first.close()
+    const second = await startBroker({ data: path })
+    await second.close()
+  })
+})
+
+test('a directory with other files is left alone', async () => {
+  await inDirectory(async path => {
+    await writeFile(join(path, 'thesis.txt'), 'precious')
+    await assert.rejects(startBroker({ data: path }), /it holds other files \("thesis\.txt"\)/)
+    assert.deepEqual(await readdir(path), ['thesis.txt'])
+    await assert.rejects(verifyData(path), /holds no data of a broker/)
+    await assert.rejects(verifyData(join(path, 'absent')), StartError)
+  })
+})
+
+test('data of a newer release, and a damaged format file, are refused', async () => {
+  await inDirectory(async path => {
+    await writeFile(join(path, 'format.json'), '{"format":2}')
+    await assert.rejects(startBroker({ data: path }), /a newer release wrote it \(format 2; this one knows 1\)/)
+    await writeFile(join(path, 'format.json'), '{"form')
+    await assert.rejects(startBroker({ data: path }), /its format\.json is damaged/)
+  })
+})
+
+test('a first start that was cut off is begun again', async () => {
+  await inDirectory(async path => {
+    await writeFile(join(path, 'format.json.draft'), '{"fo')
+    const broker = await startBroker({ data: path })
+    await broker.close()
+    assert.ok((await readdir(path)).includes('format.json'))
+  })
+})
+
+test('a port that was asked for and is taken rejects; a default one that is taken costs a warning', async () => {
+  const other = createServer()
+  await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
+  const { port } = other.address() as AddressInfo
+  await assert.rejects(
+    startBroker({ data: 'memory', kafka: port }),
+    /Cannot listen on 127\.0\.0\.1:\d+ for kafka: the port is taken/,
+  )
+  const settings = settle(protocols, [new Map([['data', { text: 'memory', origin: 'data' }]])])
+  settings.listeners.set('kafka', { at: { host: '127.0.0.1', port }, asked: false, advertised: undefined })
+  const lines: string[] = []
+  const broker = await openBroker(settings, { writeLog: line => lines.push(line) })
+  assert.equal(broker.listeners.length, 0)
+  assert.match(
+    lines.join(''),
+    /warn {2}broker Cannot listen on 127\.0\.0\.1:\d+ for kafka: the port is taken; going on without it/,
+  )
+  await broker.close()
+  other.close()
+})
+
+test('listening beyond loopback needs insecure, and clients are told an address that they can use', async () => {
+  await assert.rejects(startBroker({ data: 'memory', kafka: '0.0.0.0:0' }), /no users are configured/)
+  const lines: string[] = []
+  const writeLog = (line: string): void => void lines.push(line)
+  const open = await startBroker({ data: 'memory', kafka: '0.0.0.0:0', insecure: true }, { writeLog })
+  assert.deepEqual(open.core.addresses.get('kafka'), { host: '127.0.0.1', port: open.port('kafka') })
+  assert.match(lines.join(''), /--kafka-advertised HOST:PORT/)
+  await open.close()
+  const told = { data: 'memory', kafka: '0.0.0.0:0', insecure: true, kafkaAdvertised: 'broker.example:19092' }
+  const advertised = await startBroker(told, quiet)
+  assert.deepEqual(advertised.core.addresses.get('kafka'), { host: 'broker.example', port: 19092 })
+  await advertised.close()
+})
+
+test('options that do not exist or cannot be are refused by name', async () => {
+  await assert.rejects(startBroker({ data: 'memory', ...{ kafak: 0 } }), /no option kafak; did you mean kafka\?/)
+  await assert.rejects(startBroker({ flushBytes: 'much' }), OptionError)
+})
