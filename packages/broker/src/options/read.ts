@@ -64,7 +64,7 @@ export function readFile(table: Table, content: unknown, path: string): Given {
   return given
 }
 
-/** What a program passes: `{ data: 'memory', kafka: 0 }`. */
+/** What a program passes: `{ data: 'memory', flushBytes: '64MiB' }`. */
 export function readObject(table: Table, options: Readonly<Record<string, unknown>>): Given {
   const given: Given = new Map()
   for (const [name, value] of Object.entries(options)) {
