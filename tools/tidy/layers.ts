@@ -141,8 +141,11 @@ function findCycles(tree: Tree): Finding[] {
   return findings
 }
 
-/** Packages cannot form a cycle (`packageMayUse`), so only files of the same one count. */
+/**
+ * Packages cannot form a cycle (`packageMayUse`), so only files of the same one count. A list that loads its entries when they are
+ * needed may be read by them.
+ */
 const targets = (source: Source): string[] =>
   source.imports
-    .filter(({ specifier }) => specifier.startsWith('.'))
+    .filter(({ specifier, lazy }) => specifier.startsWith('.') && !lazy)
     .map(({ specifier }) => resolve(source.file, specifier))

@@ -92,6 +92,13 @@ test('checkLayers finds a cycle made of types alone', () => {
   refuses(checkLayers, files, /Cycle of imports: .*a\.ts -> .*b\.ts -> .*c\.ts -> .*a\.ts/)
 })
 
+test('checkLayers lets the entries of a lazy list read the list', () => {
+  accepts(checkLayers, {
+    'packages/cli/src/index.ts': `export const list = [() => import('./help.ts')]`,
+    'packages/cli/src/help.ts': `import { list } from './index.ts'\nexport const help = list`,
+  })
+})
+
 test('checkBans refuses clocks, randomness, timers, disk and network outside runtime', () => {
   for (const [line, name] of [
     [`const t = Date.now()`, 'Date.now'],

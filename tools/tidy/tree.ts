@@ -59,6 +59,8 @@ export interface Import {
   /** The names taken from it; `*` for all of them, `default` for the default. Empty for a bare or dynamic import. */
   names: string[]
   typeOnly: boolean
+  /** `import()`: loaded when it is needed. */
+  lazy: boolean
   line: number
 }
 
@@ -115,13 +117,13 @@ function importsOf(program: Node, lineOf: (position: number) => number): Import[
     switch (node.type) {
       case 'ImportDeclaration':
       case 'ExportNamedDeclaration':
-        return void found.push({ specifier, ...importedNames(node), line })
+        return void found.push({ specifier, ...importedNames(node), lazy: false, line })
       case 'ExportAllDeclaration':
-        return void found.push({ specifier, names: ['*'], typeOnly: node.exportKind === 'type', line })
+        return void found.push({ specifier, names: ['*'], typeOnly: node.exportKind === 'type', lazy: false, line })
       case 'ImportExpression':
-        return void found.push({ specifier, names: [], typeOnly: false, line })
+        return void found.push({ specifier, names: [], typeOnly: false, lazy: true, line })
       case 'TSImportType':
-        return void found.push({ specifier, names: [], typeOnly: true, line })
+        return void found.push({ specifier, names: [], typeOnly: true, lazy: false, line })
     }
   })
   return found
