@@ -53,7 +53,7 @@ export class Cell implements Ledger {
         slabs: new SlabPool(sizes.slabBytes, Math.ceil(sizes.unflushedBytesMax / sizes.slabBytes)),
         blockBytesMax: sizes.blockBytesMax,
         blockFactsMax: sizes.blockFactsMax,
-        onFatal: error => cell.#stop(() => options.onFatal(error)),
+        onFatal: error => cell.fail(error),
         onFenced: () => cell.#stop(() => options.onFenced()),
         onSettled: () => cell.relieve(),
       }),
@@ -176,6 +176,11 @@ export class Cell implements Ledger {
     await this.checkpointer.stop()
     await this.journal.close()
     this.#wakeAll()
+  }
+
+  /** Something has failed that cannot be survived: nothing more leaves the cell. */
+  fail(error: Error): void {
+    this.#stop(() => this.options.onFatal(error))
   }
 
   #stop(tell: () => void): void {

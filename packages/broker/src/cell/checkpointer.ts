@@ -1,4 +1,5 @@
 import { Writer } from '@dragoman/wire'
+import { DiskError } from '../runtime/runtime.ts'
 import type { ChainPoint } from '../storage/claim.ts'
 import { Fenced } from '../storage/errors.ts'
 import { SegmentWriter } from '../storage/segment.ts'
@@ -87,10 +88,11 @@ export class Checkpointer {
     if (this.#stopped) return
     const { journal, options } = this.#cell
     if (journal.keptBytes + journal.pendingBytes >= options.sizes.flushBytes && !this.#running) this.#begin()
-    else this.#cancelTimer ??= options.clock.after(options.sizes.flushIntervalMs, () => {
-      this.#cancelTimer = undefined
-      this.#begin()
-    })
+    else
+      this.#cancelTimer ??= options.clock.after(options.sizes.flushIntervalMs, () => {
+        this.#cancelTimer = undefined
+        this.#begin()
+      })
   }
 
   /** Flushes everything that is there now. */
@@ -143,13 +145,20 @@ export class Checkpointer {
   #failed(error: unknown): Promise<void> {
     const { options } = this.#cell
     if (error instanceof Fenced || this.#stopped) return Promise.resolve()
+    if (error instanceof DiskError && error.code === 'io') {
+      // Whether the checkpoint exists is not known: what it would name must neither be removed nor built upon.
+      this.#cell.fail(error)
+      return Promise.resolve()
+    }
     options.log('warn', `The flush failed and will be tried again: ${String(error)}`)
     return new Promise(resolve => options.clock.after(retryMs, resolve))
   }
 
   async #run(): Promise<void> {
     const cell = this.#cell
-    await rewriteSparse(cell, this.placement, () => this.#createSegment())
+    await rewriteSparse(cell, this.placement, () => this.#createSegment()).catch((error: unknown) =>
+      cell.options.log('warn', `Sparse segments were not rewritten: ${String(error)}`),
+    )
     const cut = this.#cut()
     if (!cut) return
     const written = await this.#writeSegment(cut.plans)
@@ -157,7 +166,8 @@ export class Checkpointer {
       const point = await cut.point
       await this.#putCheckpoint(cut, point, written)
     } catch (error) {
-      if (written) await cell.options.blobs.drop([written.name])
+      const isCertain = !(error instanceof DiskError && error.code === 'io')
+      if (written && isCertain) await cell.options.blobs.drop([written.name])
       throw error
     }
     this.#install(cut, written)
@@ -271,12 +281,15 @@ export class Checkpointer {
       if (seqs.length > 0) await chain.drop(cell, seqs)
       this.#droppedTo = floor
     }
-    const unused = [...this.placement.segments.values()].filter(({ id }) => !this.#kept.some(kept => kept.segments.has(id)))
+    const unused = [...this.placement.segments.values()].filter(
+      ({ id }) => !this.#kept.some(kept => kept.segments.has(id)),
+    )
     for (const { id } of unused) this.placement.segments.delete(id)
     await blobs.drop(unused.map(({ name }) => name))
     // What only the older checkpoint names goes with the next one; on a quiet broker nothing else would bring it about.
     const newest = this.#kept.at(-1)!.segments
-    if ([...this.placement.segments.keys()].some(id => !newest.has(id))) this.#cell.fact(cellMachine, cellFacts.mark, noBytes)
+    if ([...this.placement.segments.keys()].some(id => !newest.has(id)))
+      this.#cell.fact(cellMachine, cellFacts.mark, noBytes)
   }
 
   /** Removes segments and checkpoints that nothing names: what a crash left between two steps. */

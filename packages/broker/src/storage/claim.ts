@@ -84,7 +84,9 @@ async function replay({ chain, cell, target }: ClaimOptions, head: ChainPoint): 
     const seq = seqs[index]!
     if (seq !== head.seq + 1) return `block ${head.seq + 1} of cell ${cell} is missing, but block ${seq} is there`
     for (let next = index + ahead.length; next < Math.min(seqs.length, index + readsAhead); next++) {
-      ahead.push(chain.get(cell, seqs[next]!))
+      const reading = chain.get(cell, seqs[next]!)
+      reading.catch(() => {}) // It is looked at when its turn comes, unless one before it has failed.
+      ahead.push(reading)
     }
     const bytes = await ahead.shift()!
     const broken = step(head, bytes, seq, target)

@@ -85,7 +85,10 @@ export class FileBlobStore implements BlobStore {
       throw error
     }
     await this.#disk.rename(`${path}.draft`, path)
-    await this.#disk.syncDirectory(directoryOf(path))
+    await this.#disk.syncDirectory(directoryOf(path)).catch((error: unknown) => {
+      // It may be there after a crash or not: no retry can make sure.
+      throw new DiskError('io', `Cannot make ${name} durable: ${String(error)}`, { cause: error })
+    })
     return 'ok'
   }
 
