@@ -37,17 +37,11 @@ export interface GroupHost {
 
 type State =
   | { readonly kind: 'empty'; readonly stored: boolean }
-  | { readonly kind: 'preparing-rebalance'; first: FirstWait | undefined; deadlineMs: number }
+  /** `firstUntilMs`: the group was empty, and waits a little after each newcomer, because members tend to be started together. */
+  | { readonly kind: 'preparing-rebalance'; readonly firstUntilMs: number | undefined; readonly deadlineMs: number }
   | { readonly kind: 'completing-rebalance'; readonly unsynced: Set<string>; readonly deadlineMs: number }
   | { readonly kind: 'stable'; readonly unsynced: Set<string>; readonly deadlineMs: number }
   | { readonly kind: 'dead' }
-
-/** The first rebalance of an empty group waits a little, because members tend to be started together. */
-interface FirstWait {
-  newcomers: boolean
-  delayMs: number
-  remainingMs: number
-}
 
 const noBytes = Buffer.alloc(0)
 const storeRetryMs = 1000
@@ -202,8 +196,6 @@ export class Group {
     const deadlineMs = this.#host.nowMs() + this.#host.settings.newMemberJoinTimeoutMs
     this.#roster.add({ ...newMember(memberId, request, offers), deadlineMs, isNew: true, joining: done })
     this.#wakeAt(deadlineMs)
-    if (this.#state.kind === 'preparing-rebalance' && this.#state.first !== undefined)
-      this.#state.first.newcomers = true
     this.#rebalance()
   }
 
@@ -350,23 +342,25 @@ export class Group {
 
   #rebalance(): void {
     const state = this.#state
-    if (state.kind === 'preparing-rebalance') return this.#maybeComplete()
-    if (state.kind === 'completing-rebalance') this.#refuseSyncs('group-rebalancing')
     const now = this.#host.nowMs()
-    const timeoutMs = this.#roster.rebalanceTimeoutMs()
-    if (state.kind === 'empty') {
-      const delayMs = this.#host.settings.initialRebalanceDelayMs
-      const first = { newcomers: false, delayMs, remainingMs: Math.max(timeoutMs - delayMs, 0) }
-      this.#state = { kind: 'preparing-rebalance', first, deadlineMs: now + delayMs }
-      return this.#wakeAt(now + delayMs)
-    }
-    this.#state = { kind: 'preparing-rebalance', first: undefined, deadlineMs: now + timeoutMs }
-    this.#wakeAt(now + timeoutMs)
+    if (state.kind === 'completing-rebalance') this.#refuseSyncs('group-rebalancing')
+    if (state.kind === 'empty') this.#prepare(now, now + this.#roster.rebalanceTimeoutMs())
+    else if (state.kind !== 'preparing-rebalance') this.#prepare(now, undefined)
+    else if (state.firstUntilMs !== undefined) this.#prepare(now, state.firstUntilMs)
     this.#maybeComplete()
   }
 
+  #prepare(now: number, firstUntilMs: number | undefined): void {
+    const deadlineMs =
+      firstUntilMs === undefined
+        ? now + this.#roster.rebalanceTimeoutMs()
+        : Math.min(now + this.#host.settings.initialRebalanceDelayMs, firstUntilMs)
+    this.#state = { kind: 'preparing-rebalance', firstUntilMs, deadlineMs }
+    this.#wakeAt(deadlineMs)
+  }
+
   #maybeComplete(): void {
-    if (this.#state.kind !== 'preparing-rebalance' || this.#state.first !== undefined) return
+    if (this.#state.kind !== 'preparing-rebalance' || this.#state.firstUntilMs !== undefined) return
     if (this.#roster.joiningCount === this.#roster.size && this.#pending.size === 0) this.#complete()
   }
 
@@ -379,8 +373,7 @@ export class Group {
     const timeoutMs = this.#roster.rebalanceTimeoutMs()
     if (!this.#roster.electJoining() && this.#roster.size > 0) {
       // Nobody could lead. Wait until somebody comes or the last session has run out.
-      this.#state = { kind: 'preparing-rebalance', first: undefined, deadlineMs: now + timeoutMs }
-      return this.#wakeAt(now + timeoutMs)
+      return this.#prepare(now, undefined)
     }
     this.#generation = this.#generation === 0x7fffffff ? 1 : this.#generation + 1
     if (this.#roster.size === 0) return this.#becomeEmpty()
@@ -431,15 +424,7 @@ export class Group {
   #checkPhase(now: number): void {
     const state = this.#state
     if (state.kind === 'empty' && !state.stored) return this.#storeEmpty()
-    if (state.kind === 'preparing-rebalance' && state.deadlineMs <= now) {
-      const { first } = state
-      if (first === undefined || !first.newcomers || first.remainingMs === 0) return this.#complete()
-      first.newcomers = false
-      const delayMs = Math.min(this.#host.settings.initialRebalanceDelayMs, first.remainingMs)
-      first.remainingMs = Math.max(first.remainingMs - first.delayMs, 0)
-      first.delayMs = delayMs
-      state.deadlineMs = now + delayMs
-    }
+    if (state.kind === 'preparing-rebalance' && state.deadlineMs <= now) return this.#complete()
     if ((state.kind === 'completing-rebalance' || state.kind === 'stable') && state.deadlineMs <= now) {
       if (state.unsynced.size === 0) return
       for (const id of state.unsynced) this.#dismiss(id)
