@@ -76,10 +76,10 @@ suite('produce', () => {
   const transactional = edited(batch => batch.writeInt16BE(attributeBits.transactional, 21))
   const refused: [string, Buffer | null, keyof typeof codes, number?][] = [
     ['no records', null, 'invalidRecord'],
-    ['an empty batch', Buffer.alloc(0), 'corruptMessage'],
-    ['messages of format 1', edited(batch => (batch[16] = 1)), 'unsupportedForMessageFormat'],
+    ['an empty batch', Buffer.alloc(0), 'invalidRecord'],
+    ['messages of format 1', edited(batch => (batch[16] = 1)), 'invalidRecord'],
     ['two batches', Buffer.concat([makeBatch([record('a')]), makeBatch([record('b')])]), 'invalidRecord'],
-    ['a batch cut off', makeBatch([record('abc')]).subarray(0, -1), 'corruptMessage'],
+    ['a batch cut off', makeBatch([record('abc')]).subarray(0, -1), 'invalidRecord'],
     ['a wrong checksum', edited(batch => batch.writeUInt8(0xff, 65), false), 'corruptMessage'],
     ['a wrong count', edited(batch => batch.writeInt32BE(7, 57)), 'invalidRecord'],
     ['an unknown compression', edited(batch => batch.writeInt16BE(7, 21)), 'unsupportedCompressionType'],

@@ -156,11 +156,12 @@ interface Problem {
 
 /** Why the records cannot be taken, as far as it can be seen without the state of the partition. */
 function problemOf(records: Buffer, settings: TopicSettings, nowMs: number, version: number): Problem | undefined {
-  if (records.length >= batchHeaderBytes) {
-    const magic = records.readUInt8(16)
-    if (magic < 2) return { code: codes.unsupportedForMessageFormat, text: `Messages of format ${magic} are not taken` }
-    if (batchBytes(records) < records.length) return { code: codes.invalidRecord, text: 'There is more than one batch' }
+  if (records.length < batchHeaderBytes || batchBytes(records) > records.length) {
+    return { code: codes.invalidRecord, text: 'There is no whole record batch' }
   }
+  const magic = records.readUInt8(16)
+  if (magic < 2) return { code: codes.invalidRecord, text: `Messages of format ${magic} are not taken` }
+  if (batchBytes(records) < records.length) return { code: codes.invalidRecord, text: 'There is more than one batch' }
   const error = checkBatch(records, settings.messageBytesMax)
   if (error !== undefined) return { code: codeOf[error], text: textOf(error, records, settings) }
   const bits = attributes(records)
