@@ -12,6 +12,9 @@ import { apis } from './messages/index.ts'
 /** A peer that does not read its answers gets no further ones while this many bytes wait for it. */
 const outboxBytesMax = 4 * 1024 * 1024
 
+/** Topics, partitions and the like that one request may name: each takes far more memory than the bytes that stand for it. */
+const requestItemsMax = 500_000
+
 /**
  * One connection of a Kafka client.
  *
@@ -83,6 +86,7 @@ export class KafkaSession implements Session<RequestFrame> {
     if (apiVersion >= handler.flexible) skipTaggedFields(rest)
     const pending = new Pending(this, handler, apiVersion, correlationId, clientId)
     this.#append(pending)
+    rest.itemsLeft = requestItemsMax
     handler.serve(pending, rest)
   }
 
