@@ -9,6 +9,8 @@ export interface Limits {
   partitionsMax: number
   groupsMax: number
   groupMembersMax: number
+  /** Members of all groups together. */
+  membersMax: number
   offsetMetadataBytesMax: number
   fetchSessionsMax: number
 }
@@ -22,6 +24,7 @@ export const defaultLimits: Limits = {
   partitionsMax: 200_000,
   groupsMax: 100_000,
   groupMembersMax: 10_000,
+  membersMax: 200_000,
   offsetMetadataBytesMax: 4096,
   fetchSessionsMax: 1000,
 }

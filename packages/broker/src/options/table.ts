@@ -157,6 +157,7 @@ export const rows = {
   partitionsMax: option('limits', count(1, 10_000_000), 200_000, 'Partitions of all topics together.'),
   groupsMax: option('limits', count(1, 10_000_000), 100_000, 'Groups.'),
   groupMembersMax: option('limits', count(1, 1_000_000), 10_000, 'Members of one group.'),
+  membersMax: option('limits', count(1, 10_000_000), 200_000, 'Members of all groups together.'),
   offsetMetadataBytesMax: option(
     'limits',
     size(0, 1 * MiB),

@@ -6,6 +6,7 @@ import {
   nullableString16,
   Reader,
   string16,
+  string32,
   struct,
   uuid,
   uvarint,
@@ -35,7 +36,7 @@ export const groupFacts = {
   removed: 6,
 } as const
 
-const committedPartition = struct({ partition: uvarint, offset: i64, leaderEpoch: i32, metadata: string16 })
+const committedPartition = struct({ partition: uvarint, offset: i64, leaderEpoch: i32, metadata: string32 })
 
 export const offsetsCommitted = struct({
   namespace: string16,
@@ -89,7 +90,7 @@ const storedOffset = struct({
   partition: uvarint,
   offset: i64,
   leaderEpoch: i32,
-  metadata: string16,
+  metadata: string32,
   committedMs: i64,
   expiresMs: i64,
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ErrorCode } from '../errors.ts'
+import { Alarm } from './alarm.ts'
 import type { StoredMember } from './facts.ts'
 import type { GroupRecord } from './machine.ts'
 import {
@@ -16,7 +17,7 @@ import {
   type SyncDone,
   type SyncRequest,
 } from './requests.ts'
-import { Roster, sameOffers, subscriptionOf, type Member } from './roster.ts'
+import { deadlineOf, newMember, ownOffers, Roster, sameOffers, subscriptionOf, type Member } from './roster.ts'
 import type { GroupSettings } from './settings.ts'
 
 /** What a group needs of its surroundings. */
@@ -31,6 +32,8 @@ export interface GroupHost {
   store(group: Group): boolean
   /** Calls `run` when all that was written of the group is durable. */
   whenStored(group: Group, run: () => void): void
+  /** The number of members and of ids given away has changed by so much. */
+  populated(by: number): void
   /** Neither members nor anyone expected: the group may be forgotten. */
   idle(group: Group): void
 }
@@ -75,12 +78,13 @@ export class Group {
   #generation = 0
   #protocolType: string | null = null
   #protocol: string | null = null
-  #wakeMs = Infinity
-  #cancelWake: (() => void) | undefined
+  #population = 0
+  readonly #alarm: Alarm
 
   /** A new group, or one as the journal knows it: its members' sessions then start now. */
   constructor(host: GroupHost, namespace: string, id: string, record: GroupRecord | undefined) {
     this.#host = host
+    this.#alarm = new Alarm(host, () => this.#tick())
     this.namespace = namespace
     this.id = id
     if (record === undefined) return
@@ -92,10 +96,11 @@ export class Group {
       const deadlineMs = host.nowMs() + stored.sessionTimeoutMs
       const idle = { joining: undefined, syncing: undefined, isNew: false }
       this.#roster.add({ ...stored, id: stored.memberId, offers, deadlineMs, ...idle })
-      this.#wakeAt(deadlineMs)
+      this.#alarm.setAt(deadlineMs)
     }
     if (record.leader !== null) this.#roster.lead(record.leader)
     if (this.#roster.size > 0) this.#state = { kind: 'stable', unsynced: new Set(), deadlineMs: Infinity }
+    this.#flush()
   }
 
   get state(): GroupState {
@@ -185,7 +190,7 @@ export class Group {
     if (!request.takesIdFirst) return this.#admit(memberId, request, offers, done)
     const untilMs = this.#host.nowMs() + request.sessionTimeoutMs
     this.#pending.set(memberId, untilMs)
-    this.#wakeAt(untilMs)
+    this.#alarm.setAt(untilMs)
     this.#answerJoin(done, joinRefused('member-id-required', memberId))
   }
 
@@ -195,7 +200,7 @@ export class Group {
     // It cannot give signs of life before it knows its id, nor is it noticed when its connection goes.
     const deadlineMs = this.#host.nowMs() + this.#host.settings.newMemberJoinTimeoutMs
     this.#roster.add({ ...newMember(memberId, request, offers), deadlineMs, isNew: true, joining: done })
-    this.#wakeAt(deadlineMs)
+    this.#alarm.setAt(deadlineMs)
     this.#rebalance()
   }
 
@@ -211,7 +216,7 @@ export class Group {
       const members = kind === 'completing-rebalance' && this.leader === member.id ? this.#joinedMembers() : []
       return this.#answerJoin(done, { ...this.#joined(member.id), members })
     }
-    this.#update(member, request, offers)
+    this.#roster.update(member, request, offers)
     this.#park(member, done)
     this.#rebalance()
   }
@@ -356,7 +361,7 @@ export class Group {
         ? now + this.#roster.rebalanceTimeoutMs()
         : Math.min(now + this.#host.settings.initialRebalanceDelayMs, firstUntilMs)
     this.#state = { kind: 'preparing-rebalance', firstUntilMs, deadlineMs }
-    this.#wakeAt(deadlineMs)
+    this.#alarm.setAt(deadlineMs)
   }
 
   #maybeComplete(): void {
@@ -380,7 +385,7 @@ export class Group {
     this.#protocol = this.#roster.elect()
     const unsynced = new Set<string>()
     this.#state = { kind: 'completing-rebalance', unsynced, deadlineMs: now + timeoutMs }
-    this.#wakeAt(now + timeoutMs)
+    this.#alarm.setAt(now + timeoutMs)
     for (const member of this.#roster.members()) {
       unsynced.add(member.id)
       member.isNew = false
@@ -402,13 +407,11 @@ export class Group {
   /** Tries until the disk has room for it: else the former members would come back after a restart. */
   #storeEmpty(): void {
     this.#state = { kind: 'empty', stored: this.#host.store(this) }
-    if (!this.#state.stored) this.#wakeAt(this.#host.nowMs() + storeRetryMs)
+    if (!this.#state.stored) this.#alarm.setAt(this.#host.nowMs() + storeRetryMs)
   }
 
   /** Looks at all deadlines. Early calls do no harm. */
   #tick(): void {
-    this.#cancelWake = undefined
-    this.#wakeMs = Infinity
     const now = this.#host.nowMs()
     for (const [id, untilMs] of this.#pending) if (untilMs <= now) this.#pending.delete(id)
     const expired: Member[] = []
@@ -439,27 +442,12 @@ export class Group {
     for (const untilMs of this.#pending.values()) next = Math.min(next, untilMs)
     for (const member of this.#roster.members()) next = Math.min(next, deadlineOf(member))
     // Large groups look less often, so that a look costs the same share of the time whatever their size.
-    if (next < Infinity) this.#wakeAt(Math.max(next, now + Math.min(1000, this.#roster.size / 10)))
-  }
-
-  #wakeAt(atMs: number): void {
-    if (atMs >= this.#wakeMs) return
-    this.#cancelWake?.()
-    this.#wakeMs = atMs
-    this.#cancelWake = this.#host.after(Math.max(0, atMs - this.#host.nowMs()), () => this.#tick())
+    if (next < Infinity) this.#alarm.setAt(Math.max(next, now + Math.min(1000, this.#roster.size / 10)))
   }
 
   #touch(member: Member): void {
     member.deadlineMs = this.#host.nowMs() + member.sessionTimeoutMs
-    this.#wakeAt(member.deadlineMs)
-  }
-
-  #update(member: Member, request: JoinRequest, offers: readonly Offer[]): void {
-    this.#roster.update(member, offers)
-    member.clientId = request.clientId
-    member.clientHost = request.clientHost
-    member.sessionTimeoutMs = request.sessionTimeoutMs
-    member.rebalanceTimeoutMs = request.rebalanceTimeoutMs
+    this.#alarm.setAt(member.deadlineMs)
   }
 
   #park(member: Member, done: JoinDone): void {
@@ -533,6 +521,9 @@ export class Group {
 
   /** Answers come last, because they may bring the next request with them. */
   #flush(): void {
+    const population = this.#roster.size + this.#pending.size
+    this.#host.populated(population - this.#population)
+    this.#population = population
     for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) effect()
     if (this.#state.kind === 'empty' && this.#state.stored && this.#pending.size === 0) this.#host.idle(this)
   }
@@ -574,38 +565,13 @@ export class Group {
 
   /** Ends it: all who wait are told `reason`, and no timer is left. */
   end(reason: ErrorCode): void {
-    for (const member of this.#roster.members()) this.#refuse(member, reason, member.id)
+    for (const member of [...this.#roster.members()]) {
+      this.#refuse(member, reason, member.id)
+      this.#roster.remove(member.id)
+    }
     this.#pending.clear()
     this.#state = { kind: 'dead' }
-    this.#cancelWake?.()
+    this.#alarm.stop()
     this.#flush()
   }
-}
-
-/** A member that waits for the others is alive by definition, except one that was never told its id. */
-const deadlineOf = (member: Member): number =>
-  !member.isNew && (member.joining !== undefined || member.syncing !== undefined) ? Infinity : member.deadlineMs
-
-const newMember = (id: string, request: JoinRequest, offers: readonly Offer[]): Member => ({
-  id,
-  instanceId: request.instanceId,
-  clientId: request.clientId,
-  clientHost: request.clientHost,
-  sessionTimeoutMs: request.sessionTimeoutMs,
-  rebalanceTimeoutMs: request.rebalanceTimeoutMs,
-  offers,
-  assignment: noBytes,
-  deadlineMs: Infinity,
-  isNew: false,
-  joining: undefined,
-  syncing: undefined,
-})
-
-/** The offers with bytes of our own, each name once. */
-function ownOffers(offers: readonly Offer[]): Offer[] {
-  const byName = new Map<string, Offer>()
-  for (const { name, metadata } of offers) {
-    if (!byName.has(name)) byName.set(name, { name, metadata: Buffer.from(metadata) })
-  }
-  return [...byName.values()]
 }

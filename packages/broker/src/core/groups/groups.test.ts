@@ -1,141 +1,13 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Random } from '@dragoman/wire'
-import { homeNamespace } from '../topic.ts'
 import { BrokerError, type ErrorCode } from '../errors.ts'
-import { defaultLimits, type Limits } from '../limits.ts'
+import { defaultLimits } from '../limits.ts'
 import { groupFacts } from './facts.ts'
 import { Groups } from './groups.ts'
-import type { JoinRequest, JoinResult, MemberName, SyncResult } from './requests.ts'
-import type { GroupSettings } from './settings.ts'
+import type { JoinRequest } from './requests.ts'
+import { Bench, group, namespace, topicId, valueOf } from './test-bench.ts'
 import { TestLedger } from './test-ledger.ts'
-
-const namespace = homeNamespace
-const group = 'workers'
-const topicId = 'a'.repeat(32)
-
-/** A broker's groups on a ledger of virtual time, with the answers to members as values. */
-class Bench {
-  readonly ledger = new TestLedger()
-  groups: Groups
-  readonly #options: { settings?: Partial<GroupSettings>; limits?: Partial<Limits> }
-
-  constructor(options: { settings?: Partial<GroupSettings>; limits?: Partial<Limits> } = {}) {
-    this.#options = options
-    this.groups = this.#start()
-  }
-
-  #start(): Groups {
-    const limits = { ...defaultLimits, ...this.#options.limits }
-    const settings = { initialRebalanceDelayMs: 0, ...this.#options.settings }
-    return new Groups({ ledger: this.ledger, random: new Random(7), limits, settings })
-  }
-
-  restart(): void {
-    this.ledger.crash()
-    this.groups = this.#start()
-  }
-
-  pass(ms: number): void {
-    this.ledger.pass(ms)
-  }
-
-  join(request: Partial<JoinRequest> = {}): Answer<JoinResult> {
-    const answer: Answer<JoinResult> = { value: undefined }
-    const whole: JoinRequest = {
-      namespace,
-      group,
-      memberId: '',
-      instanceId: null,
-      clientId: 'client',
-      clientHost: '/127.0.0.1',
-      sessionTimeoutMs: 10_000,
-      rebalanceTimeoutMs: 30_000,
-      protocolType: 'consumer',
-      offers: [{ name: 'range', metadata: Buffer.from('topics') }],
-      takesIdFirst: false,
-      maySkipAssignment: true,
-      ...request,
-    }
-    this.groups.join(whole, answering(answer))
-    return answer
-  }
-
-  sync(member: JoinResult, shares: Record<string, string> = {}, instanceId: string | null = null): Answer<SyncResult> {
-    const answer: Answer<SyncResult> = { value: undefined }
-    const assignments = Object.entries(shares).map(([memberId, share]) => ({
-      memberId,
-      assignment: Buffer.from(share),
-    }))
-    const { memberId, generation, protocolType, protocol } = member
-    const request = { namespace, group, memberId, instanceId, generation, protocolType, protocol, assignments }
-    this.groups.sync(request, answering(answer))
-    return answer
-  }
-
-  heartbeat({ memberId, generation }: JoinResult, instanceId: string | null = null): ErrorCode | undefined {
-    return this.groups.heartbeat(namespace, group, memberId, instanceId, generation)
-  }
-
-  leave(...members: MemberName[]): Answer<(ErrorCode | undefined)[]> {
-    const answer: Answer<(ErrorCode | undefined)[]> = { value: undefined }
-    this.groups.leave({ namespace, group }, members, answering(answer))
-    return answer
-  }
-
-  commit(member: MemberName & { generation: number }, offset: number, expiresMs = -1): Answer<ErrorCode | 'kept'> {
-    const answer: Answer<ErrorCode | 'kept'> = { value: undefined }
-    const partitions = [{ partition: 0, offset, leaderEpoch: -1, metadata: '' }]
-    const { memberId, instanceId, generation } = member
-    const request = { namespace, group, memberId, instanceId, generation, expiresMs, topics: [{ topicId, partitions }] }
-    this.groups.commit(request, error => answering(answer)(error ?? 'kept'))
-    return answer
-  }
-
-  committed(): number | undefined {
-    return this.groups.offsets(namespace, group)?.get(topicId)?.get(0)?.offset
-  }
-
-  get state(): string | undefined {
-    return this.groups.describe(namespace, group)?.state
-  }
-
-  /** Members with these shares, all in one stable generation. */
-  stable(shares: string[], request: (index: number) => Partial<JoinRequest> = () => ({})): JoinResult[] {
-    const joins = shares.map((_share, index) => this.join(request(index)))
-    this.pass(1)
-    const joined = joins.map(valueOf)
-    const leader = joined.find(({ memberId, leader }) => memberId === leader)
-    assert(leader !== undefined)
-    const instanceOf = (index: number): string | null => request(index).instanceId ?? null
-    const all = Object.fromEntries(joined.map(({ memberId }, index) => [memberId, shares[index] ?? '']))
-    const syncs = joined.map((member, index) => this.sync(member, member === leader ? all : {}, instanceOf(index)))
-    this.pass(5)
-    assert.deepEqual(
-      syncs.map(sync => valueOf(sync).assignment.toString()),
-      shares,
-    )
-    assert.equal(this.state, 'stable')
-    return joined
-  }
-}
-
-interface Answer<T> {
-  value: T | undefined
-}
-
-/** Keeps the answer and checks that it comes once. */
-const answering =
-  <T>(answer: Answer<T>) =>
-  (value: T): void => {
-    assert.equal(answer.value, undefined, 'answered twice')
-    answer.value = value
-  }
-
-function valueOf<T>(answer: Answer<T>): T {
-  assert(answer.value !== undefined, 'not answered')
-  return answer.value
-}
 
 const nobody = { memberId: '', instanceId: null, generation: -1 }
 
@@ -177,6 +49,7 @@ test('Groups.join refuses what cannot be a member', () => {
   assert.equal(errorOf({ sessionTimeoutMs: 5_999 }), 'session-timeout-invalid')
   assert.equal(errorOf({ sessionTimeoutMs: 1_800_001 }), 'session-timeout-invalid')
   assert.equal(errorOf({ memberId: 'stranger' }), 'member-unknown')
+  assert.equal(errorOf({ instanceId: 'x'.repeat(1001) }), 'request-invalid')
   assert.equal(errorOf({ protocolType: '' }), 'group-protocol-mismatch')
   assert.equal(errorOf({ offers: [] }), 'group-protocol-mismatch')
   assert.equal(errorOf({ offers: [{ name: 'range', metadata: Buffer.alloc(1001) }] }), 'group-full')
@@ -381,63 +254,6 @@ test('Groups: members and offsets survive a restart, and members go on without a
   assert.equal(bench.state, 'empty')
 })
 
-test('Groups: a static member that comes back takes its old place without a rebalance', () => {
-  const bench = new Bench()
-  const instances = (index: number): Partial<JoinRequest> => ({ instanceId: `host-${index}`, takesIdFirst: true })
-  const [a, b] = bench.stable(['a', 'b'], instances)
-  assert(a !== undefined && b !== undefined)
-  const back = bench.join(instances(1))
-  bench.pass(5)
-  const returned = valueOf(back)
-  assert.equal(returned.error, undefined)
-  assert.equal(returned.generation, 1)
-  assert.notEqual(returned.memberId, b.memberId)
-  assert.equal(valueOf(bench.sync(returned, {}, 'host-1')).assignment.toString(), 'b')
-  assert.equal(bench.heartbeat(b, 'host-1'), 'member-instance-fenced')
-  assert.equal(bench.heartbeat(returned, 'host-1'), undefined)
-  assert.equal(bench.heartbeat(a, 'host-0'), undefined)
-})
-
-test('Groups: a static leader that comes back does not assign anew, whatever its peer understands', () => {
-  const bench = new Bench()
-  const instances = (index: number): Partial<JoinRequest> => ({ instanceId: `host-${index}` })
-  const [a] = bench.stable(['a', 'b'], instances)
-  assert(a !== undefined)
-  const knows = bench.join({ instanceId: 'host-0' })
-  bench.pass(5)
-  const first = valueOf(knows)
-  assert.deepEqual([first.skipAssignment, first.leader === first.memberId, first.members.length], [true, true, 2])
-  const knowsNot = bench.join({ instanceId: 'host-0', maySkipAssignment: false })
-  bench.pass(5)
-  const second = valueOf(knowsNot)
-  assert.deepEqual([second.skipAssignment, second.leader === first.memberId, second.members.length], [false, true, 0])
-  assert.equal(valueOf(bench.sync(second, {}, 'host-0')).assignment.toString(), 'a')
-})
-
-test('Groups: two processes under one instance id, the former is fenced in whatever it waits for', () => {
-  const bench = new Bench({ settings: { initialRebalanceDelayMs: 100 } })
-  const former = bench.join({ instanceId: 'host' })
-  const latter = bench.join({ instanceId: 'host' })
-  assert.equal(valueOf(former).error, 'member-instance-fenced')
-  bench.pass(1_000)
-  assert.equal(valueOf(latter).generation, 1)
-  const third = bench.join({ instanceId: 'host', memberId: 'x' })
-  assert.equal(valueOf(third).error, 'member-instance-fenced')
-})
-
-test('Groups: static members that do not come keep their place until their session ends; administrators can remove them', () => {
-  const bench = new Bench()
-  const instances = (index: number): Partial<JoinRequest> => ({ instanceId: `host-${index}`, sessionTimeoutMs: 60_000 })
-  const [a, b] = bench.stable(['a', 'b'], instances)
-  assert(a !== undefined && b !== undefined)
-  const again = bench.join({ ...instances(0), memberId: a.memberId })
-  bench.pass(31_000)
-  assert.equal(valueOf(again).members.length, 2)
-  const left = bench.leave({ memberId: '', instanceId: 'host-1' }, { memberId: 'x', instanceId: 'host-0' })
-  assert.deepEqual(valueOf(left), [undefined, 'member-instance-fenced'])
-  assert.equal(bench.heartbeat(b, 'host-1'), 'member-unknown')
-})
-
 test('Groups.commit: from members of the generation, or from anyone while the group is empty', () => {
   const bench = new Bench()
   const outside = bench.commit(nobody, 1)
@@ -560,6 +376,20 @@ test('Groups: bounds of members, of ids given away and of groups', () => {
   assert.equal(valueOf(bench.join({ group: 'third' })).error, 'limit-reached')
   bench.pass(10_001)
   assert.equal(valueOf(bench.join({ group: 'third', takesIdFirst: true })).error, 'member-id-required')
+})
+
+test('Groups: a bound of members of all groups together, and places are free again when members go', () => {
+  const bench = new Bench({ limits: { membersMax: 2 } })
+  const [a] = bench.stable(['a'])
+  assert(a !== undefined)
+  assert.equal(valueOf(bench.join({ group: 'second', takesIdFirst: true })).error, 'member-id-required')
+  assert.equal(valueOf(bench.join({ group: 'third', takesIdFirst: true })).error, 'limit-reached')
+  bench.restart()
+  assert.equal(valueOf(bench.join({ group: 'third', takesIdFirst: true })).error, 'member-id-required')
+  bench.pass(10_001)
+  for (const group of ['x', 'y'])
+    assert.equal(valueOf(bench.join({ group, takesIdFirst: true })).error, 'member-id-required')
+  assert.equal(valueOf(bench.join({ group: 'z', takesIdFirst: true })).error, 'limit-reached')
 })
 
 test('Groups: a full disk refuses commits and new assignments, and both work again when there is room', () => {

@@ -34,6 +34,7 @@ import {
   type TopicCommits,
   type TopicPartitions,
 } from './requests.ts'
+import { offerBytes } from './roster.ts'
 import { defaultGroupSettings, type GroupSettings } from './settings.ts'
 
 export interface GroupsOptions {
@@ -50,6 +51,8 @@ export interface GroupsOptions {
 const partitionsPerFact = 500
 /** Groups looked through at once by the sweep. */
 const groupsPerSweep = 500
+/** Characters of what a member calls itself, its protocols and their type. */
+const nameLengthMax = 1000
 
 /**
  * The front door of the groups: members that share work, and the offsets that they have committed.
@@ -68,6 +71,8 @@ export class Groups {
   /** Groups with members, or with members expected, by namespace and id. The others are in the machine only. */
   readonly #live = new Map<string, Map<string, Group>>()
   #liveCount = 0
+  /** Members and ids given away, of all groups. */
+  #population = 0
   /** The block of the last change of any group. */
   #lastSeq = -1
   #closed = false
@@ -94,8 +99,8 @@ export class Groups {
     const { memberId } = request
     const group = this.#find(request) ?? (memberId === '' ? this.#open(request) : undefined)
     if (group === undefined) return done(joinRefused(memberId === '' ? 'limit-reached' : 'member-unknown', memberId))
-    const bytes = request.offers.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0)
-    if (group.bytes + bytes > this.settings.groupBytesMax) return done(joinRefused('group-full', ''))
+    if (group.bytes + offerBytes(request.offers) > this.settings.groupBytesMax)
+      return done(joinRefused('group-full', ''))
     group.join(request, done)
   }
 
@@ -106,6 +111,9 @@ export class Groups {
     if (request.sessionTimeoutMs < sessionTimeoutMinMs || request.sessionTimeoutMs > sessionTimeoutMaxMs) {
       return 'session-timeout-invalid'
     }
+    const names = [request.protocolType, request.instanceId ?? '', ...request.offers.map(({ name }) => name)]
+    if (names.some(name => name.length > nameLengthMax)) return 'request-invalid'
+    if (request.memberId === '' && this.#population >= this.#limits.membersMax) return 'limit-reached'
     return undefined
   }
 
@@ -291,9 +299,10 @@ export class Groups {
       membersMax: this.#limits.groupMembersMax,
       nowMs: () => clock.monotonicMs(),
       after: (delayMs, run) => clock.after(delayMs, run),
-      newMemberId: prefix => `${prefix}-${uuidOf(this.#random.bytes(16))}`,
+      newMemberId: prefix => `${prefix.slice(0, nameLengthMax)}-${uuidOf(this.#random.bytes(16))}`,
       store: group => this.#store(group),
       whenStored: (group, run) => this.settled(group.namespace, group.id, run, undefined),
+      populated: by => void (this.#population += by),
       idle: group => this.#drop(group),
     }
   }

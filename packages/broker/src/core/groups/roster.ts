@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import type { ErrorCode } from '../errors.ts'
-import type { JoinDone, Offer, SyncDone } from './requests.ts'
+import type { JoinDone, JoinRequest, Offer, SyncDone } from './requests.ts'
+
+const noBytes = Buffer.alloc(0)
+/** What is kept of how a client calls itself. */
+const clientIdLengthMax = 1000
 
 export interface Member {
   readonly id: string
@@ -85,7 +89,7 @@ export class Roster {
     this.#leader ??= member.id
     if (member.joining !== undefined) this.#joiningCount++
     this.#count(member.offers, 1)
-    this.#bytes += bytesOf(member.offers) + member.assignment.length
+    this.#bytes += offerBytes(member.offers) + member.assignment.length
   }
 
   remove(id: string): Member | undefined {
@@ -95,7 +99,7 @@ export class Roster {
     if (member.instanceId !== null) this.#instances.delete(member.instanceId)
     if (member.joining !== undefined) this.#joiningCount--
     this.#count(member.offers, -1)
-    this.#bytes -= bytesOf(member.offers) + member.assignment.length
+    this.#bytes -= offerBytes(member.offers) + member.assignment.length
     if (this.#leader === id) this.#leader = this.#members.keys().next().value
     return member
   }
@@ -108,11 +112,16 @@ export class Roster {
     if (wasLeader) this.#leader = member.id
   }
 
-  update(member: Member, offers: readonly Offer[]): void {
+  /** Takes over what the member says of itself now. */
+  update(member: Member, request: JoinRequest, offers: readonly Offer[]): void {
     this.#count(member.offers, -1)
-    this.#bytes += bytesOf(offers) - bytesOf(member.offers)
+    this.#bytes += offerBytes(offers) - offerBytes(member.offers)
     member.offers = offers
     this.#count(offers, 1)
+    member.clientId = request.clientId.slice(0, clientIdLengthMax)
+    member.clientHost = request.clientHost
+    member.sessionTimeoutMs = request.sessionTimeoutMs
+    member.rebalanceTimeoutMs = request.rebalanceTimeoutMs
   }
 
   assign(member: Member, assignment: Buffer): void {
@@ -188,9 +197,10 @@ export class Roster {
   }
 }
 
-const bytesOf = (offers: readonly Offer[]): number => {
+/** What offers cost, names and a little for each one included. */
+export const offerBytes = (offers: readonly Offer[]): number => {
   let bytes = 0
-  for (const { name, metadata } of offers) bytes += name.length + metadata.length
+  for (const { name, metadata } of offers) bytes += name.length + metadata.length + 32
   return bytes
 }
 
@@ -201,8 +211,34 @@ export const sameOffers = (a: readonly Offer[], b: readonly Offer[]): boolean =>
     return other !== undefined && offer.name === other.name && offer.metadata.equals(other.metadata)
   })
 
-const noBytes = Buffer.alloc(0)
-
 /** What the member said for this way of sharing. */
 export const subscriptionOf = (member: Member, protocol: string | null): Buffer =>
   member.offers.find(offer => offer.name === protocol)?.metadata ?? noBytes
+
+/** A member that waits for the others is alive by definition, except one that was never told its id. */
+export const deadlineOf = (member: Member): number =>
+  !member.isNew && (member.joining !== undefined || member.syncing !== undefined) ? Infinity : member.deadlineMs
+
+export const newMember = (id: string, request: JoinRequest, offers: readonly Offer[]): Member => ({
+  id,
+  instanceId: request.instanceId,
+  clientId: request.clientId.slice(0, clientIdLengthMax),
+  clientHost: request.clientHost,
+  sessionTimeoutMs: request.sessionTimeoutMs,
+  rebalanceTimeoutMs: request.rebalanceTimeoutMs,
+  offers,
+  assignment: noBytes,
+  deadlineMs: Infinity,
+  isNew: false,
+  joining: undefined,
+  syncing: undefined,
+})
+
+/** The offers with bytes of our own, each name once. */
+export function ownOffers(offers: readonly Offer[]): Offer[] {
+  const byName = new Map<string, Offer>()
+  for (const { name, metadata } of offers) {
+    if (!byName.has(name)) byName.set(name, { name, metadata: Buffer.from(metadata) })
+  }
+  return [...byName.values()]
+}
