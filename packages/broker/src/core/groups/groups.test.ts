@@ -408,7 +408,7 @@ test('Groups: a full disk refuses commits and new assignments, and both work aga
   assert.equal(valueOf(sync).assignment.toString(), 'all')
 })
 
-test('Groups.close answers all who wait and leaves no timer', () => {
+test('Groups.close answers all who wait, leaves no timer, and members find their generation again', async () => {
   const bench = new Bench()
   const [a] = bench.stable(['a'])
   assert(a !== undefined)
@@ -416,7 +416,13 @@ test('Groups.close answers all who wait and leaves no timer', () => {
   bench.groups.close()
   assert.equal(valueOf(waiting).error, 'shutting-down')
   assert.equal(valueOf(bench.join()).error, 'shutting-down')
+  assert.equal(bench.heartbeat(a), 'shutting-down')
+  assert.equal(valueOf(bench.commit({ ...a, instanceId: null }, 1)), 'shutting-down')
+  assert.deepEqual(valueOf(bench.leave({ memberId: a.memberId, instanceId: null })), ['shutting-down'])
+  await assert.rejects(bench.groups.remove({ namespace, group }), refusal('shutting-down'))
   assert.equal(bench.ledger.timerCount, 0)
+  bench.restart()
+  assert.equal(bench.heartbeat(a), undefined)
 })
 
 test('Groups: a heartbeat sets no timer', () => {

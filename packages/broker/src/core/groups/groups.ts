@@ -133,6 +133,7 @@ export class Groups {
     instanceId: string | null,
     generation: number,
   ): ErrorCode | undefined {
+    if (this.#closed) return 'shutting-down'
     if (!this.#nameAllowed(group)) return 'group-id-invalid'
     const found = this.#live.get(namespace)?.get(group)
     return found === undefined ? 'member-unknown' : found.heartbeat(memberId, instanceId, generation)
@@ -140,8 +141,8 @@ export class Groups {
 
   /** Removes members; an empty member id stands for whoever holds the instance id. Gives one result for each, in order. */
   leave(name: GroupName, members: readonly MemberName[], done: (results: (ErrorCode | undefined)[]) => void): void {
-    const group = this.#find(name)
-    const results = group?.leave(members) ?? members.map((): ErrorCode => 'member-unknown')
+    const absent = this.#closed ? 'shutting-down' : 'member-unknown'
+    const results = this.#find(name)?.leave(members) ?? members.map((): ErrorCode => absent)
     this.settled(name.namespace, name.group, done, results)
   }
 
@@ -187,6 +188,7 @@ export class Groups {
 
   /** Removes offsets and resolves when that is durable. Whether the group still uses them is the caller's to decide. */
   async removeOffsets({ namespace, group }: GroupName, topics: readonly TopicPartitions[]): Promise<void> {
+    if (this.#closed) throw unchanged('shutting-down', group)
     const record = this.#machine.get(namespace, group)
     const present = topics
       .map(({ topicId, partitions }) => ({
@@ -203,6 +205,7 @@ export class Groups {
 
   /** Removes a group that has no members, with its offsets. */
   async remove({ namespace, group }: GroupName): Promise<void> {
+    if (this.#closed) throw unchanged('shutting-down', group)
     const live = this.#find({ namespace, group })
     const known = this.#machine.get(namespace, group) !== undefined
     if (live === undefined && !known) throw new BrokerError('group-not-found', quote(group))
