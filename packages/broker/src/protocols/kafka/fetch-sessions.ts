@@ -38,6 +38,8 @@ const epochMax = 0x7fff_ffff
 const idleMsMin = 120_000
 /** A client with more partitions sends them each time. */
 const partitionsMax = 100_000
+/** Of all sessions together: beyond it no session is made. */
+const partitionsTotalMax = 1_000_000
 
 /** One client's standing wish, so that each request and answer carries only what has changed (KIP-227). */
 export class FetchSession {
@@ -87,10 +89,14 @@ const stores = new WeakMap<Broker, FetchSessions>()
  */
 export class FetchSessions {
   readonly #max: number
+  readonly #partitionsMax: number
   readonly #sessions = new Map<number, FetchSession>()
+  /** Of all sessions. */
+  #partitions = 0
 
-  constructor(sessionsMax: number) {
+  constructor(sessionsMax: number, partitionsMaxOfAll = partitionsTotalMax) {
     this.#max = sessionsMax
+    this.#partitionsMax = partitionsMaxOfAll
   }
 
   static of(broker: Broker): FetchSessions {
@@ -109,7 +115,7 @@ export class FetchSessions {
     const nowMs = context.clock.monotonicMs()
     const byId = version >= 13
     if (sessionEpoch === finalEpoch || sessionEpoch === initialEpoch) {
-      this.#sessions.delete(sessionId)
+      this.#end(this.#sessions.get(sessionId))
       const session = sessionEpoch === initialEpoch ? this.#make(request, byId, nowMs, context) : undefined
       return this.#planOf(session, session?.partitions.values() ?? partitionsOf(request))
     }
@@ -117,9 +123,11 @@ export class FetchSessions {
     if (session === undefined) return refusal(codes.fetchSessionIdNotFound)
     if (session.epoch !== sessionEpoch) return refusal(codes.invalidFetchSessionEpoch, sessionId)
     if (session.byId !== byId) return refusal(codes.fetchSessionTopicIdError, sessionId)
+    const before = session.partitions.size
     session.update(request)
+    this.#partitions += session.partitions.size - before
     if (session.partitions.size === 0 || session.partitions.size > partitionsMax) {
-      this.#sessions.delete(sessionId)
+      this.#end(session)
       return this.#planOf(undefined, session.partitions.values())
     }
     this.#use(session, nowMs)
@@ -142,7 +150,9 @@ export class FetchSessions {
     while (id === 0 || this.#sessions.has(id)) id = random.u32() >>> 1
     const session = new FetchSession(id, byId)
     session.update(request)
-    if (session.partitions.size === 0 || session.partitions.size > partitionsMax) return undefined
+    const { size } = session.partitions
+    if (size === 0 || size > partitionsMax || this.#partitions + size > this.#partitionsMax) return undefined
+    this.#partitions += size
     this.#use(session, nowMs)
     return session
   }
@@ -151,7 +161,12 @@ export class FetchSessions {
     if (this.#sessions.size < this.#max) return true
     const [oldest] = this.#sessions.values()
     if (oldest === undefined || nowMs - oldest.usedMs < idleMsMin) return false
-    return this.#sessions.delete(oldest.id)
+    this.#end(oldest)
+    return true
+  }
+
+  #end(session: FetchSession | undefined): void {
+    if (session !== undefined && this.#sessions.delete(session.id)) this.#partitions -= session.partitions.size
   }
 
   #use(session: FetchSession, nowMs: number): void {

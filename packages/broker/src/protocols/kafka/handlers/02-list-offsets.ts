@@ -4,6 +4,7 @@ import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { epochProblem } from '../cluster.ts'
 import { codes, errorCodeOf } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.listOffsets.request>
@@ -26,20 +27,21 @@ const places = {
  */
 export const handler = defineHandler(apis.listOffsets, handle)
 
-async function handle({ broker, version }: Exchange<Answer>, request: Request): Promise<Answer> {
-  const topics = []
-  for (const { name, partitions } of request.topics) {
-    const topic = broker.topics.get(homeNamespace, name)
-    const answers = []
-    for (const partition of partitions) {
-      const stream = topic?.partitions[partition.partitionIndex]
-      const found =
-        stream === undefined ? refusal(codes.unknownTopicOrPartition) : await find(broker, stream, partition, version)
-      answers.push({ partitionIndex: partition.partitionIndex, ...found })
-    }
-    topics.push({ name, partitions: answers })
+async function handle({ broker, connection, version }: Exchange<Answer>, request: Request): Promise<Answer> {
+  const wanted = request.topics.flatMap(({ name, partitions }) => partitions.map(partition => ({ name, partition })))
+  const found = await inSlices(connection, wanted, async ({ name, partition }) => {
+    const { partitionIndex } = partition
+    const stream = broker.topics.get(homeNamespace, name)?.partitions[partitionIndex]
+    if (stream === undefined) return { partitionIndex, ...refusal(codes.unknownTopicOrPartition) }
+    return { partitionIndex, ...(await find(broker, stream, partition, version)) }
+  })
+  let at = 0
+  return {
+    topics: request.topics.map(({ name, partitions }) => ({
+      name,
+      partitions: found.slice(at, (at += partitions.length)),
+    })),
   }
-  return { topics }
 }
 
 interface Found {

@@ -3,6 +3,7 @@ import type { StreamId } from '../../../cell/client.ts'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { codes, errorCodeOf } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.deleteRecords.request>
@@ -14,26 +15,19 @@ const allRecords = -1
 /** DeleteRecords 0-2. An offset below the start of the log changes nothing and is no error. */
 export const handler = defineHandler(apis.deleteRecords, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
-  // All are begun before the first is waited for, so that one block can hold them all.
-  const topics = request.topics.map(({ name, partitions }) => {
-    const topic = broker.topics.get(homeNamespace, name)
-    return {
-      name,
-      partitions: partitions.map(({ partitionIndex, offset }) => ({
-        partitionIndex,
-        trimmed: trim(broker, topic?.partitions[partitionIndex], offset),
-      })),
-    }
+async function handle({ broker, connection }: Exchange<Answer>, request: Request): Promise<Answer> {
+  const wanted = request.topics.flatMap(({ name, partitions }) => partitions.map(partition => ({ name, ...partition })))
+  const trimmed = await inSlices(connection, wanted, async ({ name, partitionIndex, offset }) => {
+    const stream = broker.topics.get(homeNamespace, name)?.partitions[partitionIndex]
+    return { partitionIndex, ...(await trim(broker, stream, offset)) }
   })
-  const answers = []
-  for (const { name, partitions } of topics) {
-    const trimmed = []
-    for (const partition of partitions)
-      trimmed.push({ partitionIndex: partition.partitionIndex, ...(await partition.trimmed) })
-    answers.push({ name, partitions: trimmed })
+  let at = 0
+  return {
+    topics: request.topics.map(({ name, partitions }) => ({
+      name,
+      partitions: trimmed.slice(at, (at += partitions.length)),
+    })),
   }
-  return { topics: answers }
 }
 
 interface Trimmed {
