@@ -88,6 +88,13 @@ test('publish and consume: lines, keys, JSON, positions and formats', async () =
   assert.deepEqual(copied.replaceAll('"copy"', '"orders"').trim().split('\n').sort(), json.sort())
 })
 
+test('many lines become many batches, and come back unchanged and in order', async () => {
+  const lines = Array.from({ length: 20_000 }, (_, index) => `${index} ${'x'.repeat(index % 200)}`)
+  const input = `${lines.join('\n')}\n${'long'.repeat(200_000)}\nlast\n`
+  await dragoman(['publish', 'many'], input)
+  assert.equal(await dragoman(['consume', 'many']), input)
+})
+
 test('a group remembers what was printed, and reset moves it after a plan', async () => {
   await dragoman(['publish', 'jobs', 'a', 'b', 'c'])
   assert.equal(await dragoman(['consume', 'jobs', '--group', 'workers', '--max', '2']), 'a\nb\n')

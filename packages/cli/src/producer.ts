@@ -67,10 +67,10 @@ export class Producer {
     if (this.#failure) throw this.#failure
     const line = this.#lineOf(record, partition)
     const bytes = sizeOf(record)
-    if (line.records.length > 0 && line.bytes + bytes > batchBytesMax) {
+    while (line.records.length > 0 && line.bytes + bytes > batchBytesMax) {
       this.#send(line)
-      // The batch before this one is still on its way: this one waits, so that order is kept.
-      while (line.records.length > 0 && line.bytes + bytes > batchBytesMax) await this.#change()
+      // While the batch before is on its way, this one waits, so that order is kept.
+      if (line.sending && line.records.length > 0) await this.#change()
     }
     line.records.push(record)
     line.bytes += bytes
