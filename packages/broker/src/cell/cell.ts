@@ -75,7 +75,7 @@ export class Cell implements Ledger {
   }
   /** Nothing that grows the data is taken: the disk is full. */
   get full(): boolean {
-    return this.journal.full
+    return this.journal.full || this.checkpointer.isDiskFull
   }
   /** The cell is stopping or has lost its ownership. */
   get closing(): boolean {
@@ -95,17 +95,34 @@ export class Cell implements Ledger {
   /** Calls `run` once, when the cell is no longer saturated. */
   onRelief(run: () => void): void {
     this.#relief.push(run)
+    // A disk that fills up relieves, too (`saturated`), and nothing tells of that.
+    if (this.#relief.length === 1) this.#lookAgain()
   }
+
+  #lookAgain(): void {
+    this.#cancelLook = this.options.clock.after(reliefCheckMs, () => {
+      this.relieve()
+      if (this.#relief.length > 0) this.#lookAgain()
+    })
+  }
+  #cancelLook: (() => void) | undefined
 
   /** Something was written or flushed: goes on with those who wait for room. */
   relieve(): void {
     if (this.#relief.length === 0 || this.saturated) return
+    this.#tellRelief()
+  }
+
+  #tellRelief(): void {
+    this.#cancelLook?.()
     const waiting = this.#relief
     this.#relief = []
     for (const run of waiting) run()
   }
 
   fact(machine: number, type: number, payload: Uint8Array): number {
+    // Once it is in the journal, a fact for nobody would stop every later start.
+    assert(machine === cellMachine || this.state.machine(machine), `machine ${machine} does not exist`)
     const seq = this.reserveFact(machine, type, payload.length)
     const { slab, at } = this.journal
     slab.bytes.set(payload, at)
@@ -192,11 +209,11 @@ export class Cell implements Ledger {
 
   #wakeAll(): void {
     for (const stream of this.state.streams.values()) wakeWaiters(stream)
-    const waiting = this.#relief
-    this.#relief = []
-    for (const run of waiting) run()
+    this.#tellRelief()
   }
 }
+
+const reliefCheckMs = 500
 
 /** Readers of a stream that is gone look again, and find that it is. */
 function wakeWaiters(stream: Stream): void {

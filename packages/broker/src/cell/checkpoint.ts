@@ -33,9 +33,16 @@ export interface Placement {
   segments: Map<number, SegmentInfo>
 }
 
-/** Where the extents of all streams lie now, as bytes; and which segments they use. */
-export function saveExtents(state: CellState, out: Writer): Map<number, number> {
-  const liveBytes = new Map<number, number>()
+/** What is in use of a segment. */
+export interface Usage {
+  bytes: number
+  extents: number
+  chunks: number
+}
+
+/** Where the extents of all streams lie now, as bytes; and what they use of which segments. */
+export function saveExtents(state: CellState, out: Writer): Map<number, Usage> {
+  const usage = new Map<number, Usage>()
   const streams = [...state.streams.values()].filter(stream => stream.extents.count > 0)
   out.u32(streams.length)
   for (const { id, extents } of streams) {
@@ -43,7 +50,11 @@ export function saveExtents(state: CellState, out: Writer): Map<number, number> 
     out.u32(extents.count)
     for (let row = 0; row < extents.count; row++) {
       const segment = extents.get(row, extent.segment)
-      liveBytes.set(segment, (liveBytes.get(segment) ?? 0) + extents.get(row, extent.bytes))
+      let used = usage.get(segment)
+      if (!used) usage.set(segment, (used = { bytes: 0, extents: 0, chunks: 0 }))
+      used.bytes += extents.get(row, extent.bytes)
+      used.extents++
+      used.chunks += extents.get(row, extent.chunkCount)
       out.u32(segment)
       out.i64(extents.get(row, extent.first))
       out.i64(extents.get(row, extent.last))
@@ -54,7 +65,7 @@ export function saveExtents(state: CellState, out: Writer): Map<number, number> 
       out.i64(extents.get(row, extent.maxTimestamp))
     }
   }
-  return liveBytes
+  return usage
 }
 
 /** The extents that a flush adds, in the form of `saveExtents`. */

@@ -1,16 +1,19 @@
 import { Writer } from '@dragoman/wire'
 import { DiskError } from '../runtime/runtime.ts'
+import { readBlob } from '../storage/blob-store.ts'
 import type { ChainPoint } from '../storage/claim.ts'
-import { Fenced } from '../storage/errors.ts'
+import { Corrupt, Fenced } from '../storage/errors.ts'
 import { SegmentWriter } from '../storage/segment.ts'
 import type { Extent } from '../storage/segment.ts'
 import type { Cell } from './cell.ts'
-import { checkpointName, saveExtents, writeCheckpoint } from './checkpoint.ts'
-import type { Placement } from './checkpoint.ts'
+import { checkpointName, readCheckpoint, saveExtents, writeCheckpoint } from './checkpoint.ts'
+import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import { enforceRetention } from './retention.ts'
 import type { Restore } from './restore.ts'
-import { rewriteSparse } from './rewriter.ts'
-import { cellFacts, cellMachine } from './state.ts'
+import { chooseSegments, installRewritten, rewriteSegments, UnreadableSegment } from './rewriter.ts'
+import type { Rewritten } from './rewriter.ts'
+import { CellState, cellFacts, cellMachine } from './state.ts'
+import type { MachineFactories } from './state.ts'
 import { tail } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -28,7 +31,7 @@ interface Cut {
   point: Promise<ChainPoint>
   state: Buffer
   extents: Buffer
-  liveBytes: Map<number, number>
+  usage: Map<number, Usage>
   plans: Plan[]
 }
 
@@ -40,6 +43,8 @@ interface WrittenSegment {
 }
 
 const retryMs = 1000
+/** On a full disk what was trimmed is wanted back soon. */
+const fullFlushMs = 1000
 const noBytes = new Uint8Array(0)
 
 /**
@@ -50,6 +55,8 @@ const noBytes = new Uint8Array(0)
  *   and segments that neither of the newest two checkpoints names.
  *
  * The newest two checkpoints are kept, and the blocks behind the older one: a damaged checkpoint costs a longer replay.
+ *
+ * Beside it, one rewrite of segments may be under way (`rewriter.ts`); it takes effect with the next checkpoint.
  */
 export class Checkpointer {
   readonly #cell: Cell
@@ -59,26 +66,33 @@ export class Checkpointer {
   readonly #restore: Restore
   #running: Promise<void> | undefined
   #cancelTimer: (() => void) | undefined
+  #dueMs = 0
   #cancelRetention: (() => void) | undefined
   #stopped = false
   #droppedTo = 0
   #segmentNumber = 0
   #lastSeq: number
+  /** There is something to write down though no fact has come: segments that moved, or that only the older checkpoint names. */
+  #isWanted = false
+  #rewriting: Promise<void> | undefined
+  #rewritten: Rewritten | undefined
+  /** Segments that could not be read when they were to be rewritten. */
+  readonly #unreadable = new Set<number>()
+  /** The last flush found no room. */
+  isDiskFull = false
 
   constructor(cell: Cell, restore: Restore) {
     this.#cell = cell
     this.#restore = restore
     this.placement = restore.placement
     this.#lastSeq = restore.from?.seq ?? -1
-    for (const seq of restore.checkpoints) {
-      if (!restore.unreadable.includes(seq)) this.#kept.push({ seq, segments: new Set(this.placement.segments.keys()) })
-    }
+    if (restore.from) this.#kept.push({ seq: restore.from.seq, segments: new Set(this.placement.segments.keys()) })
   }
 
   /** Clears away what crashes left behind and begins to look after retention. */
   async start(): Promise<void> {
-    const { options } = this.#cell
-    if (options.exclusive && this.#restore.unreadable.length === 0) await this.#sweep()
+    await this.#recallOlder()
+    if (this.#cell.options.exclusive && this.#restore.unreadable.length === 0) await this.#sweep()
     this.#scheduleRetention()
     if (this.#cell.journal.keptBytes > 0) this.noticeFact()
   }
@@ -88,11 +102,20 @@ export class Checkpointer {
     if (this.#stopped) return
     const { journal, options } = this.#cell
     if (journal.keptBytes + journal.pendingBytes >= options.sizes.flushBytes && !this.#running) this.#begin()
-    else
-      this.#cancelTimer ??= options.clock.after(options.sizes.flushIntervalMs, () => {
-        this.#cancelTimer = undefined
-        this.#begin()
-      })
+    else if (!this.#cancelTimer || this.#cell.full) this.#schedule()
+  }
+
+  #schedule(): void {
+    const { clock, sizes } = this.#cell.options
+    const delayMs = this.#cell.full ? Math.min(fullFlushMs, sizes.flushIntervalMs) : sizes.flushIntervalMs
+    const dueMs = clock.monotonicMs() + delayMs
+    if (this.#cancelTimer && dueMs >= this.#dueMs) return
+    this.#cancelTimer?.()
+    this.#dueMs = dueMs
+    this.#cancelTimer = clock.after(delayMs, () => {
+      this.#cancelTimer = undefined
+      this.#begin()
+    })
   }
 
   /** Flushes everything that is there now. */
@@ -102,11 +125,18 @@ export class Checkpointer {
     await this.#running
   }
 
+  /** Also ends the rewrite that a flush may have begun, and writes down its result. */
+  async settle(): Promise<void> {
+    await this.flush()
+    while (this.#rewriting) {
+      await this.#rewriting
+      await this.flush()
+    }
+  }
+
   /** A last flush, unless the disk is full or the cell fenced: then the journal has it all. */
   async stop(): Promise<void> {
-    this.#stopped = true
-    this.#cancelTimers()
-    await this.#running
+    await this.abandon()
     try {
       await this.#cell.journal.durable(this.#cell.journal.lastSeq)
       await this.#run()
@@ -120,6 +150,7 @@ export class Checkpointer {
     this.#stopped = true
     this.#cancelTimers()
     await this.#running
+    await this.#rewriting
   }
 
   #cancelTimers(): void {
@@ -128,37 +159,54 @@ export class Checkpointer {
     this.#cancelTimer = this.#cancelRetention = undefined
   }
 
+  /** Not within the call: the fact that asks for it is still being applied. */
   #begin(): void {
     if (this.#running || this.#stopped) return
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
-    this.#running = this.#run()
-      .catch((error: unknown) => this.#failed(error))
-      .finally(() => {
+    this.#running = Promise.resolve()
+      .then(() => this.#run())
+      .then(
+        () => this.#succeeded(),
+        (error: unknown) => this.#failed(error),
+      )
+      .then(again => {
         this.#running = undefined
         this.#cell.relieve()
+        if (this.#stopped) return
         const { journal, options } = this.#cell
-        if (!this.#stopped && journal.keptBytes > options.sizes.flushBytes) this.#begin()
+        if (again || journal.keptBytes > options.sizes.flushBytes) this.#begin()
+        else if (journal.keptBytes + journal.pendingBytes > 0 || this.#isWanted) this.#schedule()
       })
   }
 
-  #failed(error: unknown): Promise<void> {
+  #succeeded(): false {
+    this.isDiskFull = false
+    return false
+  }
+
+  /** Whether to try again. */
+  async #failed(error: unknown): Promise<boolean> {
     const { options } = this.#cell
-    if (error instanceof Fenced || this.#stopped) return Promise.resolve()
-    if (error instanceof DiskError && error.code === 'io') {
+    if (error instanceof Fenced || this.#stopped) return false
+    if (!(error instanceof DiskError) || error.code !== 'full') {
       // Whether the checkpoint exists is not known: what it would name must neither be removed nor built upon.
-      this.#cell.fail(error)
-      return Promise.resolve()
+      this.#cell.fail(error instanceof Error ? error : new Error(String(error)))
+      return false
     }
-    options.log('warn', `The flush failed and will be tried again: ${String(error)}`)
-    return new Promise(resolve => options.clock.after(retryMs, resolve))
+    if (!this.isDiskFull) options.log('warn', `The flush failed and will be tried again: ${error.message}`)
+    this.isDiskFull = true
+    await new Promise<void>(resolve => options.clock.after(retryMs, resolve))
+    return true
   }
 
   async #run(): Promise<void> {
     const cell = this.#cell
-    await rewriteSparse(cell, this.placement, () => this.#createSegment()).catch((error: unknown) =>
-      cell.options.log('warn', `Sparse segments were not rewritten: ${String(error)}`),
-    )
+    if (this.#rewritten) {
+      installRewritten(cell, this.placement, this.#rewritten)
+      this.#rewritten = undefined
+      this.#isWanted = true
+    }
     const cut = this.#cut()
     if (!cut) return
     const written = await this.#writeSegment(cut.plans)
@@ -172,17 +220,50 @@ export class Checkpointer {
     }
     this.#install(cut, written)
     await this.#clearAway()
+    this.#beginRewrite(cut.usage)
+  }
+
+  /** Segments that are mostly dead or hold many small pieces are copied while everything else goes on. */
+  #beginRewrite(usage: ReadonlyMap<number, Usage>): void {
+    if (this.#rewriting || this.#rewritten || this.#stopped) return
+    const chosen = chooseSegments(this.#cell, this.placement, usage, this.#unreadable)
+    if (chosen.size === 0) return
+    const create = () => this.#createSegment()
+    this.#rewriting = rewriteSegments(this.#cell, this.placement, chosen, create, () => this.#stopped)
+      .then(
+        rewritten => {
+          this.#rewritten = rewritten
+          if (rewritten && !this.#stopped) this.#schedule()
+        },
+        (error: unknown) => this.#rewriteFailed(error),
+      )
+      .then(() => {
+        this.#rewriting = undefined
+      })
+  }
+
+  #rewriteFailed(error: unknown): void {
+    const { options } = this.#cell
+    if (this.#stopped) return
+    if (error instanceof UnreadableSegment) {
+      this.#unreadable.add(error.segment)
+      if (this.placement.segments.has(error.segment)) options.log('error', `A segment cannot be rewritten: ${error.message}`)
+    } else if (error instanceof DiskError && error.code === 'full') {
+      options.log('warn', `Segments were not rewritten: ${error.message}`)
+    } else this.#cell.fail(error instanceof Error ? error : new Error(String(error)))
   }
 
   /** The state at a block's end, taken in one go. Undefined when nothing has happened since the last one. */
   #cut(): Cut | undefined {
     const { journal, state } = this.#cell
+    if (this.#isWanted && journal.lastSeq === this.#lastSeq) this.#cell.fact(cellMachine, cellFacts.mark, noBytes)
     const seq = journal.cut()
     if (seq === this.#lastSeq) return undefined
+    this.#isWanted = false
     const out = new Writer()
     state.save(out)
     const bytes = out.take()
-    const liveBytes = saveExtents(state, out)
+    const usage = saveExtents(state, out)
     const plans: Plan[] = []
     for (const stream of [...state.streams.values()].sort((a, b) => a.id - b.id)) {
       const rows = stream.tailRowsThrough(seq)
@@ -190,7 +271,7 @@ export class Checkpointer {
       while (skip < rows && stream.tail.get(skip, tail.last) < stream.startOffset) skip++
       if (rows > 0) plans.push({ stream, rows, skip })
     }
-    return { seq, point: this.#pointAt(seq), state: bytes, extents: out.take(), liveBytes, plans }
+    return { seq, point: this.#pointAt(seq), state: bytes, extents: out.take(), usage, plans }
   }
 
   /** Where the chain stands at block `seq`, which is the newest one: known when it is durable, and only then. */
@@ -227,7 +308,7 @@ export class Checkpointer {
 
   async #putCheckpoint(cut: Cut, point: ChainPoint, written: WrittenSegment | undefined): Promise<void> {
     const { options } = this.#cell
-    const segments = new Map([...this.placement.segments].filter(([id]) => cut.liveBytes.has(id)))
+    const segments = new Map([...this.placement.segments].filter(([id]) => cut.usage.has(id)))
     if (written) segments.set(written.id, written)
     const parts = writeCheckpoint({
       cell: options.cell,
@@ -288,8 +369,24 @@ export class Checkpointer {
     await blobs.drop(unused.map(({ name }) => name))
     // What only the older checkpoint names goes with the next one; on a quiet broker nothing else would bring it about.
     const newest = this.#kept.at(-1)!.segments
-    if ([...this.placement.segments.keys()].some(id => !newest.has(id)))
-      this.#cell.fact(cellMachine, cellFacts.mark, noBytes)
+    if ([...this.placement.segments.keys()].some(id => !newest.has(id))) this.#isWanted = true
+  }
+
+  /** The checkpoint before the newest is what is left when that one rots: it and the segments that it names are kept. */
+  async #recallOlder(): Promise<void> {
+    const { blobs, cell, machines } = this.#cell.options
+    const { from, checkpoints } = this.#restore
+    if (!from) return
+    const present = new Map((await blobs.list(`cell/${cell}/c/`)).map(({ name, bytes }) => [name, bytes]))
+    for (const seq of checkpoints.filter(seq => seq < from.seq).toReversed()) {
+      const name = checkpointName(cell, seq)
+      const blob = await readBlob(blobs, name, present.get(name) ?? 0)
+      const segments = blob && segmentsOf(blob, machines)
+      if (!segments || segments.some(({ id, name }) => (this.placement.segments.get(id)?.name ?? name) !== name)) continue
+      for (const segment of segments) this.placement.segments.set(segment.id, segment)
+      this.#kept.unshift({ seq, segments: new Set(segments.map(({ id }) => id)) })
+      return
+    }
   }
 
   /** Removes segments and checkpoints that nothing names: what a crash left between two steps. */
@@ -299,12 +396,9 @@ export class Checkpointer {
     const named = new Set([...this.placement.segments.values()].map(({ name }) => name))
     const orphans = (await blobs.list(`cell/${cell}/s/`)).map(({ name }) => name).filter(name => !named.has(name))
     if (orphans.length > 0) options.log('info', `Removed ${orphans.length} segments that no checkpoint names`)
-    // The older checkpoint may name what was just removed; the newest one has proved to be readable.
-    const newest = this.#kept.at(-1)
-    const keep = newest && checkpointName(cell, newest.seq)
-    const old = (await blobs.list(`cell/${cell}/c/`)).map(({ name }) => name).filter(name => name !== keep)
+    const keep = new Set(this.#kept.map(({ seq }) => checkpointName(cell, seq)))
+    const old = (await blobs.list(`cell/${cell}/c/`)).map(({ name }) => name).filter(name => !keep.has(name))
     await blobs.drop([...old, ...orphans])
-    this.#kept.splice(0, this.#kept.length - 1)
   }
 
   #scheduleRetention(): void {
@@ -314,6 +408,16 @@ export class Checkpointer {
       enforceRetention(this.#cell)
       this.#scheduleRetention()
     })
+  }
+}
+
+/** The segments that a checkpoint names; undefined when it cannot be read. */
+function segmentsOf(blob: Buffer, machines: MachineFactories): SegmentInfo[] | undefined {
+  try {
+    return [...readCheckpoint(blob, new CellState(machines)).placement.segments.values()]
+  } catch (error) {
+    if (error instanceof Corrupt) return undefined
+    throw error
   }
 }
 

@@ -86,8 +86,9 @@ function availableIn(stream: Stream | undefined, { offset, maxBytes }: FetchPosi
   if (offset === stream.visibleEnd) return 0
   let bytes = 0
   if (offset < stream.tailStart) {
-    const row = stream.extents.lastAtMost(extent.first, offset)
-    return row < 0 ? Infinity : Math.min(maxBytes, stream.extents.get(row, extent.bytes))
+    let row = stream.extents.lastAtMost(extent.first, offset)
+    if (row < 0) return Infinity
+    for (; row < stream.extents.count && bytes < maxBytes; row++) bytes += stream.extents.get(row, extent.bytes)
   }
   const first = Math.max(0, stream.tail.lastAtMost(tail.base, offset))
   for (let row = first; row < stream.tail.count && bytes < maxBytes; row++) {

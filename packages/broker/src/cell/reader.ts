@@ -1,20 +1,22 @@
+import { DiskError } from '../runtime/runtime.ts'
 import { crc32c } from '../storage/crc32c.ts'
 import * as batches from '../storage/record-batch.ts'
 import { chunkRowBytes, readChunk } from '../storage/segment.ts'
 import type { Chunk } from '../storage/segment.ts'
-import { SlabPool } from '../storage/slab.ts'
+import { Slab, SlabPool } from '../storage/slab.ts'
 import type { Cell } from './cell.ts'
 import type { StreamRead } from './client.ts'
-import type { Slab } from '../storage/slab.ts'
 import { extent, tail } from './stream.ts'
 import type { Stream } from './stream.ts'
 
-/** Tables of this many stretches stay in memory. */
-const tablesMax = 2000
+/** Chunk tables stay in memory up to this. */
+const tableBytesMax = 32 * 1024 * 1024
+/** One read goes on through so many stretches at most. */
+const stretchesMax = 64
 /** Batches below this average are copied together: one piece for the socket instead of many. */
 const gatherBelowBytes = 8 * 1024
 /** Buffers for reading come in powers of two between these; of each size, so many bytes are kept for the next reads. */
-const bufferBytesMin = 64 * 1024
+const bufferBytesMin = 32 * 1024
 const bufferBytesMax = 16 * 1024 * 1024
 const bufferSpareBytes = 8 * 1024 * 1024
 
@@ -27,6 +29,7 @@ export class DamagedRange extends Error {
 export class StreamReader {
   readonly #cell: Cell
   readonly #tables = new Map<string, Buffer>()
+  #tableBytes = 0
   readonly #buffers = new Map<number, SlabPool>()
 
   constructor(cell: Cell) {
@@ -45,7 +48,7 @@ export class StreamReader {
       this.#readTail(stream, offset, bytesMax, atLeastOne, answer, held)
       return answer
     }
-    return this.#readSegment(stream, offset, bytesMax, atLeastOne, answer, held)
+    return this.#readStored(stream, offset, bytesMax, atLeastOne, answer, held)
   }
 
   #readTail(stream: Stream, offset: number, bytesMax: number, atLeastOne: boolean, answer: StreamRead, held: Slab[]): void {
@@ -60,7 +63,7 @@ export class StreamReader {
     }
     const count = row - first
     if (count === 0) return
-    answer.bytes = bytes
+    answer.bytes += bytes
     if (count > 1 && bytes / count < gatherBelowBytes) {
       const gathered = Buffer.allocUnsafe(bytes)
       let at = 0
@@ -80,7 +83,8 @@ export class StreamReader {
     }
   }
 
-  async #readSegment(
+  /** Reads on from stretch to stretch, and into the tail, until there is enough. */
+  async #readStored(
     stream: Stream,
     offset: number,
     bytesMax: number,
@@ -88,21 +92,63 @@ export class StreamReader {
     answer: StreamRead,
     held: Slab[],
   ): Promise<StreamRead> {
-    const row = stream.extents.lastAtMost(extent.first, offset)
-    if (row < 0 || stream.extents.get(row, extent.last) < offset) return { ...answer, error: 'offset-out-of-range' }
     try {
-      const table = await this.#table(stream, row)
-      const wanted = chunksFor(table, offset, Math.max(bytesMax, 1))
-      const slab = await this.#load(stream, wanted)
-      held.push(slab) // Held since it was taken from the pool.
-      const found = cutBatches(slab.bytes, wanted, offset, bytesMax, atLeastOne)
-      answer.batches = found.length > 0 ? [found] : []
-      answer.bytes = found.length
-      return answer
+      for (let next = offset, count = 0; count < stretchesMax && next < stream.visibleEnd; count++) {
+        const left = bytesMax - answer.bytes
+        const isFirst = atLeastOne && answer.bytes === 0
+        if (left <= 0 && !isFirst) break
+        if (next >= stream.tailStart) {
+          this.#readTail(stream, next, left, isFirst, answer, held)
+          break
+        }
+        const found = await this.#readStretch(stream, next, left, isFirst, held)
+        if (!found) {
+          if (answer.bytes === 0) answer.error = this.#isGone(stream) ? 'stream-not-found' : 'offset-out-of-range'
+          break
+        }
+        if (found.batches.length > 0) answer.batches.push(found.batches)
+        answer.bytes += found.batches.length
+        if (!found.isWhole || this.#isGone(stream)) break
+        next = found.next
+      }
     } catch (error) {
       if (!(error instanceof DamagedRange)) throw error
-      this.#cell.options.log('error', error.message)
-      return { ...answer, error: 'storage-corrupt' }
+      if (!this.#cell.closing) this.#cell.options.log('error', error.message)
+      if (answer.bytes === 0) answer.error = 'storage-corrupt'
+    }
+    answer.startOffset = stream.startOffset
+    answer.endOffset = stream.visibleEnd
+    return answer
+  }
+
+  /** A stream that was dropped: its bytes may belong to another by now. */
+  #isGone(stream: Stream): boolean {
+    return this.#cell.state.streams.get(stream.id) !== stream
+  }
+
+  /**
+   * Batches of the extent that holds `offset`; undefined when it was trimmed away or dropped. A segment that vanishes under
+   * the read has been rewritten: the new place is read then.
+   */
+  async #readStretch(stream: Stream, offset: number, bytesMax: number, atLeastOne: boolean, held: Slab[]): Promise<Found | undefined> {
+    for (;;) {
+      const row = stream.extents.lastAtMost(extent.first, offset)
+      if (this.#isGone(stream) || offset < stream.startOffset || row < 0) return undefined
+      const last = stream.extents.get(row, extent.last)
+      if (last < offset) return undefined
+      const segment = stream.extents.get(row, extent.segment)
+      try {
+        const table = await this.#table(stream, row)
+        const wanted = chunksFor(table, offset, Math.max(bytesMax, 1))
+        const slab = await this.#load(stream, wanted)
+        held.push(slab) // Held since it was taken from the pool.
+        return cutBatches(slab.bytes, wanted, offset, bytesMax, atLeastOne, last)
+      } catch (error) {
+        if (!(error instanceof DamagedRange)) throw error
+        const now = stream.extents.lastAtMost(extent.first, offset)
+        const isThere = now >= 0 && stream.extents.get(now, extent.segment) === segment
+        if (isThere && offset >= stream.startOffset && !this.#isGone(stream)) throw error
+      }
     }
   }
 
@@ -117,9 +163,14 @@ export class StreamReader {
     else {
       rows = Buffer.allocUnsafeSlow(count * chunkRowBytes)
       await this.#readBlob(segment, position, rows)
+      if (!this.#tables.has(key)) this.#tableBytes += rows.length
     }
     this.#tables.set(key, rows)
-    if (this.#tables.size > tablesMax) this.#tables.delete(this.#tables.keys().next().value!)
+    while (this.#tableBytes > tableBytesMax && this.#tables.size > 1) {
+      const [oldest, dropped] = this.#tables.entries().next().value!
+      this.#tables.delete(oldest)
+      this.#tableBytes -= dropped.length
+    }
     return { rows, count, segment }
   }
 
@@ -128,34 +179,56 @@ export class StreamReader {
     const last = chunks.at(-1)!
     const bytes = last.position + last.bytes - first.position
     const slab = this.#buffer(bytes)
-    const target = slab.bytes.subarray(0, bytes)
-    await this.#readBlob(segment, first.position, target)
-    for (const chunk of chunks) {
-      const at = chunk.position - first.position
-      if (crc32c(target, at, at + chunk.bytes) !== chunk.crc) {
-        const name = this.#cell.checkpointer.placement.segments.get(segment)?.name
-        throw new DamagedRange(
-          `${name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}: ` +
-            `stream ${stream.id} cannot be read from offset ${chunk.baseOffset}`,
-        )
-      }
+    try {
+      const target = slab.bytes.subarray(0, bytes)
+      await this.#readBlob(segment, first.position, target)
+      for (const chunk of chunks) this.#check(stream, segment, chunk, target, chunk.position - first.position)
+      return slab
+    } catch (error) {
+      slab.release()
+      throw error
     }
-    return slab
+  }
+
+  #check(stream: Stream, segment: number, chunk: Chunk, bytes: Buffer, at: number): void {
+    if (crc32c(bytes, at, at + chunk.bytes) === chunk.crc) return
+    const name = this.#cell.checkpointer.placement.segments.get(segment)?.name
+    throw new DamagedRange(
+      `${name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}: ` +
+        `stream ${stream.id} cannot be read from offset ${chunk.baseOffset}`,
+    )
   }
 
   #buffer(bytes: number): Slab {
-    const size = Math.min(bufferBytesMax, Math.max(bufferBytesMin, 2 ** Math.ceil(Math.log2(bytes))))
+    if (bytes < bufferBytesMin || bytes > bufferBytesMax) {
+      const single = new Slab(Buffer.allocUnsafeSlow(bytes))
+      single.hold()
+      return single
+    }
+    const size = 2 ** Math.ceil(Math.log2(bytes))
     let pool = this.#buffers.get(size)
     if (!pool) this.#buffers.set(size, (pool = new SlabPool(size, Math.max(1, bufferSpareBytes / size))))
     return pool.take(bytes)
   }
 
+  /** A medium that does not give the bytes back is damaged like one that gives others. */
   async #readBlob(segment: number, position: number, target: Buffer): Promise<void> {
     const { placement } = this.#cell.checkpointer
     const name = placement.segments.get(segment)?.name ?? `segment ${segment}`
-    const count = await this.#cell.options.blobs.read(name, position, target)
+    const count = await this.#cell.options.blobs.read(name, position, target).catch((error: unknown) => {
+      if (error instanceof DiskError) throw new DamagedRange(`${name} cannot be read: ${error.message}`, { cause: error })
+      throw error
+    })
     if (count !== target.length) throw new DamagedRange(`${name} is missing or cut short at byte ${position + (count ?? 0)}`)
   }
+}
+
+interface Found {
+  batches: Buffer
+  /** The offset behind them. */
+  next: number
+  /** All of the stretch from the offset on. */
+  isWhole: boolean
 }
 
 interface Wanted {
@@ -186,15 +259,24 @@ function chunksFor(table: { rows: Buffer; count: number; segment: number }, offs
 /** The first chunk may hold bytes before the offset: so much more is read to fill the answer. */
 const chunkSlack = 64 * 1024
 
-function cutBatches(bytes: Buffer, wanted: Wanted, offset: number, bytesMax: number, atLeastOne: boolean): Buffer {
+function cutBatches(
+  bytes: Buffer,
+  wanted: Wanted,
+  offset: number,
+  bytesMax: number,
+  atLeastOne: boolean,
+  extentLast: number,
+): Found {
   const end = wanted.chunks.at(-1)!.position + wanted.chunks.at(-1)!.bytes - wanted.chunks[0]!.position
   let start = 0
   while (start < end && batches.lastOffset(bytes, start) < offset) start += batches.batchBytes(bytes, start)
   let stop = start
+  let next = offset
   while (stop < end) {
-    const next = stop + batches.batchBytes(bytes, stop)
-    if (next - start > bytesMax && !(atLeastOne && stop === start)) break
-    stop = next
+    const after = stop + batches.batchBytes(bytes, stop)
+    if (after - start > bytesMax && !(atLeastOne && stop === start)) break
+    next = batches.lastOffset(bytes, stop) + 1
+    stop = after
   }
-  return bytes.subarray(start, stop)
+  return { batches: bytes.subarray(start, stop), next, isWhole: next > extentLast }
 }

@@ -161,7 +161,18 @@ export class Stream implements Machine {
 
   /** Adds an extent behind the others; the caller counts its bytes. */
   place(placed: Extent, segment: number): void {
-    const row = this.extents.add()
+    this.#setExtent(this.extents.add(), placed, segment)
+  }
+
+  /** The bytes of `rows` extents from `row` on lie together elsewhere now, without what was below the start. */
+  moveExtents(row: number, rows: number, placed: Extent, segment: number): void {
+    for (let at = row; at < row + rows; at++) this.bytes -= this.extents.get(at, extent.bytes)
+    this.extents.remove(row + 1, rows - 1)
+    this.#setExtent(row, placed, segment)
+    this.bytes += placed.bytes
+  }
+
+  #setExtent(row: number, placed: Extent, segment: number): void {
     this.extents.set(row, extent.segment, segment)
     this.extents.set(row, extent.first, placed.firstOffset)
     this.extents.set(row, extent.last, placed.lastOffset)

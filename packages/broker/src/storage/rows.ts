@@ -36,7 +36,17 @@ export class Rows {
   dropFirst(rows: number): void {
     this.#first += rows
     this.#count -= rows
-    if (this.#count === 0) this.#first = 0
+    if (this.#count > 0) return
+    this.#first = 0
+    // A burst long ago must not cost memory for ever: thousands of these tables exist.
+    if (this.#cells.length > spareRowsMax * this.width) this.#cells = new Float64Array(0)
+  }
+
+  /** Takes out `rows` rows from `row` on. */
+  remove(row: number, rows: number): void {
+    const start = (this.#first + row) * this.width
+    this.#cells.copyWithin(start, start + rows * this.width, (this.#first + this.#count) * this.width)
+    this.#count -= rows
   }
 
   /** The last row whose `column` is <= `value`, or -1. The column must be ascending. */
@@ -63,3 +73,6 @@ export class Rows {
     this.#first = 0
   }
 }
+
+/** Room for so many rows is kept when the last one goes. */
+const spareRowsMax = 64

@@ -210,7 +210,7 @@ export async function readSegmentTables(
   blobs: BlobStore,
   name: string,
   bytes: number,
-): Promise<{ extents: Extent[]; chunks: Chunk[] } | string> {
+): Promise<{ extents: Extent[]; chunks: Chunk[]; chunkPosition: number } | string> {
   const header = Buffer.alloc(segmentHeaderBytes)
   const trailer = Buffer.alloc(trailerBytes)
   if (bytes < segmentHeaderBytes + trailerBytes) return `${name} is too short for a segment`
@@ -227,6 +227,7 @@ export async function readSegmentTables(
   if (sumOf(header, tables) !== trailer.readUInt32BE(16)) return `the tables of ${name} are damaged`
   const directory = tables.subarray(chunkCount * chunkRowBytes)
   return {
+    chunkPosition,
     chunks: Array.from({ length: chunkCount }, (_, row) => readChunk(tables, row)),
     extents: Array.from({ length: streams }, (_, row) => readDirectoryRow(directory, row, chunkPosition)),
   }
