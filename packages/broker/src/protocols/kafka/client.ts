@@ -69,12 +69,12 @@ export class KafkaConnection {
    * Sends a request and resolves with its answer, error codes and all. Without `version`, the newest one that both sides know.
    * Buffers in the answer are its own.
    */
-  request<Q extends Codec<unknown>, A extends Codec<unknown>>(
+  async request<Q extends Codec<unknown>, A extends Codec<unknown>>(
     api: Api<Q, A>,
     body: Write<Q>,
     version = this.versionOf(api),
   ): Promise<Infer<A>> {
-    if (this.#gone !== undefined) return Promise.reject(this.#gone)
+    if (this.#gone !== undefined) throw this.#gone
     const correlationId = ++this.#correlationId
     this.#connection.write(encodeRequest(api, version, correlationId, this.#clientId, body))
     return new Promise<Infer<A>>((resolve, reject) => {

@@ -11,8 +11,8 @@ import { defineHandler, type Exchange } from './handler.ts'
 type Request = Infer<typeof apis.fetch.request>
 type Answer = Write<typeof apis.fetch.response>
 
-/** Whatever a client asks for, an answer holds no more than this and one batch. */
-const answerBytesMax = 55 * 1024 * 1024
+/** Whatever a client asks for, an answer holds no more than this and one batch: it is memory while the client takes it. */
+const answerBytesMax = 16 * 1024 * 1024
 
 /**
  * Fetch 4-18: waits for `minBytes`, reads partitions in turn up to `maxBytes`, answers with the batches as they are stored.
