@@ -5,9 +5,12 @@ import { exitCodes } from './exit-codes.ts'
 
 /** Runs one command line; resolves with the exit code, and reports on stderr what went wrong. */
 export async function run(args: readonly string[]): Promise<number> {
-  // A reader that has seen enough closes the pipe (`dragoman consume … | head`): that is no failure.
+  // A reader that has seen enough closes the pipe (`dragoman consume … | head`): that is no failure. A broker goes on without
+  // its readers.
+  const goesOn = args[0] === 'serve'
+  process.stderr.on('error', () => {})
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed)
+    if (!goesOn) process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed)
   })
   return dispatch(args).catch(report)
 }

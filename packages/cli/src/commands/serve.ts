@@ -45,10 +45,11 @@ export const serve = defineCommand({
   notes: `Each option is also an environment variable (--kafka: DRAGOMAN_KAFKA) and a key of the YAML file that --config names
 (kafka: 9092). A flag wins over the environment, the environment over the file.
 
-Prints a line for each listener, then one that begins with "ready". The log goes to stderr. SIGTERM and SIGINT stop accepting,
+Prints a line for each listener, then one that begins with "ready". The log goes to stderr. SIGTERM, SIGINT and SIGHUP stop accepting,
 make everything durable and end with exit code 0; a second signal ends at once.`,
   async run({ words }) {
     const startMs = performance.now()
+    process.on('uncaughtException', stopAtBug)
     const settings = await readSettings(words)
     const broker = await openBroker(settings)
     announce(broker, settings, Math.round(performance.now() - startMs))
@@ -94,6 +95,14 @@ const durabilityWords = {
 /** One Ctrl-C arrives twice under npm: from the terminal, and passed on by npm. */
 const sameSignalMs = 500
 
+/** A bug in the core: what it would write next may be wrong, what is acknowledged is safe. */
+function stopAtBug(error: Error): void {
+  process.stderr.write(`dragoman: stopped by a bug: ${error.stack ?? error.message}\n`)
+  process.exit(exitCodes.fatal)
+}
+
+const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+
 /** Resolves at the first signal. From then on a signal ends the process at once. */
 function stopSignal(): Promise<void> {
   return new Promise(resolve => {
@@ -106,13 +115,13 @@ function stopSignal(): Promise<void> {
         if (signal === 'SIGINT' && performance.now() - firstMs < sameSignalMs) return
         process.exit(exitCodes.failed)
       }
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      for (const signal of stopSignals) {
         process.off(signal, stop)
         process.on(signal, stopAtOnce)
       }
       resolve()
     }
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
+    for (const signal of stopSignals) process.on(signal, stop)
   })
 }
 
