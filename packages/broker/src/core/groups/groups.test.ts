@@ -53,6 +53,7 @@ test('Groups.join refuses what cannot be a member', () => {
   assert.equal(errorOf({ protocolType: '' }), 'group-protocol-mismatch')
   assert.equal(errorOf({ offers: [] }), 'group-protocol-mismatch')
   assert.equal(errorOf({ offers: [{ name: 'range', metadata: Buffer.alloc(1001) }] }), 'group-full')
+  assert.deepEqual(bench.groups.list(namespace), [])
   bench.stable(['a'])
   assert.equal(errorOf({ protocolType: 'connect' }), 'group-protocol-mismatch')
   assert.equal(errorOf({ offers: [{ name: 'sticky', metadata: Buffer.alloc(0) }] }), 'group-protocol-mismatch')

@@ -89,18 +89,20 @@ export class Groups {
     this.settings = { ...defaultGroupSettings, ...settings }
     this.#host = this.#hosting()
     topics?.beforeRemove(topic => this.#forget(topic.id))
-    for (const record of machine.all()) this.#find(record)
+    for (const record of machine.all()) this.#find(record.namespace, record.id)
     this.#scheduleSweep(machine.all(), this.settings.sweepIntervalMs)
   }
 
   join(request: JoinRequest, done: JoinDone): void {
     const error = this.#checkJoin(request)
     if (error !== undefined) return done(joinRefused(error, request.memberId))
-    const { memberId } = request
-    const group = this.#find(request) ?? (memberId === '' ? this.#open(request) : undefined)
+    const { namespace, memberId } = request
+    const known = this.#find(namespace, request.group)
+    const bytes = (known?.bytes ?? 0) + offerBytes(request.offers)
+    if (bytes > this.settings.groupBytesMax) return done(joinRefused('group-full', ''))
+    // Only newcomers can make a group; and one that nobody gets into is forgotten at once.
+    const group = known ?? (memberId === '' ? this.#open(namespace, request.group) : undefined)
     if (group === undefined) return done(joinRefused(memberId === '' ? 'limit-reached' : 'member-unknown', memberId))
-    if (group.bytes + offerBytes(request.offers) > this.settings.groupBytesMax)
-      return done(joinRefused('group-full', ''))
     group.join(request, done)
   }
 
@@ -120,7 +122,7 @@ export class Groups {
   sync(request: SyncRequest, done: SyncDone): void {
     if (this.#closed) return done(syncRefused('shutting-down'))
     if (!this.#nameAllowed(request.group)) return done(syncRefused('group-id-invalid'))
-    const group = this.#find(request)
+    const group = this.#find(request.namespace, request.group)
     if (group === undefined) return done(syncRefused('member-unknown'))
     group.sync(request, done)
   }
@@ -142,7 +144,7 @@ export class Groups {
   /** Removes members; an empty member id stands for whoever holds the instance id. Gives one result for each, in order. */
   leave(name: GroupName, members: readonly MemberName[], done: (results: (ErrorCode | undefined)[]) => void): void {
     const absent = this.#closed ? 'shutting-down' : 'member-unknown'
-    const results = this.#find(name)?.leave(members) ?? members.map((): ErrorCode => absent)
+    const results = this.#find(name.namespace, name.group)?.leave(members) ?? members.map((): ErrorCode => absent)
     this.settled(name.namespace, name.group, done, results)
   }
 
@@ -164,7 +166,7 @@ export class Groups {
     const { namespace, group, generation } = request
     if (this.#closed) return 'shutting-down'
     if (group.length > this.settings.groupIdLengthMax) return 'group-id-invalid'
-    const live = this.#find(request)
+    const live = this.#find(request.namespace, request.group)
     if (live !== undefined) return live.checkCommit(request, generation)
     const known = this.#machine.get(namespace, group) !== undefined
     if (generation >= 0) return known ? 'member-unknown' : 'group-not-found'
@@ -206,7 +208,7 @@ export class Groups {
   /** Removes a group that has no members, with its offsets. */
   async remove({ namespace, group }: GroupName): Promise<void> {
     if (this.#closed) throw unchanged('shutting-down', group)
-    const live = this.#find({ namespace, group })
+    const live = this.#find(namespace, group)
     const known = this.#machine.get(namespace, group) !== undefined
     if (live === undefined && !known) throw new BrokerError('group-not-found', quote(group))
     if (live !== undefined && live.state !== 'empty') throw new BrokerError('group-not-empty', quote(group))
@@ -232,7 +234,7 @@ export class Groups {
   }
 
   describe(namespace: string, group: string): GroupDescription | undefined {
-    const live = this.#find({ namespace, group })
+    const live = this.#find(namespace, group)
     if (live !== undefined) return live.describe()
     const record = this.#machine.get(namespace, group)
     if (record === undefined) return undefined
@@ -242,7 +244,7 @@ export class Groups {
 
   /** What the members of a group have said of themselves for the protocol that it uses. */
   subscriptions(namespace: string, group: string): Buffer[] {
-    return this.#find({ namespace, group })?.subscriptions() ?? []
+    return this.#find(namespace, group)?.subscriptions() ?? []
   }
 
   /** Tells all who wait that the broker goes, and stops all timers. Members find their generation again after the restart. */
@@ -262,20 +264,17 @@ export class Groups {
   }
 
   /** The group if it has members or expects some. */
-  #find({ namespace, group }: GroupName): Group | undefined
-  #find(record: GroupRecord): Group | undefined
-  #find(name: GroupName | GroupRecord): Group | undefined {
-    const id = 'id' in name ? name.id : name.group
-    const live = this.#live.get(name.namespace)?.get(id)
+  #find(namespace: string, id: string): Group | undefined {
+    const live = this.#live.get(namespace)?.get(id)
     if (live !== undefined || this.#closed) return live
-    const record = this.#machine.get(name.namespace, id)
-    return record === undefined || record.members.length === 0 ? undefined : this.#revive(name.namespace, id, record)
+    const record = this.#machine.get(namespace, id)
+    return record === undefined || record.members.length === 0 ? undefined : this.#revive(namespace, id, record)
   }
 
   /** The group for a newcomer. */
-  #open({ namespace, group }: GroupName): Group | undefined {
-    const record = this.#machine.get(namespace, group)
-    return record === undefined && !this.#hasRoom() ? undefined : this.#revive(namespace, group, record)
+  #open(namespace: string, id: string): Group | undefined {
+    const record = this.#machine.get(namespace, id)
+    return record === undefined && !this.#hasRoom() ? undefined : this.#revive(namespace, id, record)
   }
 
   #revive(namespace: string, id: string, record: GroupRecord | undefined): Group {
@@ -363,7 +362,7 @@ export class Groups {
 
   /** Removes offsets that have been of no use for long enough, and the group when nothing of it is left. */
   #expire(record: GroupRecord): void {
-    if (this.#find(record) !== undefined) return
+    if (this.#find(record.namespace, record.id) !== undefined) return
     const now = this.#ledger.clock.nowMs()
     const topics: TopicPartitions[] = []
     let kept = false
