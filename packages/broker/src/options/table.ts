@@ -124,7 +124,7 @@ export const rows = {
     'connections',
     duration(100, 1 * day),
     30 * second,
-    'Close a connection whose unfinished request has grown by less than 1 KiB in this time.',
+    'Close a connection whose unfinished request has grown by less than 1 KiB in this time, or that has ended and waited so long for an answer.',
   ),
   writeTimeoutMs: option(
     'connections',

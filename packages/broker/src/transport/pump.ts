@@ -159,16 +159,13 @@ export class Pump<P> implements Outbox, Flushable {
       this.#host.log('info', 'Connection closed: the peer takes no bytes', this.#fields({ queued }))
       return this.#connection.destroy()
     }
-    if (this.#state !== 'open') return
-    const partial = this.#reading && this.#decoder.pendingBytes > 0
-    if (
-      stalled(this.#frameMark, partial, this.#packets, this.#receivedBytes, frameProgressBytes, nowMs, frameTimeoutMs)
-    ) {
-      this.#host.log(
-        'info',
-        'Connection closed: a request was not finished',
-        this.#fields({ bytes: this.#decoder.pendingBytes }),
-      )
+    if (this.#state === 'closing') return
+    const ended = this.#state === 'ended'
+    const waiting = ended || (this.#reading && this.#decoder.pendingBytes > 0)
+    const mark = this.#frameMark
+    if (stalled(mark, waiting, this.#packets, this.#receivedBytes, frameProgressBytes, nowMs, frameTimeoutMs)) {
+      const reason = ended ? 'the peer left before it was answered' : 'a request was not finished'
+      this.#host.log('info', `Connection closed: ${reason}`, this.#fields({ pending: this.#decoder.pendingBytes }))
       return this.close()
     }
     if (this.#receivedBytes === 0 && nowMs - this.#openedMs >= firstRequestTimeoutMs) {

@@ -286,6 +286,16 @@ transportTest('a peer that has ended still gets the answers that it waits for', 
   assert.equal(world.lent, 0)
 })
 
+transportTest('a peer that has ended is not waited for without end', async world => {
+  world.serve()
+  const client = await world.connect()
+  client.send('hold\n')
+  client.connection.end()
+  await world.simulator.sleep(10_000)
+  assert.equal(world.closedSessions, 1)
+  assert.deepEqual(world.logged, ['info: Connection closed: the peer left before it was answered'])
+})
+
 transportTest('a connection that sends no request is closed', async world => {
   world.serve()
   const client = await world.connect()
@@ -377,10 +387,10 @@ transportTest('close lets what is in flight be answered, takes nothing new, and 
   await world.simulator.sleep(100)
   await world.listener.close()
   busy.send('too late\n')
-  await world.simulator.sleep(3000)
+  await world.simulator.sleep(1500)
   assert.ok(idle.closed && !busy.closed)
   world.sessions[0]?.release()
-  await world.simulator.sleep(3000)
+  await world.simulator.sleep(1500)
   assert.ok(busy.closed)
   assert.equal(busy.text, 'hold\n')
   assert.ok(!world.received.includes('too late'))

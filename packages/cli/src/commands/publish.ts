@@ -47,8 +47,8 @@ export const publish = defineCommand({
     ],
     ['dragoman publish images --file cat.png --whole --key cat', 'A file as one message.'],
   ],
-  notes: `Every message is published once and durable when the command ends with exit code 0; a lost connection is opened again for 30 s.
-Messages with equal keys keep their order.`,
+  notes: `Exit code 0 means that the broker has acknowledged every message, each stored once: what must be sent again after a lost
+connection is recognised. The command tries for 30 s. Messages with equal keys keep their order.`,
   async run({ options, words: [topic = '', ...messages] }) {
     const { broker, quiet, partition, file, json, keySeparator, key, whole } = options
     if (messages.length > 0 && file !== undefined) throw new UsageError('Give either messages or --file')

@@ -5,12 +5,17 @@ import { RealConnection } from './connection.ts'
 
 /** Connections that the system holds for us until they are accepted. */
 const backlog = 1024
+/** A peer that is silent for so long is asked by the system whether it is still there. */
+const keepAliveMs = 60_000
 
 /** TCP on this machine. Nagle's delay is off: writes are already gathered by the turn. */
 export class RealNetwork implements Network {
   listen(address: Address, accept: (connection: Connection) => void): Promise<Listener> {
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, socket =>
-      accept(new RealConnection(withSharedBuffer(socket))),
+    // Without keep-alive the connection of a machine that lost its power would be held for ever.
+    const keepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveMs }
+    const server = net.createServer(
+      { allowHalfOpen: true, noDelay: true, pauseOnConnect: true, ...keepAlive },
+      socket => accept(new RealConnection(withSharedBuffer(socket))),
     )
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(networkError(error, `Cannot listen on ${format(address)}`))
