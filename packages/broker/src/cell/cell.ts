@@ -60,6 +60,9 @@ export class Cell implements Ledger {
     )
     for (const { seq, slab, bytes } of restore.replayed) cell.journal.keep(seq, slab, bytes)
     for (const stream of cell.state.streams.values()) stream.settleAll()
+    if (restore.from && (await options.chain.get(options.cell, restore.from.seq)) === null) {
+      options.log('warn', `The journal ended before block ${restore.from.seq}, which a checkpoint holds: its last blocks were lost`)
+    }
     await cell.checkpointer.start()
     return cell
   }

@@ -6,8 +6,9 @@ import { Corrupt } from '../storage/errors.ts'
 import { FileBlobStore } from '../storage/file-store.ts'
 import * as batches from '../storage/record-batch.ts'
 import { scanChainFile } from '../storage/scan.ts'
-import { readSegmentTables } from '../storage/segment.ts'
+import { chunkRowBytes, readSegmentTables } from '../storage/segment.ts'
 import type { Chunk } from '../storage/segment.ts'
+import { DiskError } from '../runtime/runtime.ts'
 import type { Disk } from '../runtime/runtime.ts'
 import { checkpointSeq, readCheckpoint } from './checkpoint.ts'
 import type { Placement } from './checkpoint.ts'
@@ -35,7 +36,8 @@ export interface VerifyReport {
 
 const journalAdvice =
   'The broker will not start on this journal, because what came after the damage was acknowledged. Restore the directory ' +
-  'from a copy; or, if the loss is acceptable, move this file away and start: everything behind the damage is then gone.'
+  'from a copy; or, if the loss is acceptable, move this file and those with higher numbers away and start: what they hold ' +
+  'and no checkpoint does is then gone.'
 const segmentAdvice =
   'Reads of this range are refused, everything else is served. Restore this one file from a copy while the broker is ' +
   'stopped; or delete the records up to behind the range, and consumers go on from there.'
@@ -43,7 +45,7 @@ const segmentAdvice =
 /** Checks every block, checkpoint and segment of a data directory that no broker is using. Reads only. */
 export async function verifyDirectory(disk: Disk, directory: string, machines: MachineFactories): Promise<VerifyReport> {
   const report: VerifyReport = { blocks: 0, segments: 0, batches: 0, records: 0, checkpoints: 0, bytes: 0, findings: [] }
-  const cells = (await disk.list(`${directory}/cell`)).map(Number).sort((a, b) => a - b)
+  const cells = (await entries(disk, `${directory}/cell`)).map(Number).sort((a, b) => a - b)
   const blobs = new FileBlobStore(directory, disk)
   for (const cell of cells) await new CellVerifier(disk, blobs, directory, cell, machines, report).run()
   await blobs.close()
@@ -82,7 +84,7 @@ class CellVerifier {
 
   async #journalFiles(): Promise<void> {
     const directory = `${this.#directory}/cell/${this.#cell}/b`
-    const names = await this.#disk.list(directory)
+    const names = await entries(this.#disk, directory)
     let last = -1
     for (const name of names.filter(name => name === 'kept' || name.endsWith('.blocks')).sort()) {
       const path = `${directory}/${name}`
@@ -110,6 +112,9 @@ class CellVerifier {
     let expected = from + 1
     let previous = link
     const where = `${this.#directory}/cell/${this.#cell}/b`
+    if (from >= 0 && !this.#links.has(from)) {
+      this.#find('damage', where, `Block ${from}, which the newest checkpoint holds, is missing: the end of the journal was lost.`, endAdvice)
+    }
     for (const seq of seqs) {
       const { self, previous: named } = this.#links.get(seq)!
       if (seq !== expected) {
@@ -166,11 +171,9 @@ class CellVerifier {
     this.#report.bytes += bytes
     const tables = await readSegmentTables(this.#blobs, name, bytes)
     if (typeof tables === 'string') return this.#find('damage', path, `${tables}.`, segmentAdvice)
-    for (const extent of tables.extents) {
-      const inside = tables.chunks.filter(
-        chunk => chunk.position >= extent.position && chunk.position < extent.position + extent.bytes,
-      )
-      for (const chunk of inside) await this.#chunk(name, path, extent.stream, chunk)
+    for (const { stream, chunkPosition, chunkCount } of tables.extents) {
+      const first = (chunkPosition - tables.chunkPosition) / chunkRowBytes
+      for (const chunk of tables.chunks.slice(first, first + chunkCount)) await this.#chunk(name, path, stream, chunk)
     }
   }
 
@@ -194,6 +197,19 @@ class CellVerifier {
   }
 }
 
+/** What a directory holds; nothing if it is absent. */
+async function entries(disk: Disk, path: string): Promise<string[]> {
+  try {
+    return await disk.list(path)
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'not-found') return []
+    throw error
+  }
+}
+
+const endAdvice =
+  'The broker starts, and has everything up to that block; what was acknowledged behind it, if anything, is gone. Restore the ' +
+  'directory from a copy if there is one. Expected after a power cut with --durability os.'
 const checkpointAdvice =
   'The broker uses the checkpoint before it and replays more of the journal. If there is none, it will not start: restore ' +
   'the directory from a copy.'

@@ -112,10 +112,11 @@ export class FileChain {
 
   async put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
     if (seq <= this.#lastSeq) return 'exists'
-    assert(this.#lastSeq === -1 || seq === this.#lastSeq + 1, 'a block must follow the last one')
+    // A checkpoint may be beyond the last block that is left (a power cut with `dsync` off): numbers are dense within a file.
+    const isGap = this.#lastSeq >= 0 && seq > this.#lastSeq + 1
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
     const padded = alignBlock(bytes)
-    const target = await this.#place(padded)
+    const target = await this.#place(padded, isGap)
     const { end: at } = target
     await this.#patiently(() =>
       target.file.write(padded > bytes ? [...parts, padding.subarray(0, padded - bytes)] : parts, at),
@@ -199,10 +200,10 @@ export class FileChain {
   #lastFileSeq = -1
 
   /** The file that takes the next `bytes`, with that much space allocated where that can be had. */
-  async #place(bytes: number): Promise<ChainFile> {
+  async #place(bytes: number, mustBeNew: boolean): Promise<ChainFile> {
     let target = this.#files.at(-1)
     const limit = Math.max(this.#options.fileBytes, bytes)
-    if (!target || target.end + bytes > Math.max(limit, target.allocated)) {
+    if (!target || (mustBeNew && target.end > 0) || target.end + bytes > Math.max(limit, target.allocated)) {
       target = await (this.#next ?? this.#prepare())
       this.#next = undefined
       this.#files.push(target)

@@ -143,6 +143,13 @@ export class FileBlobStore implements BlobStore {
     if (replace) await this.#disk.remove(path).catch(() => {})
     const file = await this.#disk.open(path, 'create')
     let end = 0
+    let isOpen = true
+    // Once only: the system gives a closed descriptor's number to the next file.
+    const close = async (): Promise<void> => {
+      if (!isOpen) return
+      isOpen = false
+      await file.close()
+    }
     return {
       append: async parts => {
         const bytes = parts.reduce((sum, part) => sum + part.length, 0)
@@ -151,12 +158,12 @@ export class FileBlobStore implements BlobStore {
       },
       finish: async () => {
         await file.sync()
-        await file.close()
+        await close()
         await this.#disk.syncDirectory(directoryOf(path))
         return 'ok'
       },
       abort: async () => {
-        await file.close().catch(() => {})
+        await close().catch(() => {})
         await this.#disk.remove(path).catch(() => {})
       },
     }

@@ -222,7 +222,10 @@ export async function readSegmentTables(
   const chunkCount = trailer.readUInt32BE(4)
   const streams = trailer.readUInt32BE(12)
   const tables = Buffer.alloc(Math.max(0, bytes - trailerBytes - chunkPosition))
-  if (tables.length !== chunkCount * chunkRowBytes + streams * directoryRowBytes) return `the tables of ${name} are damaged`
+  const isConsistent = trailer.readUInt32BE(8) === chunkPosition + chunkCount * chunkRowBytes
+  if (!isConsistent || tables.length !== chunkCount * chunkRowBytes + streams * directoryRowBytes) {
+    return `the tables of ${name} are damaged`
+  }
   await blobs.read(name, chunkPosition, tables)
   if (sumOf(header, tables) !== trailer.readUInt32BE(16)) return `the tables of ${name} are damaged`
   const directory = tables.subarray(chunkCount * chunkRowBytes)
