@@ -1,11 +1,11 @@
 import type { Log } from './admin/log.ts'
 import { isLoopback, isWildcard, showHostPort, type HostPort } from './options/address.ts'
 import { flagOf } from './options/option.ts'
-import { advertisedName, type Settings } from './options/table.ts'
+import { advertisedName, type ListenerValues, type Settings } from './options/table.ts'
 import { protocols, type ProtocolEntry } from './protocols/index.ts'
 import { NetworkError, type Address, type Runtime } from './runtime/runtime.ts'
 import { StartError } from './start-error.ts'
-import { Admission, ProtocolListener, type Pressure } from './transport/listener.ts'
+import { Admission, ProtocolListener, type ListenerOptions, type Pressure } from './transport/listener.ts'
 
 export interface OpenListener {
   readonly name: string
@@ -40,29 +40,43 @@ export async function bindListeners(
 ): Promise<OpenListener[]> {
   const admission = new Admission(settings.connectionsMax)
   const open: OpenListener[] = []
-  for (const entry of protocols) {
-    const wanted = settings.listeners.get(entry.name)
-    if (wanted === undefined || wanted.at === 'off') continue
-    const { at, asked, advertised } = wanted
-    try {
-      const log = logFor(entry.name)
+  try {
+    for (const entry of protocols) {
+      const wanted = settings.listeners.get(entry.name)
+      if (wanted === undefined || wanted.at === 'off') continue
       const { network, clock, random } = runtime
+      const log = logFor(entry.name)
       const protocol = await entry.load()
       const options = { protocol, network, clock, random, limits: settings, admission, pressure, log }
-      const listener = await ProtocolListener.bind<unknown>(options, at)
+      const listener = await bind(options, entry, wanted, logFor('broker'))
+      if (listener === undefined) continue
       const { address } = listener
-      open.push({ name: entry.name, address, told: toldAddress(entry, at, address, advertised, log), listener })
-    } catch (error) {
-      if (!(error instanceof NetworkError)) throw error
-      const words = `Cannot listen on ${showHostPort(at)} for ${entry.name}: ${reasons[error.code]}`
-      if (asked) {
-        for (const { listener } of open) await listener.close()
-        throw new StartError(words, { cause: error })
-      }
-      logFor('broker')('warn', `${words}; going on without it. Give ${flagOf(entry.name)} another port`)
+      open.push({ name: entry.name, address, told: toldAddress(entry, wanted, wanted.at, address, log), listener })
     }
+  } catch (error) {
+    for (const { listener } of open) await listener.close()
+    throw error
   }
   return open
+}
+
+/** Undefined when the default port is taken. */
+async function bind(
+  options: ListenerOptions<unknown>,
+  { name }: ProtocolEntry,
+  { at, asked }: ListenerValues,
+  log: Log,
+): Promise<ProtocolListener<unknown> | undefined> {
+  if (at === 'off') return undefined
+  try {
+    return await ProtocolListener.bind(options, at)
+  } catch (error) {
+    if (!(error instanceof NetworkError)) throw error
+    const words = `Cannot listen on ${showHostPort(at)} for ${name}: ${reasons[error.code]}`
+    if (asked) throw new StartError(words, { cause: error })
+    log('warn', `${words}; going on without it. Give ${flagOf(name)} another port`)
+    return undefined
+  }
 }
 
 const reasons = {
@@ -75,9 +89,9 @@ const reasons = {
 /** A listener on all interfaces has no address of its own to tell. */
 function toldAddress(
   entry: ProtocolEntry,
+  { advertised }: ListenerValues,
   at: HostPort,
   bound: Address,
-  advertised: HostPort | undefined,
   log: Log,
 ): Address {
   if (advertised !== undefined) return advertised

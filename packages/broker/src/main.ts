@@ -29,6 +29,11 @@ export type BrokerOptions = { [K in Exclude<keyof Values, 'config'>]?: Scalar<Va
 /** What surrounds a broker; all of it has a default. */
 export interface Surroundings {
   runtime?: Runtime
+  /**
+   * Called when going on could lose or alter data: a disk error, a broken invariant. The broker has stopped. Default: the error
+   * is printed and the process exits with code 3. Of no effect with a `runtime`, which brings its own.
+   */
+  onFatal?(error: Error): void
   /** Takes the log, line by line. Default: stderr. */
   writeLog?(line: string): void
   /** Sizes that are no options because nobody should need to turn them: small ones let a simulation meet every edge. */
@@ -66,7 +71,7 @@ export async function startBroker(
 /** The same from settings: what the command line does. */
 export async function openBroker(settings: Settings, surroundings: Surroundings = {}): Promise<RunningBroker> {
   checkExposure(settings)
-  const runtime = surroundings.runtime ?? realRuntime()
+  const runtime = surroundings.runtime ?? realRuntime(surroundings.onFatal && { onFatal: surroundings.onFatal })
   const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
   const logFor = createLog({ level: settings.logLevel, nowMs: () => runtime.clock.nowMs(), write })
   const stores = await openStores(settings, runtime, surroundings)

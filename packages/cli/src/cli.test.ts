@@ -168,6 +168,12 @@ test('what cannot be done has exit code 1, a wrong command line 2, and both say 
   }
 })
 
+test('publish ends when the topic cannot be used', async () => {
+  const { code, err } = await run(['publish', 'bad name', 'x'], '', environment)
+  assert.equal(code, 1)
+  assert.match(err, /Cannot use topic "bad name"/)
+})
+
 test('decode, help, version and completion print', async () => {
   const request = '00000016' + '0012' + '0000' + '00000001' + '000c' + Buffer.from('librdkafka12').toString('hex')
   assert.match(await dragoman(['decode', 'kafka', request]), /ApiVersionsRequest version 0, correlation id 1/)

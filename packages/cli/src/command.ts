@@ -19,6 +19,8 @@ export interface Word {
   readonly help: string
   readonly optional?: boolean
   readonly many?: boolean
+  /** What it can be, for completion. */
+  readonly choices?: readonly string[]
 }
 
 type Parameters = Readonly<Record<string, Parameter<unknown>>>

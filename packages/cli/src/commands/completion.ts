@@ -6,7 +6,7 @@ const shells = { bash, zsh, fish } as const
 export const completion: Command = defineCommand({
   name: 'completion',
   summary: 'Print a completion script for a shell.',
-  words: [{ name: 'SHELL', help: 'bash, zsh or fish.' }],
+  words: [{ name: 'SHELL', help: 'bash, zsh or fish.', choices: ['bash', 'zsh', 'fish'] }],
   options: {},
   examples: [
     ['source <(dragoman completion bash)', 'In ~/.bashrc.'],
@@ -24,14 +24,16 @@ export const completion: Command = defineCommand({
 interface Outline {
   name: string
   summary: string
-  /** What may be typed in the command's place of choices: `kafka` for decode, shells for completion. */
+  /** What its words can be. */
+  choices: string[]
   options: { flag: string; help: string; choices: string[]; file: boolean; takesValue: boolean }[]
 }
 
 function outline(commands: readonly Command[]): Outline[] {
-  return commands.map(({ name, summary, options }) => ({
+  return commands.map(({ name, summary, words, options }) => ({
     name,
     summary,
+    choices: words.flatMap(({ choices }) => choices ?? []),
     options: Object.entries(options).map(([option, { placeholder, help }]) => ({
       flag: flagOf(option),
       help,
@@ -53,8 +55,8 @@ function bash(commands: readonly Outline[]): string {
     const seconds = members.filter(({ name }) => name !== family).map(({ name }) => name.slice(family.length + 1))
     if (seconds.length > 0) cases.push(`    '${family}') words='${seconds.join(' ')}' ;;`)
   }
-  for (const { name, options } of commands) {
-    cases.push(`    '${name}') words='${[...options.map(({ flag }) => flag), '--help'].join(' ')}' ;;`)
+  for (const { name, choices, options } of commands) {
+    cases.push(`    '${name}') words='${[...choices, ...options.map(({ flag }) => flag), '--help'].join(' ')}' ;;`)
   }
   const values = new Set<string>()
   for (const { options } of commands) {
@@ -114,11 +116,12 @@ function fish(commands: readonly Outline[]): string {
       lines.push(`complete -c dragoman -n ${fishQuote(condition)} -a ${second} -d ${fishQuote(what)}`)
     }
   }
-  for (const { name, options } of commands) {
+  for (const { name, choices: own, options } of commands) {
     const condition = name
       .split(' ')
       .map(word => `__fish_seen_subcommand_from ${word}`)
       .join('; and ')
+    if (own.length > 0) lines.push(`complete -c dragoman -n ${fishQuote(condition)} -a ${fishQuote(own.join(' '))}`)
     for (const { flag, help, choices, file, takesValue } of options) {
       const value =
         choices.length > 0 ? ` -xa ${fishQuote(choices.join(' '))}` : file ? ' -rF' : takesValue ? ' -x' : ''

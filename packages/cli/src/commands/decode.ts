@@ -6,11 +6,13 @@ import { readAll } from '../input.ts'
 /** More would not be read by a person. */
 const inputBytesMax = 64 * 1024 * 1024
 
+const names = protocols.map(({ name }) => name)
+
 export const decode = defineCommand({
   name: 'decode',
   summary: "Explain a protocol's bytes, field by field.",
   words: [
-    { name: 'PROTOCOL', help: `One of ${protocols.map(({ name }) => name).join(', ')}.` },
+    { name: 'PROTOCOL', help: `One of ${names.join(', ')}.`, choices: names },
     {
       name: 'HEX',
       help: 'Whole frames in hexadecimal, spaces allowed; without it, or for -, stdin.',
@@ -28,8 +30,7 @@ export const decode = defineCommand({
   ],
   async run({ words: [name = '', ...rest] }) {
     const entry = protocols.find(candidate => candidate.name === name)
-    if (!entry)
-      throw new UsageError(`There is no protocol "${name}"; there is ${protocols.map(p => p.name).join(', ')}`)
+    if (!entry) throw new UsageError(`There is no protocol "${name}"; there is ${names.join(', ')}`)
     const fromInput = rest.length === 0 || (rest.length === 1 && rest[0] === '-')
     const text = fromInput ? (await readAll(process.stdin, inputBytesMax)).toString('latin1') : rest.join('')
     const bytes = parseHex(text)

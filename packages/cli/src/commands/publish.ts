@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { NewRecord } from '@dragoman/broker/record-batch'
-import { count, text, toggle } from '@dragoman/broker/options'
+import { count, text, toggle, type HostPort } from '@dragoman/broker/options'
 import { brokerOption, Cluster } from '../cluster.ts'
 import { CommandError, defineCommand, option, optional, repeated, UsageError } from '../command.ts'
 import { readLines } from '../input.ts'
@@ -55,11 +55,7 @@ connection is recognised. The command tries for 30 s. Messages with equal keys k
     if (json && (keySeparator !== undefined || key !== undefined))
       throw new UsageError('With --json the key is in the line')
     if (whole && (file === undefined || json)) throw new UsageError('--whole needs --file, and goes without --json')
-    const cluster = await Cluster.connect(broker)
-    const producer = await Producer.open(cluster, await cluster.topic(topic, true)).catch((error: unknown) => {
-      cluster.close()
-      throw error
-    })
+    const producer = await openProducer(broker, topic)
     const progress = new Progress()
     try {
       const toRecord = json ? fromJson : fromLine(options)
@@ -83,6 +79,17 @@ connection is recognised. The command tries for 30 s. Messages with equal keys k
     return undefined
   },
 })
+
+/** The producer takes over the connection, and opens others when it is lost. */
+async function openProducer(broker: HostPort | undefined, topic: string): Promise<Producer> {
+  const cluster = await Cluster.connect(broker)
+  try {
+    return await Producer.open(cluster, await cluster.topic(topic, true))
+  } catch (error) {
+    cluster.close()
+    throw error
+  }
+}
 
 interface Destined {
   record: NewRecord
