@@ -14,8 +14,8 @@ const mergeWidth = 8
 const extentBytesGoal = 256 * 1024
 /** A stretch grows no further: retention drops whole ones. */
 const extentBytesMax = 64 * 1024 * 1024
-/** No merged stretch spans more than this share of the time that its stream is kept. */
-const spanShareMax = 0.25
+/** No merged stretch spans more than this share of the time that its stream is kept, or of the bytes. */
+const retentionShareMax = 0.25
 /** Positions in a segment are 32 bits wide. */
 const segmentBytesMax = 2 * 1024 * 1024 * 1024
 /** Live bytes that are moved out of sparse segments in one round, but for the first of them. */
@@ -132,8 +132,9 @@ export function installRewritten(cell: Cell, placement: Placement, { segment, mo
 function findRuns(cell: Cell, chosen: ReadonlySet<number>): Run[] {
   const runs: Run[] = []
   for (const stream of [...cell.state.streams.values()].sort((a, b) => a.id - b.id)) {
-    const retentionMs = cell.options.retentionOf(stream.id)?.ms ?? -1
-    const spanMax = retentionMs < 0 ? Infinity : retentionMs * spanShareMax
+    const { ms, bytes: keptBytes } = cell.options.retentionOf(stream.id) ?? { ms: -1, bytes: -1 }
+    const spanMax = ms < 0 ? Infinity : ms * retentionShareMax
+    const bytesMax = keptBytes < 0 ? extentBytesMax : Math.min(extentBytesMax, keptBytes * retentionShareMax)
     let run: Run | undefined
     for (let row = 0; row < stream.extents.count; row++) {
       const segment = stream.extents.get(row, extent.segment)
@@ -143,7 +144,7 @@ function findRuns(cell: Cell, chosen: ReadonlySet<number>): Run[] {
       }
       const bytes = stream.extents.get(row, extent.bytes)
       const newestMs = stream.extents.get(row, extent.maxTimestamp)
-      const fits = run && run.bytes + bytes <= extentBytesMax && newestMs - run.oldestMs <= spanMax
+      const fits = run && run.bytes + bytes <= bytesMax && newestMs - run.oldestMs <= spanMax
       if (!run || !fits) runs.push((run = { stream, bytes: 0, oldestMs: newestMs, pieces: [] }))
       run.bytes += bytes
       run.pieces.push({
