@@ -83,7 +83,7 @@ class BrokerWorld {
     const some = (): number => (random.chance(0.5) ? random.float() : 0)
     this.#mix = {
       kill: 0.2 + some(),
-      power: 0.2 + some(),
+      power: 0.5 + some(),
       full: some(),
       failing: some() / 2,
       clock: some(),
@@ -91,7 +91,7 @@ class BrokerWorld {
       cut: some(),
       restart: some(),
     }
-    this.#faultMsMax = random.pick([300, 1500, 6000])
+    this.#faultMsMax = random.pick([100, 300, 1000, 4000])
     this.#runMs = random.between(5_000, 20_000)
     this.#sizes = {
       flushBytes: random.pick([500, 5_000, 50_000]),
@@ -127,10 +127,7 @@ class BrokerWorld {
       (error: unknown) => simulator.fail(`The simulation itself failed: ${String((error as Error).stack)}`, error),
     )
     await simulator.run(this.#runMs + healMsMax, () => isDone)
-    if (!isDone) {
-      simulator.fail('Not everything was done after the faults had ended')
-      throw simulator.violation
-    }
+    if (!isDone) throw simulator.fail('Not everything was done after the faults had ended')
   }
 
   async #story(): Promise<void> {
@@ -187,7 +184,7 @@ class BrokerWorld {
     const { simulator } = this
     for (;;) {
       if (!this.#broker.isAlive) {
-        await simulator.sleep(simulator.random.float() * 300)
+        await simulator.sleep(simulator.random.float() * 100)
         if (simulator.random.chance(0.2) && this.#starts > 0 && !this.#mayFail)
           await compareReplays(simulator, this.#broker.disk, dataPath)
         await this.#start()
@@ -261,8 +258,8 @@ class BrokerWorld {
   }
 
   readonly #faults: Record<keyof Mix, () => Promise<void> | void> = {
-    kill: () => this.#crash(false),
-    power: () => this.#crash(true),
+    kill: () => this.#crashInside(false),
+    power: () => this.#crashInside(true),
     clock: () => this.#setClock(this.simulator.random.between(-1_500_000, 1_500_000)),
     pause: () => this.#broker.pause(this.simulator.random.float() * 3000),
     restart: () => this.#restart(),
@@ -275,6 +272,35 @@ class BrokerWorld {
   #setClock(aheadMs: number): void {
     this.#broker.jumpClock(aheadMs - this.#clockAheadMs)
     this.#clockAheadMs = aheadMs
+  }
+
+  /** Mostly in the middle of some disk operation, where it hurts; else at any time. */
+  async #crashInside(power: boolean): Promise<void> {
+    const { simulator } = this
+    const { random } = simulator
+    const { disk } = this.#broker
+    const kind = random.pick([
+      'write',
+      'write',
+      'write',
+      'write',
+      'sync',
+      'rename',
+      'sync directory',
+      'create',
+      'remove',
+      '',
+    ])
+    const { incarnation } = this.#broker
+    let skip = random.below(5)
+    await new Promise<void>(resolve => {
+      simulator.at(300, 'crash anyway', resolve)
+      disk.applied = label => {
+        if (label.startsWith(`${kind} `) && skip-- <= 0) simulator.at(0, 'crash inside', resolve)
+      }
+    })
+    disk.applied = () => {}
+    if (this.#broker.isRunning(incarnation)) this.#crash(power)
   }
 
   #crash(power: boolean): void {

@@ -1,4 +1,4 @@
-import { Reader, Writer } from '@dragoman/wire'
+import { Writer, type Reader } from '@dragoman/wire'
 import { Cell } from '../../packages/broker/src/cell/cell.ts'
 import { checkpointSeq } from '../../packages/broker/src/cell/checkpoint.ts'
 import { machineKinds, type Machine } from '../../packages/broker/src/cell/machine.ts'

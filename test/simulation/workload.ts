@@ -2,7 +2,7 @@ import { codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
 import { apis } from '../../packages/broker/src/protocols/kafka/messages/index.ts'
 import type { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
 import { Client } from './client.ts'
-import { CommitHistory, PartitionHistory, type ProducerTraits, type RecordId } from './history.ts'
+import { CommitHistory, type PartitionHistory, type ProducerTraits, type RecordId } from './history.ts'
 import { batchOf, recordsOf, type FoundRecord } from './records.ts'
 
 /** One partition that the whole run is about. */
@@ -157,7 +157,7 @@ export class Consumer {
       await this.#fetch()
       if (random.chance(0.1)) await this.#commit()
       if (random.chance(0.03)) await this.#startOver()
-      await simulator.sleep(random.float() * 20)
+      if (random.chance(0.3)) await simulator.sleep(random.float() * 20)
     }
     await this.#checkCommit()
     this.#client.drop()

@@ -36,6 +36,8 @@ export class SimDisk {
   readonly tree = new DirectoryTree()
   faults: DiskFaults = { ...healthyDisk }
   capacityBytes = Infinity
+  /** Called when an operation has happened and nobody was told yet: the moment at which a crash hurts most. */
+  applied: (label: string) => void = () => {}
   /** Operations that were asked for, by any process. */
   operationCount = 0
   readonly #world: World
@@ -85,6 +87,7 @@ export class SimDisk {
           if (random.chance(this.faults.ioErrorChance)) throw this.#ioError(label, operation)
           result = operation.apply()
           isApplied = true
+          this.applied(label)
         } catch (error) {
           return settle(() => reject(error instanceof Error ? error : new Error(String(error))))
         }
@@ -204,7 +207,7 @@ class DiskPort implements Disk {
 
   open(path: string, mode: 'read' | 'write' | 'create', options?: { dsync?: boolean }): Promise<DiskFile> {
     const { tree } = this.#disk
-    return this.#do('open', () => {
+    return this.#do(`${mode === 'create' ? 'create' : 'open'} ${path}`, () => {
       const node = mode === 'create' ? tree.create(path) : tree.file(path)
       return new SimFile(this.#disk, this.#process, path, node, {
         writable: mode !== 'read',
@@ -214,23 +217,23 @@ class DiskPort implements Disk {
   }
 
   list(path: string): Promise<string[]> {
-    return this.#do('list', () => this.#disk.shuffled(this.#disk.tree.list(path)))
+    return this.#do(`list ${path}`, () => this.#disk.shuffled(this.#disk.tree.list(path)))
   }
 
   makeDirectory(path: string): Promise<void> {
-    return this.#do('mkdir', () => this.#disk.tree.makeDirectory(path))
+    return this.#do(`mkdir ${path}`, () => this.#disk.tree.makeDirectory(path))
   }
 
   rename(source: string, target: string): Promise<void> {
-    return this.#do('rename', () => this.#disk.tree.rename(source, target))
+    return this.#do(`rename ${source} ${target}`, () => this.#disk.tree.rename(source, target))
   }
 
   remove(path: string): Promise<void> {
-    return this.#do('remove', () => this.#disk.tree.remove(path))
+    return this.#do(`remove ${path}`, () => this.#disk.tree.remove(path))
   }
 
   syncDirectory(path: string): Promise<void> {
-    return this.#do('sync directory', () => {
+    return this.#do(`sync directory ${path}`, () => {
       if (this.#disk.isHonest) this.#disk.tree.sync(path)
     })
   }
@@ -269,7 +272,7 @@ class SimFile implements DiskFile {
   }
 
   #operate<T>(label: string, bytes: number, operation: Operation<T>): Promise<T> {
-    if (!this.#isOpen) return Promise.reject(new DiskError('io', `Cannot ${label} ${this.#path}: it is closed`))
+    if (!this.#isOpen) return Promise.reject(new DiskError('io', `Cannot ${label}: it is closed`))
     return this.#disk.operate(this.#process, this.#incarnation, label, bytes, operation)
   }
 
@@ -277,7 +280,7 @@ class SimFile implements DiskFile {
     const bytes = Buffer.concat(parts)
     const node = this.#node
     const disk = this.#disk
-    return this.#operate('write', bytes.length, {
+    return this.#operate(`write ${this.#path}`, bytes.length, {
       apply: () => {
         if (!this.#mode.writable) throw new DiskError('denied', `Cannot write ${this.#path}: opened for reading`)
         if (!sameBytes(parts, bytes))
@@ -293,12 +296,12 @@ class SimFile implements DiskFile {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return this.#operate('read', target.length, { apply: () => this.#node.read(target, position) })
+    return this.#operate(`read ${this.#path}`, target.length, { apply: () => this.#node.read(target, position) })
   }
 
   sync(): Promise<void> {
     let finish: (() => void) | undefined
-    return this.#operate('sync', 0, {
+    return this.#operate(`sync ${this.#path}`, 0, {
       apply: () => {
         finish = this.#node.beginSync()
       },
@@ -310,15 +313,15 @@ class SimFile implements DiskFile {
   }
 
   truncate(size: number): Promise<void> {
-    return this.#operate('truncate', 0, { apply: () => this.#node.truncate(size) })
+    return this.#operate(`truncate ${this.#path}`, 0, { apply: () => this.#node.truncate(size) })
   }
 
   size(): Promise<number> {
-    return this.#operate('stat', 0, { apply: () => this.#node.size })
+    return this.#operate(`stat ${this.#path}`, 0, { apply: () => this.#node.size })
   }
 
   async close(): Promise<void> {
-    await this.#operate('close', 0, { apply: () => {} })
+    await this.#operate(`close ${this.#path}`, 0, { apply: () => {} })
     this.#isOpen = false
   }
 }

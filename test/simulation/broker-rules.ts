@@ -1,0 +1,56 @@
+import type { BrokenRule } from './broken-rules.ts'
+
+/** What keeps a broker's promises on a disk, broken one at a time. */
+export const brokenBrokerRules: Record<string, BrokenRule> = {
+  'the sync of the journal is skipped': {
+    file: 'storage/file-chain.ts',
+    find: "const file = await this.#patiently(() => disk.open(path, spare ? 'write' : 'create', { dsync }))",
+    replace:
+      "const file = await this.#patiently(() => disk.open(path, spare ? 'write' : 'create', { dsync: false && dsync }))",
+  },
+  'acknowledged before it is durable': {
+    file: 'cell/local-client.ts',
+    find: 'cell.whenDurable(seq, done, {',
+    replace: 'done({',
+  },
+  'a torn block is accepted': {
+    file: 'storage/block.ts',
+    find: 'crc32c(bytes, blockHeaderBytes, bytes.length, crc32c(bytes, 0, 92)) !== crc',
+    replace: 'crc === -1',
+  },
+  'segments are not synced': {
+    file: 'storage/file-store.ts',
+    find: 'await file.sync()',
+    replace: '',
+  },
+  'the name of a journal file is not synced': {
+    file: 'storage/file-chain.ts',
+    find: '    await disk.syncDirectory(this.#directory)\n    return {',
+    replace: '    return {',
+  },
+  'visible before it is durable': {
+    file: 'cell/stream.ts',
+    find: 'this.tail.get(row, tail.seq) <= seq',
+    replace: 'this.tail.get(row, tail.seq) <= seq + 5',
+  },
+  'repeated sequences are taken again': {
+    file: 'cell/local-client.ts',
+    find: 'if (producer >= 0) {',
+    replace: 'if (producer < -1) {',
+  },
+  'blocks are dropped without a checkpoint': {
+    file: 'cell/checkpointer.ts',
+    find: 'const floor = this.#kept[0]!.seq',
+    replace: 'const floor = this.#kept.at(-1)!.seq + 2',
+  },
+  'a checkpoint takes the state of a later block': {
+    file: 'cell/checkpointer.ts',
+    find: 'const seq = journal.cut()',
+    replace: 'const seq = journal.cut() - 1',
+  },
+  'what a killed process left is not synced': {
+    file: 'storage/file-chain.ts',
+    find: '    await file.sync()\n    const blocks',
+    replace: '    const blocks',
+  },
+}
