@@ -127,7 +127,8 @@ class BrokerWorld {
       (error: unknown) => simulator.fail(`The simulation itself failed: ${String((error as Error).stack)}`, error),
     )
     await simulator.run(this.#runMs + healMsMax, () => isDone)
-    if (!isDone) throw simulator.fail('Not everything was done after the faults had ended')
+    if (!isDone) simulator.fail('Not everything was done after the faults had ended')
+    if (simulator.violation) throw simulator.violation
   }
 
   async #story(): Promise<void> {

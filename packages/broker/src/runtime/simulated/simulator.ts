@@ -108,8 +108,8 @@ export class Simulator implements World {
   }
 
   /** Ends the run; `run` rejects with it. Only the first counts. */
-  fail(message: string, cause?: unknown): Violation {
-    return (this.#violation ??= new Violation(message, this.seed, { cause }))
+  fail(message: string, cause?: unknown): void {
+    this.#violation ??= new Violation(message, this.seed, { cause })
   }
 
   traceHash(): string {
