@@ -10,7 +10,7 @@ export const dragoman: Peer = {
     const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { version: string }
     return `Dragoman ${version}, Node ${process.versions.node} (${durability})`
   },
-  missing: () => (dragomanIsThere ? undefined : 'packages/cli/src/main.ts is not there'),
+  missing: () => (dragomanIsThere ? undefined : 'packages/cli/src/dragoman.js is not there'),
   async start({ directory, durability }: PeerOptions): Promise<Running> {
     if (durability === 'memory') return startDragoman({ data: 'memory' })
     return startDragoman({ data: directory, durability })

@@ -180,7 +180,7 @@ class Campaign {
   }
 
   #verify(): void {
-    const main = join(repository, 'packages', 'cli', 'src', 'main.ts')
+    const main = join(repository, 'packages', 'cli', 'src', 'dragoman.js')
     const verified = spawnSync(process.execPath, [main, 'verify', join(this.#directory, 'data')], { encoding: 'utf8' })
     assert.equal(verified.status, 0, `dragoman verify: ${verified.stdout}${verified.stderr}`)
   }

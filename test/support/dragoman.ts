@@ -25,7 +25,7 @@ export interface Dragoman {
 
 export const repository = join(import.meta.dirname, '..', '..')
 
-const main = join(repository, 'packages', 'cli', 'src', 'main.ts')
+const main = join(repository, 'packages', 'cli', 'src', 'dragoman.js')
 
 /** True when the command is in this tree: tests that need the real process skip themselves without it. */
 export const dragomanIsThere = existsSync(main)

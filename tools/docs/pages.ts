@@ -88,7 +88,7 @@ async function commandsPage(): Promise<string> {
   return [
     '# Commands',
     '',
-    'In the repository: `npx dragoman …` (Node 22.18 or newer on the PATH, or `npx node packages/cli/src/main.ts …`).',
+    'In the repository: `npx dragoman …` (Node 22.18 or newer on the PATH, or `npx node packages/cli/src/dragoman.js …`).',
     '',
     ...sections,
     '## Exit codes',

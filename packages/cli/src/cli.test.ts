@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { startBroker, type RunningBroker } from '@dragoman/broker'
 
-const main = join(import.meta.dirname, 'main.ts')
+const main = join(import.meta.dirname, 'dragoman.js')
 
 interface Finished {
   code: number | null
