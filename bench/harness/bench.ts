@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
 import { repository } from '../../test/support/dragoman.ts'
 import { dragoman } from '../peers/dragoman.ts'
@@ -158,13 +159,24 @@ export class Bench {
 
 export const mb = (report: Report): number => report['mbPerSecond'] ?? 0
 
+/** A broker that has just begun to answer may not know its controller yet: then it is asked again. */
+const createAttempts = 50
+
 export async function createTopics(address: string, names: string[], partitions = 1): Promise<void> {
   const client = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING, requestTimeout: 120_000 })
   const admin = client.admin()
   await admin.connect()
   for (let from = 0; from < names.length; from += 500) {
     const topics = names.slice(from, from + 500).map(topic => ({ topic, numPartitions: partitions }))
-    await admin.createTopics({ topics, waitForLeaders: false, timeout: 120_000 })
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await admin.createTopics({ topics, waitForLeaders: false, timeout: 120_000 })
+        break
+      } catch (error) {
+        if (attempt === createAttempts || (error as { retriable?: boolean }).retriable !== true) throw error
+        await sleep(100)
+      }
+    }
   }
   await admin.disconnect()
 }
