@@ -366,7 +366,9 @@ export class SimConnection implements Connection {
       const chunk = this.#received.shift()
       if (!chunk) break
       this.#network.world.note('bytes', crc32(chunk))
-      handlers.data(Buffer.from(chunk))
+      const lent = Buffer.from(chunk)
+      handlers.data(lent)
+      lent.fill(0xdb) // Valid only during the call: who kept it reads this.
       this.#peer.#arrived(chunk.length)
     }
     if (!handlers || this.#isPaused || this.#state !== 'open' || this.#received.length > 0) return

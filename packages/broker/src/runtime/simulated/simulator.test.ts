@@ -41,7 +41,7 @@ async function exercise(simulator: Simulator): Promise<void> {
 
 function echo(connection: Connection): void {
   connection.handle({
-    data: chunk => connection.write([chunk]),
+    data: chunk => connection.write([Buffer.from(chunk)]),
     ended: () => connection.end(),
     drained() {},
     closed() {},
@@ -199,7 +199,7 @@ test(`SimNetwork keeps the order of bytes through pauses and cuts (SEED=${seed})
     let ended = false
     await server.start().network.listen({ host: '', port: 9 }, connection => {
       accepted = connection
-      connection.handle({ data: chunk => received.push(chunk), ended: () => (ended = true), drained() {}, closed() {} })
+      connection.handle({ data: chunk => received.push(Buffer.from(chunk)), ended: () => (ended = true), drained() {}, closed() {} })
     })
     const connection = await client.start().network.connect({ host: '', port: 9 })
     let drained = 0
