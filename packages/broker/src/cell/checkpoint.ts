@@ -2,6 +2,7 @@ import { ProtocolError, Reader, Writer } from '@dragoman/wire'
 import { crc32c } from '../storage/crc32c.ts'
 import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt } from '../storage/errors.ts'
+import type { Rows } from '../storage/rows.ts'
 import type { Extent } from '../storage/segment.ts'
 import { extent } from './stream.ts'
 import type { CellState } from './state.ts'
@@ -40,32 +41,51 @@ export interface Usage {
   chunks: number
 }
 
-/** Where the extents of all streams lie now, as bytes; and what they use of which segments. */
-export function saveExtents(state: CellState, out: Writer): Map<number, Usage> {
+/**
+ * Where the extents of all streams lie now, as bytes; and what they use of which segments. There may be hundreds of thousands
+ * of rows, and nothing else happens meanwhile: they are written without a detour.
+ */
+export function saveExtents(state: CellState): { bytes: Buffer; usage: Map<number, Usage> } {
   const usage = new Map<number, Usage>()
   const streams = [...state.streams.values()].filter(stream => stream.extents.count > 0)
-  out.u32(streams.length)
+  const rowCount = streams.reduce((sum, stream) => sum + stream.extents.count, 0)
+  const bytes = Buffer.allocUnsafeSlow(4 + streams.length * 8 + rowCount * extentRowBytes)
+  const out = new DataView(bytes.buffer)
+  out.setUint32(0, streams.length)
+  let at = 4
   for (const { id, extents } of streams) {
-    out.u32(id)
-    out.u32(extents.count)
-    for (let row = 0; row < extents.count; row++) {
+    out.setUint32(at, id)
+    out.setUint32(at + 4, extents.count)
+    at += 8
+    for (let row = 0; row < extents.count; row++, at += extentRowBytes) {
       const segment = extents.get(row, extent.segment)
       let used = usage.get(segment)
       if (!used) usage.set(segment, (used = { bytes: 0, extents: 0, chunks: 0 }))
       used.bytes += extents.get(row, extent.bytes)
       used.extents++
       used.chunks += extents.get(row, extent.chunkCount)
-      out.u32(segment)
-      out.i64(extents.get(row, extent.first))
-      out.i64(extents.get(row, extent.last))
-      out.u32(extents.get(row, extent.position))
-      out.u32(extents.get(row, extent.bytes))
-      out.u32(extents.get(row, extent.chunkPosition))
-      out.u32(extents.get(row, extent.chunkCount))
-      out.i64(extents.get(row, extent.maxTimestamp))
+      writeExtentRow(out, at, extents, row)
     }
   }
-  return usage
+  return { bytes, usage }
+}
+
+const extentRowBytes = 44
+
+function writeExtentRow(out: DataView, at: number, extents: Rows, row: number): void {
+  out.setUint32(at, extents.get(row, extent.segment))
+  setInt64(out, at + 4, extents.get(row, extent.first))
+  setInt64(out, at + 12, extents.get(row, extent.last))
+  out.setUint32(at + 20, extents.get(row, extent.position))
+  out.setUint32(at + 24, extents.get(row, extent.bytes))
+  out.setUint32(at + 28, extents.get(row, extent.chunkPosition))
+  out.setUint32(at + 32, extents.get(row, extent.chunkCount))
+  setInt64(out, at + 36, extents.get(row, extent.maxTimestamp))
+}
+
+function setInt64(out: DataView, at: number, value: number): void {
+  out.setInt32(at, Math.floor(value / 0x1_0000_0000))
+  out.setUint32(at + 4, value)
 }
 
 /** The extents that a flush adds, in the form of `saveExtents`. */

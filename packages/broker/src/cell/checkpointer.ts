@@ -262,8 +262,7 @@ export class Checkpointer {
     this.#isWanted = false
     const out = new Writer()
     state.save(out)
-    const bytes = out.take()
-    const usage = saveExtents(state, out)
+    const { bytes: extents, usage } = saveExtents(state)
     const plans: Plan[] = []
     for (const stream of [...state.streams.values()].sort((a, b) => a.id - b.id)) {
       const rows = stream.tailRowsThrough(seq)
@@ -271,7 +270,7 @@ export class Checkpointer {
       while (skip < rows && stream.tail.get(skip, tail.last) < stream.startOffset) skip++
       if (rows > 0) plans.push({ stream, rows, skip })
     }
-    return { seq, point: this.#pointAt(seq), state: bytes, extents: out.take(), usage, plans }
+    return { seq, point: this.#pointAt(seq), state: out.take(), extents, usage, plans }
   }
 
   /** Where the chain stands at block `seq`, which is the newest one: known when it is durable, and only then. */
