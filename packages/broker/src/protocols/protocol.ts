@@ -41,6 +41,8 @@ export interface Session<P> {
   receive(packet: P): void
   /** Requests taken and not yet answered: the pump stops reading at `requestsInFlightMax`. */
   readonly inFlight: number
+  /** The peer brings data: it is not read while the broker has more than the disk can take. Those who only consume go on. */
+  readonly feeds: boolean
   /** The peer is gone or was sent away: release all. Called exactly once, nothing after it. */
   closed(): void
 }

@@ -42,7 +42,7 @@ type State =
  *   connection -> decoder -> session -> outbox (this) -> connection
  *
  * All that a session writes in one turn leaves in one write. While the session has too much in flight, the peer does not take
- * its answers or the broker is saturated, the connection is not read, and the peer feels it.
+ * its answers, or it brings data and the broker is saturated, the connection is not read, and the peer feels it.
  *
  * Invariant: the connection is paused exactly while `#reading` is false.
  */
@@ -142,7 +142,7 @@ export class Pump<P> implements Outbox, Flushable {
       this.#state === 'open' &&
       this.#session.inFlight < this.#host.limits.requestsInFlightMax &&
       this.queuedBytes <= this.#host.limits.outboxBytesMax &&
-      !this.#host.saturated()
+      !(this.#session.feeds && this.#host.saturated())
     if (reading === this.#reading || this.#state === 'closing' || this.#state === 'closed') return
     this.#reading = reading
     if (reading) this.#connection.resume()

@@ -37,6 +37,7 @@ export class KafkaSession implements Session<RequestFrame> {
   /** Answers handed to the outbox whose bytes the system has not taken yet. */
   #unwritten = 0
   #bulky = 0
+  feeds = false
   readonly #putOff: RequestFrame[] = []
   #goingOn = false
   readonly #clientIds = new ClientIds()
@@ -109,6 +110,7 @@ export class KafkaSession implements Session<RequestFrame> {
     this.#last = pending
     this.#pending++
     if (pending.handler.bulky) this.#bulky++
+    if (pending.handler.feeds) this.feeds = true
   }
 
   /** Writes out the answers at the head of the line. */

@@ -46,6 +46,8 @@ export interface Handler {
   readonly flexible: number
   /** The answer may be large: one connection has only one such request under way. */
   readonly bulky: boolean
+  /** Brings records: who sends such requests is held back while the disk is behind. */
+  readonly feeds: boolean
   readonly answer: Codec<unknown>
   /** Reads the body and handles it. Throws `ProtocolError` when the bytes are not such a request. */
   serve(exchange: Exchange<unknown>, body: Reader): void
@@ -55,6 +57,7 @@ export interface HandlerOptions {
   /** When not all declared versions are answered. */
   versions?: readonly [number, number]
   bulky?: boolean
+  feeds?: boolean
 }
 
 /** Makes a handler of a declared request and the function that answers it. */
@@ -69,6 +72,7 @@ export function defineHandler<Q extends Codec<unknown>, A extends Codec<unknown>
     versions: options.versions ?? api.versions,
     flexible: api.flexible,
     bulky: options.bulky ?? false,
+    feeds: options.feeds ?? false,
     answer: api.response,
     serve(exchange, body) {
       // Bytes after the last field are ignored, as Kafka ignores them.
