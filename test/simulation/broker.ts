@@ -1,4 +1,8 @@
+import type { Random } from '@dragoman/wire'
 import { startBroker, type RunningBroker } from '../../packages/broker/src/index.ts'
+import type { SimDisk } from '../../packages/broker/src/runtime/simulated/disk.ts'
+import { Corrupt } from '../../packages/broker/src/storage/errors.ts'
+import { codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
 import { DiskError } from '../../packages/broker/src/runtime/runtime.ts'
 import type { SimProcess } from '../../packages/broker/src/runtime/simulated/process.ts'
 import { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
@@ -65,6 +69,9 @@ class BrokerWorld {
   #failedMs = -Infinity
   #crashes = 0
   #starts = 0
+  /** A bit of the data was turned over: a refusal is an answer, altered records are not. */
+  #isRotten = false
+  #hasRefused = false
 
   constructor(seed: number, traces: boolean) {
     const simulator = new Simulator(seed, { traceLines: traces ? 2000 : 0 })
@@ -145,6 +152,7 @@ class BrokerWorld {
     this.#broker.crash({ power: true })
     await simulator.sleep(1000)
     await this.#checkAll()
+    await this.#checkRot()
   }
 
   async #makeTopics(): Promise<void> {
@@ -186,7 +194,7 @@ class BrokerWorld {
     for (;;) {
       if (!this.#broker.isAlive) {
         await simulator.sleep(simulator.random.float() * 100)
-        if (simulator.random.chance(0.2) && this.#starts > 0 && !this.#mayFail)
+        if (simulator.random.chance(0.2) && this.#starts > 0 && !this.#mayFail && !this.#isRotten)
           await compareReplays(simulator, this.#broker.disk, dataPath)
         await this.#start()
       }
@@ -229,6 +237,7 @@ class BrokerWorld {
   /** A failing or full disk may keep it from starting; nothing else may. */
   #mayRefuse(error: Error): boolean {
     const cause = error.cause ?? error
+    if (this.#isRotten && cause instanceof Corrupt) return (this.#hasRefused = true)
     return (
       cause instanceof DiskError && (cause.code === 'full' ? this.#broker.disk.capacityBytes < Infinity : this.#mayFail)
     )
@@ -374,6 +383,32 @@ class BrokerWorld {
     this.simulator.network.faults.resetChance = 0
   }
 
+  /** Turns one bit over. The broker refuses to start, refuses the range, or does not mind; it never shows what was not sent. */
+  async #checkRot(): Promise<void> {
+    const { simulator } = this
+    this.#isRotten = true
+    this.#broker.crash({ power: false })
+    const place = flipSomeBit(this.#broker.disk, simulator.random)
+    simulator.note(`a bit flips in ${place}`)
+    const client = new Client(simulator, 'rot')
+    for (const partition of this.#shared.partitions) {
+      let position = 0
+      for (let attempt = 0; attempt < 400 && !this.#hasRefused; attempt++) {
+        const fetched = await fetchOnce(client, partition, position, { maxWaitMs: 0, maxBytes: 1_000_000 })
+        if (!fetched) continue
+        if (fetched.errorCode === codes.offsetOutOfRange && position === 0)
+          position = await firstOffset(client, partition)
+        else if (fetched.errorCode !== codes.none || fetched.records.length === 0) break
+        for (const { offset, id } of fetched.records) {
+          if (offset < position) continue
+          partition.history.saw(offset, id, `fetched after a bit flipped in ${place}`)
+          position = offset + 1
+        }
+      }
+    }
+    client.drop()
+  }
+
   /** Reads every partition from its start to its end and compares it with all that was ever told. */
   async #checkAll(): Promise<void> {
     const client = new Client(this.simulator, `checker-${this.#starts}`)
@@ -392,6 +427,17 @@ class BrokerWorld {
     }
     client.drop()
   }
+}
+
+function flipSomeBit(disk: SimDisk, random: Random): string | undefined {
+  const paths = disk.tree.paths().filter(path => path.startsWith(`${dataPath}/cell/`))
+  for (let attempt = 0; attempt < 20 && paths.length > 0; attempt++) {
+    const path = random.pick(paths)
+    const file = disk.file(path)
+    const position = random.below(Math.max(1, file.size))
+    if (file.flipBit(position, random.below(8))) return `${path} at byte ${position}`
+  }
+  return undefined
 }
 
 async function firstOffset(client: Client, partition: Partition): Promise<number> {

@@ -199,7 +199,12 @@ test(`SimNetwork keeps the order of bytes through pauses and cuts (SEED=${seed})
     let ended = false
     await server.start().network.listen({ host: '', port: 9 }, connection => {
       accepted = connection
-      connection.handle({ data: chunk => received.push(Buffer.from(chunk)), ended: () => (ended = true), drained() {}, closed() {} })
+      connection.handle({
+        data: chunk => received.push(Buffer.from(chunk)),
+        ended: () => (ended = true),
+        drained() {},
+        closed() {},
+      })
     })
     const connection = await client.start().network.connect({ host: '', port: 9 })
     let drained = 0
