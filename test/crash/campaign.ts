@@ -8,6 +8,7 @@ import { Random } from '@dragoman/wire'
 import kafkajs from 'kafkajs'
 import { repository, startDragoman, type Dragoman } from '../support/dragoman.ts'
 import { Audit } from './audit.ts'
+import { Committer } from './committer.ts'
 import { Reader } from './reader.ts'
 import { KafkajsWriter, LibrdkafkaWriter, type Writer } from './writers.ts'
 
@@ -24,6 +25,7 @@ export interface Summary {
   acknowledged: number
   seen: number
   duplicates: number
+  commits: number
   /** The longest start of a broker after a kill. */
   readyMsMax: number
 }
@@ -39,7 +41,7 @@ const progressMsMax = 30_000
  *
  * Holds after each round: every acknowledged record is at the offset that its producer was told; no record differs from
  * what a consumer saw before the kill; each key's records are in order and without a gap; an idempotent producer's are
- * there once.
+ * there once; a group's committed offset has not gone back.
  */
 export async function campaign(options: CampaignOptions): Promise<Summary> {
   const directory = mkdtempSync(join(tmpdir(), 'dragoman-crash-'))
@@ -62,6 +64,7 @@ class Campaign {
   readonly #random: Random
   #broker: Dragoman | undefined
   #loads: Load[] = []
+  #committer: Committer | undefined
   #readyMsMax = 0
 
   constructor(options: CampaignOptions, directory: string) {
@@ -75,7 +78,7 @@ class Campaign {
       this.#broker = await this.#start(0)
       await this.#startLoads(this.#broker.address)
       for (let round = 1; round <= this.#options.rounds; round++) this.#broker = await this.#round(round, this.#broker)
-      await Promise.all(this.#loads.map(load => load.writer.stop()))
+      await Promise.all([...this.#loads.map(load => load.writer.stop()), this.#committer?.stop()])
       await this.#check(this.#broker.address, () => 0)
       assert.equal(await this.#broker.process.stop(), 0, 'a stop that was asked for ends with 0')
       this.#verify()
@@ -90,6 +93,7 @@ class Campaign {
       acknowledged: sum(audit => audit.acknowledged),
       seen: sum(audit => audit.seen),
       duplicates: sum(audit => audit.duplicates),
+      commits: this.#committer?.acknowledged ?? 0,
       readyMsMax: Math.round(this.#readyMsMax),
     }
   }
@@ -120,6 +124,7 @@ class Campaign {
       const writer = topic.startsWith('kafkajs') ? new KafkajsWriter(options) : new LibrdkafkaWriter(options, log)
       return { audit, writer, topic }
     })
+    this.#committer = new Committer(address, 'kafkajs')
   }
 
   async #round(round: number, old: Dragoman): Promise<Dragoman> {
@@ -177,6 +182,7 @@ class Campaign {
       await reader.close()
       audit.settle(acknowledged)
     }
+    await this.#committer?.check()
   }
 
   #verify(): void {
