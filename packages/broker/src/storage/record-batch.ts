@@ -32,7 +32,12 @@ export type Compression = (typeof compressionNames)[number]
 export const attributeBits = { compression: 0x07, appendTime: 0x08, transactional: 0x10, control: 0x20 } as const
 
 /** Why a batch cannot be taken. */
-export type BatchError = 'message-corrupt' | 'message-invalid' | 'message-too-large' | 'compression-unsupported' | 'timestamp-invalid'
+export type BatchError =
+  | 'message-corrupt'
+  | 'message-invalid'
+  | 'message-too-large'
+  | 'compression-unsupported'
+  | 'timestamp-invalid'
 
 /** Whole size of the batch at `at`, from its length field. */
 export const batchBytes = (bytes: Buffer, at = 0): number => bytes.readInt32BE(at + 8) + batchLengthOverhead
@@ -69,8 +74,8 @@ export function sealBatch(bytes: Buffer, at = 0): void {
 }
 
 /**
- * Checks the one batch that `bytes` must consist of, without looking into its records: sizes, magic, checksum, counts.
- * Returns undefined when it may be stored.
+ * Checks the one batch that `bytes` must consist of: sizes, magic, checksum, counts, and that the records fill it when they are
+ * not compressed. Returns undefined when it may be stored.
  */
 export function checkBatch(bytes: Buffer, bytesMax: number): BatchError | undefined {
   if (bytes.length < batchHeaderBytes) return 'message-corrupt'
@@ -80,8 +85,30 @@ export function checkBatch(bytes: Buffer, bytesMax: number): BatchError | undefi
   if (bytes.readUInt32BE(17) !== crc32c(bytes, 21, bytes.length)) return 'message-corrupt'
   const count = recordCount(bytes)
   if (count <= 0 || lastOffsetDelta(bytes) !== count - 1) return 'message-invalid'
-  if (compressionOf(bytes) === undefined) return 'compression-unsupported'
-  return undefined
+  const compression = compressionOf(bytes)
+  if (compression === undefined) return 'compression-unsupported'
+  return compression === 'none' && !holdsRecords(bytes, count) ? 'message-invalid' : undefined
+}
+
+/** The least record: length, attributes, two deltas, lengths of key and value, count of headers. */
+const recordBytesMin = 7
+
+/** Goes from length to length: a count that the records do not bear out would tear a hole into the offsets. */
+function holdsRecords(bytes: Buffer, count: number): boolean {
+  let at = batchHeaderBytes
+  for (let left = count; left > 0; left--) {
+    let zigzag = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]
+      if (byte === undefined || shift > 28) return false
+      zigzag |= (byte & 0x7f) << shift
+      if (byte < 0x80) break
+    }
+    const length = (zigzag >>> 1) ^ -(zigzag & 1)
+    if (length < recordBytesMin - 1 || length > bytes.length - at) return false
+    at += length
+  }
+  return at === bytes.length
 }
 
 /** One record of a batch. Bytes are slices of the batch. */
