@@ -193,8 +193,15 @@ export class Cell implements Ledger {
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
+    // What waits for room on a full disk was never acknowledged.
+    const cancel = this.clock.after(fullPatienceMs, () => {
+      if (!this.full) return
+      this.options.log('warn', 'The disk is full: the last facts could not be written')
+      this.journal.abandon()
+    })
     await this.checkpointer.stop()
     await this.journal.close()
+    cancel()
     this.#wakeAll()
   }
 
@@ -217,6 +224,8 @@ export class Cell implements Ledger {
 }
 
 const reliefCheckMs = 500
+/** How long closing waits for a full disk. */
+const fullPatienceMs = 3000
 
 /** Readers of a stream that is gone look again, and find that it is. */
 function wakeWaiters(stream: Stream): void {

@@ -180,15 +180,13 @@ test('a medium that fails under a flush stops the cell, and the next start has e
 
 test('on a full disk a trim leads to free space within seconds', async () => {
   const clock = new ManualClock()
-  const chain = new (class extends MemoryChainStore {
-    override full = false
-  })()
+  const chain = new MemoryChainStore()
   const stores = { chain, blobs: new MemoryBlobStore() }
   const { cell, client } = await openCell(stores, { clock })
   const stream = cell.define('stream')
   await publish(client, stream, 'x'.repeat(10_000))
   await cell.checkpointer.flush()
-  chain.full = true
+  Object.assign(chain, { full: true })
   await client.trim(stream, 1)
   await clock.advance(5000)
   assert.deepEqual(await names(stores, 's'), [])

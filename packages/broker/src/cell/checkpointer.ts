@@ -1,6 +1,7 @@
 import { Writer } from '@dragoman/wire'
 import { DiskError } from '../runtime/runtime.ts'
 import { readBlob } from '../storage/blob-store.ts'
+import type { BlobWriter } from '../storage/blob-store.ts'
 import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt, Fenced } from '../storage/errors.ts'
 import { SegmentWriter } from '../storage/segment.ts'
@@ -45,6 +46,8 @@ interface WrittenSegment {
 const retryMs = 1000
 /** On a full disk what was trimmed is wanted back soon. */
 const fullFlushMs = 1000
+/** A merge that did not find room is not begun again before this. */
+const restMs = 600_000
 const noBytes = new Uint8Array(0)
 
 /**
@@ -76,6 +79,7 @@ export class Checkpointer {
   #isWanted = false
   #rewriting: Promise<void> | undefined
   #rewritten: Rewritten | undefined
+  #restUntilMs = 0
   /** Segments that could not be read when they were to be rewritten. */
   readonly #unreadable = new Set<number>()
   /** The last flush found no room. */
@@ -226,13 +230,19 @@ export class Checkpointer {
   /** Segments that are mostly dead or hold many small pieces are copied while everything else goes on. */
   #beginRewrite(usage: ReadonlyMap<number, Usage>): void {
     if (this.#rewriting || this.#rewritten || this.#stopped) return
-    const chosen = chooseSegments(this.#cell, this.placement, usage, this.#unreadable)
+    const { clock } = this.#cell
+    const mayMerge = !this.#cell.full && clock.monotonicMs() >= this.#restUntilMs
+    const chosen = chooseSegments(this.#cell, this.placement, usage, this.#unreadable, mayMerge)
     if (chosen.size === 0) return
     const create = () => this.#createSegment()
-    this.#rewriting = rewriteSegments(this.#cell, this.placement, chosen, create, () => this.#stopped)
+    // What was chosen on a full disk is little and gives room; else the copy must not take the reserve.
+    const wasFull = this.#cell.full
+    const isStopped = () => this.#stopped || (this.#cell.full && !wasFull)
+    this.#rewriting = rewriteSegments(this.#cell, this.placement, chosen, create, isStopped)
       .then(
         rewritten => {
           this.#rewritten = rewritten
+          if (!rewritten) this.#restUntilMs = clock.monotonicMs() + restMs
           if (rewritten && !this.#stopped) this.#schedule()
         },
         (error: unknown) => this.#rewriteFailed(error),
@@ -249,6 +259,7 @@ export class Checkpointer {
       this.#unreadable.add(error.segment)
       if (this.placement.segments.has(error.segment)) options.log('error', `A segment cannot be rewritten: ${error.message}`)
     } else if (error instanceof DiskError && error.code === 'full') {
+      this.#restUntilMs = this.#cell.clock.monotonicMs() + restMs
       options.log('warn', `Segments were not rewritten: ${error.message}`)
     } else this.#cell.fail(error instanceof Error ? error : new Error(String(error)))
   }
@@ -289,7 +300,12 @@ export class Checkpointer {
     const id = this.placement.nextSegment++
     const number = this.#segmentNumber++
     const name = `cell/${options.cell}/s/${epoch}-${number}`
-    return { id, name, writer: new SegmentWriter(await options.blobs.create(name), options.cell, epoch, number) }
+    const blob = await options.blobs.create(name)
+    const append: BlobWriter['append'] = async parts => {
+      await blob.append(parts)
+      options.chain.noteWritten?.(parts.reduce((sum, part) => sum + part.length, 0))
+    }
+    return { id, name, writer: new SegmentWriter({ ...blob, append }, options.cell, epoch, number) }
   }
 
   async #writeSegment(plans: Plan[]): Promise<WrittenSegment | undefined> {

@@ -50,8 +50,15 @@ export class UnreadableSegment extends Error {
  * the space of many short-lived ones; else those that hold many small stretches, so that a backlog is read in large pieces and
  * checkpoints, which name every stretch, stay small.
  */
-export function chooseSegments(cell: Cell, placement: Placement, usage: ReadonlyMap<number, Usage>, avoid: ReadonlySet<number>): Set<number> {
-  const deadMin = cell.options.sizes.flushBytes / 512
+export function chooseSegments(
+  cell: Cell,
+  placement: Placement,
+  usage: ReadonlyMap<number, Usage>,
+  avoid: ReadonlySet<number>,
+  mayMerge: boolean,
+): Set<number> {
+  const { flushBytes } = cell.options.sizes
+  const deadMin = flushBytes / 512
   const chosen = new Set<number>()
   let moved = 0
   const fragmented = new Map<number, { id: number; bytes: number }[]>()
@@ -60,7 +67,7 @@ export function chooseSegments(cell: Cell, placement: Placement, usage: Readonly
     if (!used || avoid.has(id)) continue
     const dead = bytes - used.bytes - tableBytes(used)
     if (dead > Math.max(used.bytes, deadMin)) {
-      if (chosen.size > 0 && moved + used.bytes > sparseBytesMax) continue
+      if (cell.full ? moved + used.bytes > flushBytes / 2 : chosen.size > 0 && moved + used.bytes > sparseBytesMax) continue
       chosen.add(id)
       moved += used.bytes
     } else if (used.bytes / used.extents < extentBytesGoal) {
@@ -68,7 +75,7 @@ export function chooseSegments(cell: Cell, placement: Placement, usage: Readonly
       fragmented.set(size, [...(fragmented.get(size) ?? []), { id, bytes }])
     }
   }
-  if (chosen.size > 0) return chosen
+  if (chosen.size > 0 || !mayMerge) return chosen
   for (const group of fragmented.values()) {
     if (group.length < mergeWidth) continue
     const oldest = group.sort((a, b) => a.id - b.id).slice(0, mergeWidth)

@@ -16,6 +16,8 @@ export interface ChainStore {
   drop(cell: number, seqs: readonly number[]): Promise<void>
   /** No more room but the reserve: what grows the data is refused, what shrinks it or is tiny goes on. */
   readonly full: boolean
+  /** So many bytes were written beside the blocks, which may share their room: time to look how much is left. */
+  noteWritten?(bytes: number): void
   close(): Promise<void>
 }
 

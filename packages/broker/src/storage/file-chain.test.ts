@@ -109,3 +109,16 @@ test('a block larger than a journal file gets a file of its own size', async t =
   assert.deepEqual(await chain.get(0), large)
   await chain.close()
 })
+
+test('numbers may go on behind a gap, as after the loss of blocks that a checkpoint holds', async t => {
+  const directory = temporary(t)
+  await filled(directory, 3)
+  const chain = await FileChain.open(directory, options)
+  for (const seq of [7, 8]) assert.equal(await chain.put(seq, [block(seq)]), 'ok')
+  await chain.close()
+  const again = await FileChain.open(directory, options)
+  assert.deepEqual(again.list(0), [0, 1, 2, 7, 8])
+  assert.deepEqual(await again.get(8), block(8))
+  assert.equal(await again.put(9, [block(9)]), 'ok')
+  await again.close()
+})

@@ -22,8 +22,9 @@ const zeros = Buffer.alloc(1024 * 1024)
 /** Zeros are written this far ahead of the blocks: overwriting allocated space needs no metadata write. */
 const allocateStepBytes = 4 * 1024 * 1024
 const fullRetryMs = 500
-/** How many bytes of blocks are written between two looks at the free space. */
-const roomCheckBytes = 16 * 1024 * 1024
+/** How many bytes of blocks are written between two looks at the free space, at most; and this share of the reserve. */
+const roomCheckBytesMax = 16 * 1024 * 1024
+const roomCheckShare = 1 / 16
 const sparesMax = 2
 
 interface ChainFile {
@@ -110,7 +111,14 @@ export class FileChain {
     return null
   }
 
-  async put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
+  put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
+    const putting = this.#put(seq, parts)
+    this.#putting = putting
+    return putting
+  }
+  #putting: Promise<unknown> | undefined
+
+  async #put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
     if (seq <= this.#lastSeq) return 'exists'
     // A checkpoint may be beyond the last block that is left (a power cut with `dsync` off): numbers are dense within a file.
     const isGap = this.#lastSeq >= 0 && seq > this.#lastSeq + 1
@@ -127,9 +135,15 @@ export class FileChain {
     target.lastSeq = seq
     this.#lastSeq = seq
     this.#growAhead(target)
-    this.#sinceRoomCheck += padded
-    if (this.#sinceRoomCheck >= roomCheckBytes) void this.checkRoom()
+    this.noteWritten(padded)
     return 'ok'
+  }
+
+  noteWritten(bytes: number): void {
+    this.#sinceRoomCheck += bytes
+    const { reserveBytes } = this.#options
+    const checkBytes = reserveBytes > 0 ? Math.min(roomCheckBytesMax, reserveBytes * roomCheckShare) : roomCheckBytesMax
+    if (this.#sinceRoomCheck >= checkBytes && !this.#closed) void this.checkRoom()
   }
 
   async drop(seqs: readonly number[]): Promise<void> {
@@ -149,6 +163,8 @@ export class FileChain {
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#cancelWatch?.()
+    await this.#putting?.catch(() => {}) // A file may not be closed under a write.
     await this.#growing?.catch(() => {})
     const next = await this.#next?.catch(() => undefined)
     for (const { file } of next ? [...this.#files, next] : this.#files) await file.close()
@@ -265,16 +281,15 @@ export class FileChain {
     this.#sinceRoomCheck = 0
     const free = await this.#options.disk.freeBytes(this.#directory).catch(() => 0)
     this.full = free < this.#options.reserveBytes
-    if (this.full && !this.#watching && !this.#closed) {
-      this.#watching = true
-      this.#options.clock.after(fullRetryMs, () => {
-        this.#watching = false
+    if (this.full && !this.#cancelWatch && !this.#closed) {
+      this.#cancelWatch = this.#options.clock.after(fullRetryMs, () => {
+        this.#cancelWatch = undefined
         if (!this.#closed) void this.checkRoom()
       })
     }
   }
   #sinceRoomCheck = 0
-  #watching = false
+  #cancelWatch: (() => void) | undefined
 
   /** What was promised is written as soon as there is space: a full disk is waited for, anything else is final. */
   async #patiently<T>(attempt: () => Promise<T>): Promise<T> {
@@ -286,6 +301,7 @@ export class FileChain {
         await this.checkRoom()
         this.full = true
         await new Promise<void>(resolve => this.#options.clock.after(fullRetryMs, resolve))
+        if (this.#closed) throw error
       }
     }
   }

@@ -45,6 +45,9 @@ export class FileChainStore implements ChainStore {
   async drop(cell: number, seqs: readonly number[]): Promise<void> {
     return (await this.#cell(cell)).drop(seqs)
   }
+  noteWritten(bytes: number): void {
+    for (const chain of this.#open) chain.noteWritten(bytes)
+  }
   async close(): Promise<void> {
     for (const chain of this.#open) await chain.close()
   }

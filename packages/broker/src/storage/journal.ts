@@ -214,6 +214,11 @@ export class Journal {
     this.#stop()
   }
 
+  /** Closes without waiting: what is not durable yet may come to be or not, and is never acknowledged. */
+  abandon(): void {
+    this.#stop()
+  }
+
   #stop(): void {
     this.#closed = true
     for (const reject of this.#waiting) reject(new Fenced('the journal is closed'))
@@ -277,6 +282,7 @@ export class Journal {
         return this.#options.onFenced()
       }
     } catch (error) {
+      if (this.#closed) return
       this.#stop()
       return this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
     }

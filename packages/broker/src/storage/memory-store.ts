@@ -3,7 +3,7 @@ import type { ChainStore, PutResult } from './chain-store.ts'
 
 /** Blocks in memory: as durable as the process. Same rules, no disk. */
 export class MemoryChainStore implements ChainStore {
-  readonly full = false
+  readonly full: boolean = false
   readonly #cells = new Map<number, Map<number, Buffer>>()
 
   #blocks(cell: number): Map<number, Buffer> {
