@@ -11,8 +11,9 @@ import type { TestCell } from './testing/cells.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 const KiB = 1024
-const reserveBytes = 512 * KiB
-const capacityBytes = 3 * 1024 * KiB
+/** Two flushes, two journal files and a megabyte of a rewrite may be under way when room runs out. */
+const reserveBytes = 1536 * KiB
+const capacityBytes = 6 * 1024 * KiB
 
 interface World {
   simulator: Simulator
@@ -39,7 +40,7 @@ function inWorld(name: string, task: (world: World) => Promise<void>): void {
 async function start({ runtime: { disk, clock, random } }: World): Promise<TestCell & { close(): Promise<void> }> {
   const options = { disk, clock, fileBytes: 64 * KiB, dsync: true, reserveBytes }
   const stores = { chain: new FileChainStore('data', options), blobs: new FileBlobStore('data', disk) }
-  const test = await openCell(stores, { clock, random, sizes: { flushBytes: 128 * KiB } })
+  const test = await openCell(stores, { clock, random, sizes: { flushBytes: 64 * KiB } })
   const close = async (): Promise<void> => {
     await test.cell.close()
     await closeStores(stores)

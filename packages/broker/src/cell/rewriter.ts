@@ -89,7 +89,7 @@ const tableBytes = ({ extents, chunks }: Usage): number =>
 
 /**
  * Copies what is still in use of the chosen segments into a new one, beside everything else that goes on: segments never
- * change. Nothing refers to the new one before `installRewritten`. Undefined when nothing was left, or `isStopped` became true.
+ * change. Nothing refers to the new one before `installRewritten`. Undefined when nothing was left, or `mustStop` once was true.
  * Rejects with `UnreadableSegment` when a source is damaged: it is then left as it is, so that its checksums go on telling.
  */
 export async function rewriteSegments(
@@ -97,8 +97,10 @@ export async function rewriteSegments(
   placement: Placement,
   chosen: ReadonlySet<number>,
   create: () => Promise<{ id: number; name: string; writer: SegmentWriter }>,
-  isStopped: () => boolean,
+  mustStop: () => boolean,
 ): Promise<Rewritten | undefined> {
+  let stopped = false
+  const isStopped = (): boolean => (stopped ||= mustStop())
   const runs = findRuns(cell, chosen)
   const sources = await openSources(cell, placement, chosen)
   const { id, name, writer } = await create()
@@ -106,7 +108,7 @@ export async function rewriteSegments(
     const copied: Run[] = []
     for (const run of runs) {
       if (isStopped()) break
-      if (cell.state.streams.get(run.stream.id) === run.stream && (await copyRun(run, sources, writer))) copied.push(run)
+      if (cell.state.streams.get(run.stream.id) === run.stream && (await copyRun(run, sources, writer, isStopped))) copied.push(run)
     }
     if (isStopped() || copied.length === 0) {
       await writer.abort()
@@ -176,7 +178,12 @@ async function openSources(cell: Cell, placement: Placement, chosen: ReadonlySet
 }
 
 /** Copies the batches that are not below the start. False when there are none, or the stream has moved on. */
-async function copyRun({ stream, pieces }: Run, sources: Map<number, SegmentSource>, writer: SegmentWriter): Promise<boolean> {
+async function copyRun(
+  { stream, pieces }: Run,
+  sources: Map<number, SegmentSource>,
+  writer: SegmentWriter,
+  isStopped: () => boolean,
+): Promise<boolean> {
   if (rowOf(stream, pieces.at(-1)!) < 0) return false
   const { startOffset } = stream
   let isBegun = false
@@ -187,6 +194,7 @@ async function copyRun({ stream, pieces }: Run, sources: Map<number, SegmentSour
       continue
     }
     for (const chunk of await blaming(segment, async () => source.chunks(chunkPosition, chunkCount))) {
+      if (isStopped()) return false
       const bytes = await blaming(segment, () => source.read(chunk))
       for (let at = 0; at < bytes.length; at += batches.batchBytes(bytes, at)) {
         const last = batches.lastOffset(bytes, at)
