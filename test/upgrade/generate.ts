@@ -17,12 +17,25 @@ const target = path.join(path.dirname(fileURLToPath(import.meta.url)), 'format-1
 
 async function life(work: (cell: Cell, client: LocalCellClient) => Promise<void>): Promise<void> {
   const { disk, clock } = realRuntime()
-  const stores = await openDirectory({ path: target, disk, clock, dsync: false, reserveBytes: 0, journalFileBytes: 16 * 1024 })
+  const stores = await openDirectory({
+    path: target,
+    disk,
+    clock,
+    dsync: false,
+    reserveBytes: 0,
+    journalFileBytes: 16 * 1024,
+  })
   const cell = await Cell.open({
     cell: 0,
     chain: stores.chain,
     blobs: stores.blobs,
-    clock: { ...clock, nowMs: () => 1_800_000_000_000, after: () => () => {}, monotonicMs: () => 0, soon: run => clock.soon(run) },
+    clock: {
+      ...clock,
+      nowMs: () => 1_800_000_000_000,
+      after: () => () => {},
+      monotonicMs: () => 0,
+      soon: run => clock.soon(run),
+    },
     random: new Random(7),
     machines: {},
     sizes: defaultCellSizes,

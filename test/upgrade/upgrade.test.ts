@@ -3,7 +3,14 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { closeStores, fileStores, openCell, append, readAll, temporary } from '../../packages/broker/src/cell/testing/cells.ts'
+import {
+  closeStores,
+  fileStores,
+  openCell,
+  append,
+  readAll,
+  temporary,
+} from '../../packages/broker/src/cell/testing/cells.ts'
 import { verifyDirectory } from '../../packages/broker/src/cell/verify.ts'
 import { openDirectory } from '../../packages/broker/src/data-directory.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
@@ -21,8 +28,17 @@ function copyOf(format: string, t: { after(run: () => void): void }): string {
 test('format 1: every kind of file is there and sound', async t => {
   const directory = copyOf('format-1', t)
   const names = fs.readdirSync(directory, { recursive: true }).map(String).sort()
-  for (const kind of [/^format\.json$/, /^cell\/0\/b\/kept$/, /^cell\/0\/b\/\d{12}\.blocks$/, /^cell\/0\/c\/[0-9a-f]{16}$/, /^cell\/0\/s\/1-\d+$/]) {
-    assert(names.some(name => kind.test(name)), `${kind} in ${names.join()}`)
+  for (const kind of [
+    /^format\.json$/,
+    /^cell\/0\/b\/kept$/,
+    /^cell\/0\/b\/\d{12}\.blocks$/,
+    /^cell\/0\/c\/[0-9a-f]{16}$/,
+    /^cell\/0\/s\/1-\d+$/,
+  ]) {
+    assert(
+      names.some(name => kind.test(name)),
+      `${kind} in ${names.join()}`,
+    )
   }
   assert.deepEqual((await verifyDirectory(realRuntime().disk, directory, {})).findings, [])
 })
@@ -50,11 +66,25 @@ for (const damaged of [false, true]) {
     assert.deepEqual(client.bounds(1024), { startOffset: 2, endOffset: 14, epoch: 2 })
     assert.deepEqual(client.epochEnd(1024, 1), { epoch: 1, endOffset: 12 })
     const second = await readAll(client, 1025)
-    assert.deepEqual(second.map(([offset]) => offset), [3, 4, 5, 6, 7, 8, 9, 10, 11])
-    assert.deepEqual(second.slice(0, 2), [[3, 'null'], [4, 'x'.repeat(500)]])
+    assert.deepEqual(
+      second.map(([offset]) => offset),
+      [3, 4, 5, 6, 7, 8, 9, 10, 11],
+    )
+    assert.deepEqual(second.slice(0, 2), [
+      [3, 'null'],
+      [4, 'x'.repeat(500)],
+    ])
     assert.deepEqual(await readAll(client, 1027), [[0, 'a stream of the journal']])
-    assert.deepEqual(await client.offsetAtTime(1024, 1_700_000_000_001), { offset: 3, timestampMs: 1_700_000_000_001, epoch: 1 })
-    const repeated = batches.makeBatch([{ value: Buffer.from('in the journal'), timestampMs: 0 }], { producerId: 4001, producerEpoch: 2, baseSequence: 12 })
+    assert.deepEqual(await client.offsetAtTime(1024, 1_700_000_000_001), {
+      offset: 3,
+      timestampMs: 1_700_000_000_001,
+      epoch: 1,
+    })
+    const repeated = batches.makeBatch([{ value: Buffer.from('in the journal'), timestampMs: 0 }], {
+      producerId: 4001,
+      producerEpoch: 2,
+      baseSequence: 12,
+    })
     assert.equal((await append(client, 1024, repeated)).baseOffset, 13)
     assert.equal(cell.define('stream'), 1028)
     await cell.close()

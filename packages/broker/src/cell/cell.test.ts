@@ -24,9 +24,18 @@ interface Stores {
   blobs: BlobStore
 }
 
-const small: Partial<CellSizes> = { flushBytes: 64 * 1024, slabBytes: 64 * 1024, blockBytesMax: 32 * 1024, flushIntervalMs: 60_000 }
+const small: Partial<CellSizes> = {
+  flushBytes: 64 * 1024,
+  slabBytes: 64 * 1024,
+  blockBytesMax: 32 * 1024,
+  flushIntervalMs: 60_000,
+}
 
-function open(stores: Stores, sizes: Partial<CellSizes> = {}, retention?: { ms: number; bytes: number }): Promise<Cell> {
+function open(
+  stores: Stores,
+  sizes: Partial<CellSizes> = {},
+  retention?: { ms: number; bytes: number },
+): Promise<Cell> {
   return Cell.open({
     cell: 0,
     ...stores,
@@ -60,10 +69,23 @@ function temporary(t: { after(run: () => void): void }): string {
 const record = (text: string, timestampMs = 1000) => ({ key: null, value: Buffer.from(text), timestampMs })
 const append = (client: LocalCellClient, stream: number, batch: Buffer): Promise<AppendResult> =>
   new Promise(resolve => client.append(stream, batch, resolve))
-const fetch = (client: LocalCellClient, stream: number, offset: number, more: Partial<{ minBytes: number; maxWaitMs: number; maxBytes: number }> = {}) =>
+const fetch = (
+  client: LocalCellClient,
+  stream: number,
+  offset: number,
+  more: Partial<{ minBytes: number; maxWaitMs: number; maxBytes: number }> = {},
+) =>
   new Promise<FetchResult>(resolve => {
     const maxBytes = more.maxBytes ?? 1024 * 1024
-    client.fetch({ streams: [{ stream, offset, maxBytes }], minBytes: more.minBytes ?? 0, maxBytes, maxWaitMs: more.maxWaitMs ?? 0 }, resolve)
+    client.fetch(
+      {
+        streams: [{ stream, offset, maxBytes }],
+        minBytes: more.minBytes ?? 0,
+        maxBytes,
+        maxWaitMs: more.maxWaitMs ?? 0,
+      },
+      resolve,
+    )
   })
 
 /** All values of a stream with their offsets, read in small steps. */
@@ -97,7 +119,10 @@ test('an appended batch is read back, in memory', async () => {
   await cell.durable(cell.atomic(() => (stream = cell.define('stream'))))
   const result = await append(client, stream, batches.makeBatch([record('a'), record('b')]))
   assert.deepEqual(result, { baseOffset: 0, appendTimeMs: -1, startOffset: 0 })
-  assert.deepEqual(await readAll(client, stream), [[0, 'a'], [1, 'b']])
+  assert.deepEqual(await readAll(client, stream), [
+    [0, 'a'],
+    [1, 'b'],
+  ])
   await cell.close()
 })
 
@@ -123,7 +148,11 @@ test(`a file cell gives back everything after restarts, flushes and trims (SEED=
     const client = new LocalCellClient(cell)
     for (const [stream, values] of expected) {
       const all = values.map((value, offset) => [offset, value]).slice(starts.get(stream) ?? 0)
-      assert.deepEqual(await readAll(client, stream, random.between(1, 20_000)), all, `stream ${stream} in life ${life}`)
+      assert.deepEqual(
+        await readAll(client, stream, random.between(1, 20_000)),
+        all,
+        `stream ${stream} in life ${life}`,
+      )
     }
     if (expected.size < 5) expected.set(cell.define('stream'), [])
     const waits: Promise<unknown>[] = []
@@ -192,7 +221,8 @@ test('a producer that repeats a batch gets the first answer again, one that skip
   const cell = await open(memory())
   const client = new LocalCellClient(cell)
   const stream = cell.define('stream')
-  const batch = (baseSequence: number, producerEpoch = 0) => batches.makeBatch([record('a'), record('b')], { producerId: 7, producerEpoch, baseSequence })
+  const batch = (baseSequence: number, producerEpoch = 0) =>
+    batches.makeBatch([record('a'), record('b')], { producerId: 7, producerEpoch, baseSequence })
   assert.equal((await append(client, stream, batch(0))).baseOffset, 0)
   assert.equal((await append(client, stream, batch(2))).baseOffset, 2)
   assert.equal((await append(client, stream, batch(0))).baseOffset, 0)

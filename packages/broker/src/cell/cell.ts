@@ -3,6 +3,7 @@ import { Slab, SlabPool } from '../storage/slab.ts'
 import { claimCell } from '../storage/claim.ts'
 import { Journal } from '../storage/journal.ts'
 import { Checkpointer } from './checkpointer.ts'
+import type { CellCore } from './core.ts'
 import { machineKinds } from './machine.ts'
 import type { Ledger, Machine, MachineKind } from './machine.ts'
 import type { CellOptions } from './options.ts'
@@ -22,7 +23,7 @@ export class StorageFull extends Error {
  * State changes when a fact is added, never before and never back: a write that fails or is fenced stops the cell, and the
  * next owner replays. Effects wait for their block by `whenDurable`.
  */
-export class Cell implements Ledger {
+export class Cell implements Ledger, CellCore {
   readonly state: CellState
   readonly journal: Journal
   readonly checkpointer: Checkpointer
@@ -61,7 +62,10 @@ export class Cell implements Ledger {
     for (const { seq, slab, bytes } of restore.replayed) cell.journal.keep(seq, slab, bytes)
     for (const stream of cell.state.streams.values()) stream.settleAll()
     if (restore.from && (await options.chain.get(options.cell, restore.from.seq)) === null) {
-      options.log('warn', `The journal ended before block ${restore.from.seq}, which a checkpoint holds: its last blocks were lost`)
+      options.log(
+        'warn',
+        `The journal ended before block ${restore.from.seq}, which a checkpoint holds: its last blocks were lost`,
+      )
     }
     await cell.checkpointer.start()
     return cell

@@ -13,12 +13,15 @@ const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 function sample(random: Random): { parts: CheckpointParts; state: CellState } {
   const state = new CellState({})
   state.fences = [0, 5, 2 ** 40]
-  const segments = new Map(Array.from({ length: 4 }, (_, id) => [id, { id, name: `cell/0/s/1-${id}`, bytes: random.below(1e9) }]))
+  const segments = new Map(
+    Array.from({ length: 4 }, (_, id) => [id, { id, name: `cell/0/s/1-${id}`, bytes: random.below(1e9) }]),
+  )
   for (let id = 1024; id < 1030; id++) {
     const stream = new Stream(id)
     stream.startOffset = random.below(10)
     stream.endOffset = 2 ** 45
-    for (let row = random.below(5); row > 0; row--) stream.place(placed(random, id, 2 ** 40 - row * 100), random.below(3))
+    for (let row = random.below(5); row > 0; row--)
+      stream.place(placed(random, id, 2 ** 40 - row * 100), random.below(3))
     const epoch = stream.epochs.add()
     stream.epochs.set(epoch, 0, 2 ** 31 - 1)
     stream.epochs.set(epoch, 1, 7)
@@ -42,8 +45,14 @@ function sample(random: Random): { parts: CheckpointParts; state: CellState } {
 function placed(random: Random, stream: number, first: number): Extent {
   const small = () => random.below(2 ** 32)
   return {
-    stream, firstOffset: first, lastOffset: first + 99, maxTimestamp: random.chance(0.2) ? -1 : 1.7e12 + small(),
-    position: small(), bytes: small(), chunkPosition: small(), chunkCount: random.below(1000),
+    stream,
+    firstOffset: first,
+    lastOffset: first + 99,
+    maxTimestamp: random.chance(0.2) ? -1 : 1.7e12 + small(),
+    position: small(),
+    bytes: small(),
+    chunkPosition: small(),
+    chunkCount: random.below(1000),
   }
 }
 
@@ -84,5 +93,6 @@ test(`damage anywhere in a checkpoint, or its end missing, is found (SEED=${seed
 test('names of checkpoints sort like their numbers, and other files are none', () => {
   assert.equal(checkpointName(2, 2 ** 52), 'cell/2/c/0010000000000000')
   assert.equal(checkpointSeq(checkpointName(2, 12345)), 12345)
-  for (const name of ['cell/0/c/0000000000000001.draft', 'cell/0/c/1', 'cell/0/c/']) assert.equal(checkpointSeq(name), undefined)
+  for (const name of ['cell/0/c/0000000000000001.draft', 'cell/0/c/1', 'cell/0/c/'])
+    assert.equal(checkpointSeq(name), undefined)
 })

@@ -151,7 +151,8 @@ export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
 export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainPoint; placement: Placement } {
   if (bytes.length < 64 || bytes.readUInt32BE(0) !== magic) throw new Corrupt('these bytes are not a checkpoint')
   if (bytes[4] !== checkpointVersion) throw new Corrupt(`checkpoint version ${bytes[4]} cannot be read by this release`)
-  if (crc32c(bytes, 0, bytes.length - 4) !== bytes.readUInt32BE(bytes.length - 4)) throw new Corrupt('the checksum of the checkpoint is wrong')
+  if (crc32c(bytes, 0, bytes.length - 4) !== bytes.readUInt32BE(bytes.length - 4))
+    throw new Corrupt('the checksum of the checkpoint is wrong')
   const from = new Reader(bytes, 12, bytes.length - 4)
   try {
     const epoch = from.i64()
@@ -168,7 +169,8 @@ export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainP
     readExtents(from, state)
     return { point: { epoch, seq, link, timeMs }, placement }
   } catch (error) {
-    if (error instanceof ProtocolError) throw new Corrupt(`the checkpoint is damaged: ${error.message}`, { cause: error })
+    if (error instanceof ProtocolError)
+      throw new Corrupt(`the checkpoint is damaged: ${error.message}`, { cause: error })
     throw error
   }
 }
@@ -196,7 +198,8 @@ function readExtents(from: Reader, state: CellState): void {
   }
 }
 
-export const checkpointName = (cell: number, seq: number): string => `cell/${cell}/c/${seq.toString(16).padStart(16, '0')}`
+export const checkpointName = (cell: number, seq: number): string =>
+  `cell/${cell}/c/${seq.toString(16).padStart(16, '0')}`
 
 /** Number of the block that a checkpoint's name says, or undefined when it is another file. */
 export function checkpointSeq(name: string): number | undefined {

@@ -30,7 +30,8 @@ class FailingBlobs extends MemoryBlobStore {
   }
 }
 
-const names = async ({ blobs }: Stores, kind: 'c' | 's') => (await blobs.list(`cell/0/${kind}/`)).map(({ name }) => name).sort()
+const names = async ({ blobs }: Stores, kind: 'c' | 's') =>
+  (await blobs.list(`cell/0/${kind}/`)).map(({ name }) => name).sort()
 const full = () => new DiskError('full', 'no space left')
 
 async function rounds({ cell, client }: TestCell, stream: number, count: number): Promise<void> {
@@ -69,11 +70,17 @@ test('a start keeps both checkpoints, so that the newest may rot at any time', a
   blobs.damaged.add((await names(stores, 'c'))[1]!)
   test = await openCell(stores)
   assert.equal(test.log.filter(line => /Cannot read checkpoint .*; trying the one before/.test(line)).length, 1)
-  assert.deepEqual((await readAll(test.client, stream)).map(([, text]) => text), ['round 0', 'round 1', 'round 2', 'round 3'])
+  assert.deepEqual(
+    (await readAll(test.client, stream)).map(([, text]) => text),
+    ['round 0', 'round 1', 'round 2', 'round 3'],
+  )
   await rounds(test, stream, 3)
   await test.cell.close()
   test = await openCell(stores)
-  assert.deepEqual(test.log.filter(line => !line.startsWith('info')), [])
+  assert.deepEqual(
+    test.log.filter(line => !line.startsWith('info')),
+    [],
+  )
   assert.equal((await readAll(test.client, stream)).length, 7)
   await test.cell.close()
 })
@@ -94,7 +101,8 @@ test('what no checkpoint names is swept at a start', async () => {
   const stream = test.cell.define('stream')
   await rounds(test, stream, 2)
   await abandon(test)
-  for (const name of ['cell/0/s/9-9', 'cell/0/c/0000000000000001.draft']) await stores.blobs.putIfAbsent(name, [Buffer.from('x')])
+  for (const name of ['cell/0/s/9-9', 'cell/0/c/0000000000000001.draft'])
+    await stores.blobs.putIfAbsent(name, [Buffer.from('x')])
   test = await openCell(stores)
   assert(!(await names(stores, 's')).includes('cell/0/s/9-9'))
   assert.equal((await names(stores, 'c')).length, 2)
@@ -174,7 +182,10 @@ test('a medium that fails under a flush stops the cell, and the next start has e
   assert.equal(test.cell.closing, true)
   blobs.failure = undefined
   const again = await openCell(stores)
-  assert.deepEqual((await readAll(again.client, stream)).map(([, text]) => text), ['round 0', 'round 1', 'last'])
+  assert.deepEqual(
+    (await readAll(again.client, stream)).map(([, text]) => text),
+    ['round 0', 'round 1', 'last'],
+  )
   await again.cell.close()
 })
 
@@ -207,7 +218,10 @@ test('closing in the middle of a flush, and closing fenced, end', async () => {
   await flushing
   assert.match(String(first.fatal[0]), /fenced/)
   await first.cell.close()
-  assert.deepEqual(await readAll(second.client, stream), [[0, 'a'], [1, 'b']])
+  assert.deepEqual(await readAll(second.client, stream), [
+    [0, 'a'],
+    [1, 'b'],
+  ])
   const flush = second.cell.checkpointer.flush()
   await second.cell.close()
   await flush

@@ -6,7 +6,7 @@ import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt, Fenced } from '../storage/errors.ts'
 import { SegmentWriter } from '../storage/segment.ts'
 import type { Extent } from '../storage/segment.ts'
-import type { Cell } from './cell.ts'
+import type { CellCore } from './core.ts'
 import { checkpointName, readCheckpoint, saveExtents, writeCheckpoint } from './checkpoint.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import { enforceRetention } from './retention.ts'
@@ -62,7 +62,7 @@ const noBytes = new Uint8Array(0)
  * Beside it, one rewrite of segments may be under way (`rewriter.ts`); it takes effect with the next checkpoint.
  */
 export class Checkpointer {
-  readonly #cell: Cell
+  readonly #cell: CellCore
   readonly placement: Placement
   /** Numbers of the checkpoints that are kept, ascending, and the segments that each names. */
   readonly #kept: { seq: number; segments: Set<number> }[] = []
@@ -85,7 +85,7 @@ export class Checkpointer {
   /** The last flush found no room. */
   isDiskFull = false
 
-  constructor(cell: Cell, restore: Restore) {
+  constructor(cell: CellCore, restore: Restore) {
     this.#cell = cell
     this.#restore = restore
     this.placement = restore.placement
@@ -257,7 +257,8 @@ export class Checkpointer {
     if (this.#stopped) return
     if (error instanceof UnreadableSegment) {
       this.#unreadable.add(error.segment)
-      if (this.placement.segments.has(error.segment)) options.log('error', `A segment cannot be rewritten: ${error.message}`)
+      if (this.placement.segments.has(error.segment))
+        options.log('error', `A segment cannot be rewritten: ${error.message}`)
     } else if (error instanceof DiskError && error.code === 'full') {
       this.#restUntilMs = this.#cell.clock.monotonicMs() + restMs
       options.log('warn', `Segments were not rewritten: ${error.message}`)
@@ -397,7 +398,8 @@ export class Checkpointer {
       const name = checkpointName(cell, seq)
       const blob = await readBlob(blobs, name, present.get(name) ?? 0)
       const segments = blob && segmentsOf(blob, machines)
-      if (!segments || segments.some(({ id, name }) => (this.placement.segments.get(id)?.name ?? name) !== name)) continue
+      if (!segments || segments.some(({ id, name }) => (this.placement.segments.get(id)?.name ?? name) !== name))
+        continue
       for (const segment of segments) this.placement.segments.set(segment.id, segment)
       this.#kept.unshift({ seq, segments: new Set(segments.map(({ id }) => id)) })
       return

@@ -23,7 +23,10 @@ test('a fetch waits until its streams have enough together', async () => {
   await publish(client, streams[1]!, 'x'.repeat(900))
   assert.equal(results.length, 0)
   await publish(client, streams[2]!, 'x'.repeat(100))
-  assert.deepEqual(results[0]!.streams.map(({ endOffset }) => endOffset), [1, 1, 1])
+  assert.deepEqual(
+    results[0]!.streams.map(({ endOffset }) => endOffset),
+    [1, 1, 1],
+  )
   await cell.close()
 })
 
@@ -49,7 +52,10 @@ test('a fetch that waits in vain is answered with what there is', async () => {
   await clock.advance(499)
   assert.equal(results.length, 0)
   await clock.advance(2)
-  assert.deepEqual(results[0]!.streams.map(({ bytes }) => bytes > 0), [false, true, false])
+  assert.deepEqual(
+    results[0]!.streams.map(({ bytes }) => bytes > 0),
+    [false, true, false],
+  )
   await cell.close()
 })
 
@@ -70,13 +76,22 @@ test('a cancelled fetch is never answered', async () => {
 test('an error is answered at once, however much was asked for', async () => {
   const { cell, streams, results, fetch, client } = await setUp()
   fetch(1e6, 60_000, [0, 5, 0])
-  assert.deepEqual(results[0]!.streams.map(({ error }) => error), [undefined, 'offset-out-of-range', undefined])
-  client.fetch({ streams: [{ stream: 4, offset: 0, maxBytes: 1 }], minBytes: 1, maxBytes: 1, maxWaitMs: 60_000 }, result => results.push(result))
+  assert.deepEqual(
+    results[0]!.streams.map(({ error }) => error),
+    [undefined, 'offset-out-of-range', undefined],
+  )
+  client.fetch(
+    { streams: [{ stream: 4, offset: 0, maxBytes: 1 }], minBytes: 1, maxBytes: 1, maxWaitMs: 60_000 },
+    result => results.push(result),
+  )
   assert.equal(results[1]!.streams[0]!.error, 'stream-not-found')
   fetch(1, 60_000)
   cell.drop(streams[1]!)
   await turns()
-  assert.deepEqual(results[2]!.streams.map(({ error }) => error), [undefined, 'stream-not-found', undefined])
+  assert.deepEqual(
+    results[2]!.streams.map(({ error }) => error),
+    [undefined, 'stream-not-found', undefined],
+  )
   await cell.close()
 })
 
@@ -95,7 +110,10 @@ test('waiting fetches are answered when the cell closes', async () => {
   const { cell, results, fetch } = await setUp()
   fetch(1, 60_000)
   await cell.close()
-  assert.deepEqual(results[0]!.streams.map(({ bytes }) => bytes), [0, 0, 0])
+  assert.deepEqual(
+    results[0]!.streams.map(({ bytes }) => bytes),
+    [0, 0, 0],
+  )
   fetch(1, 60_000)
   assert.equal(results.length, 2)
 })

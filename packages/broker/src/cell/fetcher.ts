@@ -17,7 +17,8 @@ export class Fetcher {
 
   fetch(request: FetchRequest, done: (result: FetchResult) => void): () => void {
     const available = this.#available(request)
-    if (available >= request.minBytes || request.maxWaitMs <= 0 || this.#cell.closing) return this.#answer(request, done)
+    if (available >= request.minBytes || request.maxWaitMs <= 0 || this.#cell.closing)
+      return this.#answer(request, done)
     return new WaitingFetch(this.#cell, request, available, () => this.#answer(request, done)).cancel
   }
 
@@ -54,7 +55,13 @@ export class Fetcher {
   }
 
   /** Reads streams in order while they are in memory; goes on asynchronously behind the first that is not. */
-  #readFrom(request: FetchRequest, index: number, budget: number, results: StreamRead[], held: Slab[]): Promise<void> | undefined {
+  #readFrom(
+    request: FetchRequest,
+    index: number,
+    budget: number,
+    results: StreamRead[],
+    held: Slab[],
+  ): Promise<void> | undefined {
     let left = budget
     for (let at = index; at < request.streams.length; at++) {
       const position = request.streams[at]!

@@ -29,7 +29,9 @@ function inWorld(name: string, task: (world: World) => Promise<void>): void {
     const process = simulator.process('broker')
     process.disk.capacityBytes = capacityBytes
     let isDone = false
-    const ended = task({ simulator, process, runtime: process.start(), acked: new Map() }).finally(() => (isDone = true))
+    const ended = task({ simulator, process, runtime: process.start(), acked: new Map() }).finally(
+      () => (isDone = true),
+    )
     ended.catch(() => {})
     await simulator.run(3_600_000, () => isDone)
     assert(isDone, 'it hangs')
@@ -79,23 +81,29 @@ async function assertAcked({ client }: TestCell, stream: number, { acked }: Worl
 
 const roomIn = ({ process }: World) => capacityBytes - process.disk.usedBytes
 
-inWorld('a full disk refuses appends before the reserve is gone, serves reads, and takes appends again after a trim', async world => {
-  const test = await start(world)
-  const stream = test.cell.define('stream')
-  for (let round = 0; round < 3; round++) {
-    await fill(test, stream, world)
-    assert(roomIn(world) > 0, 'something of the reserve is left')
-    await world.simulator.sleep(3000)
-    await fill(test, stream, world) // A flush may have given a little back.
-    await assertAcked(test, stream, world)
-    const { startOffset, endOffset } = test.client.bounds(stream)!
-    assert.equal(await test.client.trim(stream, startOffset + Math.ceil((endOffset - startOffset) * 0.9)) > startOffset, true)
-    await world.simulator.sleep(10_000)
-    assert.equal((await append(test, stream, world)).error, undefined)
-  }
-  assert.deepEqual(test.fatal, [])
-  await test.close()
-})
+inWorld(
+  'a full disk refuses appends before the reserve is gone, serves reads, and takes appends again after a trim',
+  async world => {
+    const test = await start(world)
+    const stream = test.cell.define('stream')
+    for (let round = 0; round < 3; round++) {
+      await fill(test, stream, world)
+      assert(roomIn(world) > 0, 'something of the reserve is left')
+      await world.simulator.sleep(3000)
+      await fill(test, stream, world) // A flush may have given a little back.
+      await assertAcked(test, stream, world)
+      const { startOffset, endOffset } = test.client.bounds(stream)!
+      assert.equal(
+        (await test.client.trim(stream, startOffset + Math.ceil((endOffset - startOffset) * 0.9))) > startOffset,
+        true,
+      )
+      await world.simulator.sleep(10_000)
+      assert.equal((await append(test, stream, world)).error, undefined)
+    }
+    assert.deepEqual(test.fatal, [])
+    await test.close()
+  },
+)
 
 inWorld('dropping a stream frees a full disk', async world => {
   const test = await start(world)
@@ -109,32 +117,35 @@ inWorld('dropping a stream frees a full disk', async world => {
   await test.close()
 })
 
-inWorld('a disk that others fill to the last byte: nothing acknowledged is lost over kills, and room resumes it', async world => {
-  const { simulator, process } = world
-  let test = await start(world)
-  const stream = test.cell.define('stream')
-  for (let count = 0; count < 50; count++) await append(test, stream, world)
-  for (let life = 0; life < 4; life++) {
-    process.disk.capacityBytes = process.disk.usedBytes
-    const waiting = Array.from({ length: 200 }, () => append(test, stream, world, 2 * KiB))
-    await simulator.sleep(30_000)
-    const refused = await append(test, stream, world)
-    assert.equal(refused.error, 'storage-full')
-    await assertAcked(test, stream, world)
-    process.disk.capacityBytes = capacityBytes + life * 1024 * KiB
-    if (life % 2 === 0) {
-      await Promise.all(waiting)
-      await simulator.sleep(5000)
-      assert.equal((await append(test, stream, world)).error, undefined)
+inWorld(
+  'a disk that others fill to the last byte: nothing acknowledged is lost over kills, and room resumes it',
+  async world => {
+    const { simulator, process } = world
+    let test = await start(world)
+    const stream = test.cell.define('stream')
+    for (let count = 0; count < 50; count++) await append(test, stream, world)
+    for (let life = 0; life < 4; life++) {
+      process.disk.capacityBytes = process.disk.usedBytes
+      const waiting = Array.from({ length: 200 }, () => append(test, stream, world, 2 * KiB))
+      await simulator.sleep(30_000)
+      const refused = await append(test, stream, world)
+      assert.equal(refused.error, 'storage-full')
+      await assertAcked(test, stream, world)
+      process.disk.capacityBytes = capacityBytes + life * 1024 * KiB
+      if (life % 2 === 0) {
+        await Promise.all(waiting)
+        await simulator.sleep(5000)
+        assert.equal((await append(test, stream, world)).error, undefined)
+      }
+      await simulator.sleep(2000)
+      process.crash({ power: simulator.random.chance(0.5) })
+      world.runtime = process.start()
+      test = await start(world)
+      await assertAcked(test, stream, world)
     }
-    await simulator.sleep(2000)
-    process.crash({ power: simulator.random.chance(0.5) })
-    world.runtime = process.start()
-    test = await start(world)
-    await assertAcked(test, stream, world)
-  }
-  await test.close()
-})
+    await test.close()
+  },
+)
 
 inWorld('closing with the disk full to the last byte ends', async world => {
   let test = await start(world)

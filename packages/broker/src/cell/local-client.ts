@@ -1,6 +1,14 @@
 import * as batches from '../storage/record-batch.ts'
 import type { Cell } from './cell.ts'
-import type { AppendError, AppendResult, CellClient, FetchRequest, FetchResult, StreamBounds, TimedOffset } from './client.ts'
+import type {
+  AppendError,
+  AppendResult,
+  CellClient,
+  FetchRequest,
+  FetchResult,
+  StreamBounds,
+  TimedOffset,
+} from './client.ts'
 import { Fetcher } from './fetcher.ts'
 import { trimStream } from './retention.ts'
 import { streamFacts } from './stream.ts'
@@ -30,7 +38,12 @@ export class LocalCellClient implements CellClient {
     const producer = batches.producerId(batch)
     if (producer >= 0) {
       const first = batches.baseSequence(batch)
-      const check = stream.producers.check(producer, batches.producerEpoch(batch), first, batches.lastOffsetDelta(batch) + 1)
+      const check = stream.producers.check(
+        producer,
+        batches.producerEpoch(batch),
+        first,
+        batches.lastOffsetDelta(batch) + 1,
+      )
       if (typeof check === 'object') return this.#whenSettled(stream, check.offset, -1, done)
       if (check !== 'fresh') return done(refused(check, stream.startOffset))
     }
@@ -96,4 +109,9 @@ export class LocalCellClient implements CellClient {
   }
 }
 
-const refused = (error: AppendError, startOffset: number): AppendResult => ({ error, baseOffset: -1, appendTimeMs: -1, startOffset })
+const refused = (error: AppendError, startOffset: number): AppendResult => ({
+  error,
+  baseOffset: -1,
+  appendTimeMs: -1,
+  startOffset,
+})

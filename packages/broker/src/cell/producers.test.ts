@@ -49,7 +49,8 @@ test('a producer that was forgotten, or never known, may begin anywhere', () => 
 test('the table is the same after saving and loading', () => {
   const table = new ProducerTable()
   for (let producer = 0; producer < 50; producer++) {
-    for (let index = 0; index < producer % 8; index++) table.append(producer * 1e10, producer, 2 ** 31 - 5 + index, 1, index, 2e12)
+    for (let index = 0; index < producer % 8; index++)
+      table.append(producer * 1e10, producer, 2 ** 31 - 5 + index, 1, index, 2e12)
   }
   const out = new Writer()
   table.save(out)

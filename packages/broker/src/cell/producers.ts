@@ -36,7 +36,8 @@ export class ProducerTable {
 
   append(producer: number, epoch: number, first: number, count: number, offset: number, timeMs: number): void {
     let state = this.#states.get(producer)
-    if (!state || state.epoch !== epoch) this.#states.set(producer, (state = { epoch, lastTimeMs: timeMs, batches: [] }))
+    if (!state || state.epoch !== epoch)
+      this.#states.set(producer, (state = { epoch, lastTimeMs: timeMs, batches: [] }))
     state.lastTimeMs = timeMs
     state.batches.push({ first, last: lastSequence(first, count), offset })
     if (state.batches.length > batchesMax) state.batches.shift()

@@ -5,7 +5,18 @@ import { DiskError } from '../runtime/runtime.ts'
 import { MemoryBlobStore, MemoryChainStore } from '../storage/memory-store.ts'
 import * as batches from '../storage/record-batch.ts'
 import { Slab } from '../storage/slab.ts'
-import { append, fetch, fetchOne, memoryStores, openCell, publish, readAll, record, recordsIn, turns } from './testing/cells.ts'
+import {
+  append,
+  fetch,
+  fetchOne,
+  memoryStores,
+  openCell,
+  publish,
+  readAll,
+  record,
+  recordsIn,
+  turns,
+} from './testing/cells.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 
@@ -36,11 +47,22 @@ test('limits: nothing for 0 bytes but to the first stream, one whole batch whate
   for (const where of ['tail', 'segment']) {
     if (where === 'segment') await cell.checkpointer.flush()
     const inside = await fetchOne(client, stream, 1, 1)
-    assert.deepEqual(recordsIn(inside.batches), [[0, 'a'], [1, 'b'], [2, 'c']], where)
+    assert.deepEqual(
+      recordsIn(inside.batches),
+      [
+        [0, 'a'],
+        [1, 'b'],
+        [2, 'c'],
+      ],
+      where,
+    )
     assert.equal((await fetchOne(client, stream, 3, 1)).bytes, (await fetchOne(client, stream, 3, 5100)).bytes)
     const streams = [stream, other].map(stream => ({ stream, offset: 0, maxBytes: 0 }))
     const none = await fetch(client, { streams, maxBytes: 0 })
-    assert.deepEqual(none.streams.map(({ bytes }) => bytes > 0), [true, false])
+    assert.deepEqual(
+      none.streams.map(({ bytes }) => bytes > 0),
+      [true, false],
+    )
     assert.deepEqual((await fetchOne(client, stream, 5)).batches, [])
     assert.equal((await fetchOne(client, stream, 6)).error, 'offset-out-of-range')
     await client.trim(other, 1)
@@ -71,7 +93,11 @@ test('one read goes on through many stretches and into the tail', async () => {
   assert.equal(recordsIn(read.batches).length, 7)
   const limited = await fetchOne(client, stream, 0, read.bytes - 1)
   assert.equal(recordsIn(limited.batches).length, 6)
-  const enough = await fetch(client, { streams: [{ stream, offset: 0, maxBytes: 1e6 }], minBytes: read.bytes, maxWaitMs: 60_000 })
+  const enough = await fetch(client, {
+    streams: [{ stream, offset: 0, maxBytes: 1e6 }],
+    minBytes: read.bytes,
+    maxWaitMs: 60_000,
+  })
   assert.equal(enough.streams[0]!.bytes, read.bytes)
   await cell.close()
 })
@@ -92,7 +118,10 @@ test('a stretch that is trimmed, or a stream that is dropped, under a read is no
   }
   assert.deepEqual(await blobs.list('cell/0/s/'), [])
   blobs.letGo()
-  assert.deepEqual((await Promise.all(reads)).map(({ error }) => error), ['offset-out-of-range', 'stream-not-found'])
+  assert.deepEqual(
+    (await Promise.all(reads)).map(({ error }) => error),
+    ['offset-out-of-range', 'stream-not-found'],
+  )
   assert.deepEqual(log, [])
   await cell.close()
 })
@@ -129,7 +158,9 @@ test(`no slab is reused while a tail or an answer refers to it (SEED=${seed})`, 
     release.call(this)
   }
   const random = new Random(seed)
-  const { cell, client, fatal } = await openCell(memoryStores(), { sizes: { slabBytes: 16 * 1024, flushBytes: 48 * 1024 } })
+  const { cell, client, fatal } = await openCell(memoryStores(), {
+    sizes: { slabBytes: 16 * 1024, flushBytes: 48 * 1024 },
+  })
   const streams = Array.from({ length: 4 }, () => cell.define('stream'))
   const texts = new Map<number, string[]>(streams.map(stream => [stream, []]))
   const answers: { stream: number; offset: number; result: Awaited<ReturnType<typeof fetch>> }[] = []
@@ -140,21 +171,26 @@ test(`no slab is reused while a tail or an answer refers to it (SEED=${seed})`, 
     const kind = random.below(10)
     if (kind < 5) {
       const text = String(step).repeat(random.chance(0.05) ? 8000 : random.below(300))
-      pending.push(append(client, stream, batches.makeBatch([record(text)])).then(({ baseOffset }) => (known[baseOffset] = text)))
+      pending.push(
+        append(client, stream, batches.makeBatch([record(text)])).then(({ baseOffset }) => (known[baseOffset] = text)),
+      )
     } else if (kind < 8) {
       const { startOffset, endOffset } = client.bounds(stream)!
       const offset = random.between(startOffset, endOffset)
       const request = { streams: [{ stream, offset, maxBytes: random.below(60_000) }], maxBytes: 60_000 }
       pending.push(fetch(client, request).then(result => answers.push({ stream, offset, result })))
     } else if (kind < 9) await turns(random.below(4))
-    else for (const { stream, offset, result } of answers.splice(0, random.below(answers.length + 1))) {
-      for (const [at, text] of recordsIn(result.streams[0]!.batches, offset)) assert.equal(text, texts.get(stream)![at])
-      result.release()
-    }
+    else
+      for (const { stream, offset, result } of answers.splice(0, random.below(answers.length + 1))) {
+        for (const [at, text] of recordsIn(result.streams[0]!.batches, offset))
+          assert.equal(text, texts.get(stream)![at])
+        result.release()
+      }
     if (random.chance(0.01)) void client.trim(stream, random.between(0, client.bounds(stream)!.endOffset))
   }
   await Promise.all(pending)
-  for (const stream of streams) for (const [at, text] of await readAll(client, stream)) assert.equal(text, texts.get(stream)![at])
+  for (const stream of streams)
+    for (const [at, text] of await readAll(client, stream)) assert.equal(text, texts.get(stream)![at])
   assert.deepEqual(fatal, [])
   await cell.close()
 })

@@ -40,7 +40,13 @@ export class StreamReader {
    * Whole batches from the one that holds `offset` on, up to `bytesMax`; at least one if `atLeastOne`. Nothing beyond
    * `visibleEnd`. Slabs that the answer refers to are held and pushed to `held`. Synchronous when the tail has it.
    */
-  read(stream: Stream, offset: number, bytesMax: number, atLeastOne: boolean, held: Slab[]): StreamRead | Promise<StreamRead> {
+  read(
+    stream: Stream,
+    offset: number,
+    bytesMax: number,
+    atLeastOne: boolean,
+    held: Slab[],
+  ): StreamRead | Promise<StreamRead> {
     const answer: StreamRead = { startOffset: stream.startOffset, endOffset: stream.visibleEnd, batches: [], bytes: 0 }
     if (offset < stream.startOffset || offset > stream.visibleEnd) return { ...answer, error: 'offset-out-of-range' }
     if (offset === stream.visibleEnd || (bytesMax <= 0 && !atLeastOne)) return answer
@@ -51,7 +57,14 @@ export class StreamReader {
     return this.#readStored(stream, offset, bytesMax, atLeastOne, answer, held)
   }
 
-  #readTail(stream: Stream, offset: number, bytesMax: number, atLeastOne: boolean, answer: StreamRead, held: Slab[]): void {
+  #readTail(
+    stream: Stream,
+    offset: number,
+    bytesMax: number,
+    atLeastOne: boolean,
+    answer: StreamRead,
+    held: Slab[],
+  ): void {
     const rows = stream.tail
     const first = rows.lastAtMost(tail.base, offset)
     let bytes = 0
@@ -130,7 +143,13 @@ export class StreamReader {
    * Batches of the extent that holds `offset`; undefined when it was trimmed away or dropped. A segment that vanishes under
    * the read has been rewritten: the new place is read then.
    */
-  async #readStretch(stream: Stream, offset: number, bytesMax: number, atLeastOne: boolean, held: Slab[]): Promise<Found | undefined> {
+  async #readStretch(
+    stream: Stream,
+    offset: number,
+    bytesMax: number,
+    atLeastOne: boolean,
+    held: Slab[],
+  ): Promise<Found | undefined> {
     for (;;) {
       const row = stream.extents.lastAtMost(extent.first, offset)
       if (this.#isGone(stream) || offset < stream.startOffset || row < 0) return undefined
@@ -216,10 +235,12 @@ export class StreamReader {
     const { placement } = this.#cell.checkpointer
     const name = placement.segments.get(segment)?.name ?? `segment ${segment}`
     const count = await this.#cell.options.blobs.read(name, position, target).catch((error: unknown) => {
-      if (error instanceof DiskError) throw new DamagedRange(`${name} cannot be read: ${error.message}`, { cause: error })
+      if (error instanceof DiskError)
+        throw new DamagedRange(`${name} cannot be read: ${error.message}`, { cause: error })
       throw error
     })
-    if (count !== target.length) throw new DamagedRange(`${name} is missing or cut short at byte ${position + (count ?? 0)}`)
+    if (count !== target.length)
+      throw new DamagedRange(`${name} is missing or cut short at byte ${position + (count ?? 0)}`)
   }
 }
 

@@ -1,10 +1,10 @@
 import { writeInt64 } from '../storage/record-batch.ts'
-import type { Cell } from './cell.ts'
+import type { CellCore } from './core.ts'
 import { extent, streamFacts } from './stream.ts'
 import type { Stream } from './stream.ts'
 
 /** Trims every stream to what its retention says, whole extents at a time, and forgets producers that fell silent. */
-export function enforceRetention(cell: Cell): void {
+export function enforceRetention(cell: CellCore): void {
   const now = cell.clock.nowMs()
   for (const stream of cell.state.streams.values()) {
     const start = retainedFrom(cell, stream, now)
@@ -14,14 +14,14 @@ export function enforceRetention(cell: Cell): void {
 }
 
 /** The fact that removes everything below `start`. Returns the block's number. */
-export function trimStream(cell: Cell, stream: number, start: number): number {
+export function trimStream(cell: CellCore, stream: number, start: number): number {
   const payload = Buffer.alloc(8)
   writeInt64(payload, 0, start)
   return cell.fact(stream, streamFacts.trim, payload)
 }
 
 /** Bytes in the tail count for the size, but are trimmed only once they are in an extent. */
-function retainedFrom(cell: Cell, stream: Stream, now: number): number {
+function retainedFrom(cell: CellCore, stream: Stream, now: number): number {
   const retention = cell.options.retentionOf(stream.id)
   if (!retention) return stream.startOffset
   const { extents } = stream
@@ -38,7 +38,7 @@ function retainedFrom(cell: Cell, stream: Stream, now: number): number {
   return start
 }
 
-function forgetSilent(cell: Cell, stream: Stream, before: number): void {
+function forgetSilent(cell: CellCore, stream: Stream, before: number): void {
   if (stream.producers.size === 0) return
   const silent = stream.producers.silentSince(before)
   if (silent.length === 0) return

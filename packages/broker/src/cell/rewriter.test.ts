@@ -3,7 +3,18 @@ import test from 'node:test'
 import { Random } from '@dragoman/wire'
 import type { BlobStore } from '../storage/blob-store.ts'
 import { MemoryBlobStore, MemoryChainStore } from '../storage/memory-store.ts'
-import { abandon, closeStores, fetchOne, fileStores, ManualClock, memoryStores, openCell, publish, readAll, temporary } from './testing/cells.ts'
+import {
+  abandon,
+  closeStores,
+  fetchOne,
+  fileStores,
+  ManualClock,
+  memoryStores,
+  openCell,
+  publish,
+  readAll,
+  temporary,
+} from './testing/cells.ts'
 import type { TestCell } from './testing/cells.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
@@ -87,10 +98,16 @@ test('a quiet broker comes to rest: nothing is rewritten for ever', async () => 
   const stream = cell.define('stream')
   await publish(client, stream, 'tiny')
   await clock.advance(10 * 60_000)
-  const names = [...(await segmentNames(stores.blobs)), ...(await stores.blobs.list('cell/0/c/')).map(({ name }) => name)]
+  const names = [
+    ...(await segmentNames(stores.blobs)),
+    ...(await stores.blobs.list('cell/0/c/')).map(({ name }) => name),
+  ]
   const { lastSeq } = cell.journal
   await clock.advance(60 * 60_000)
-  assert.deepEqual([...(await segmentNames(stores.blobs)), ...(await stores.blobs.list('cell/0/c/')).map(({ name }) => name)], names)
+  assert.deepEqual(
+    [...(await segmentNames(stores.blobs)), ...(await stores.blobs.list('cell/0/c/')).map(({ name }) => name)],
+    names,
+  )
   assert.equal(cell.journal.lastSeq, lastSeq)
   await cell.close()
 })
@@ -108,7 +125,11 @@ test('a damaged segment is not copied, and does not hold up the flush', async ()
     await test.cell.checkpointer.settle()
   }
   assert.deepEqual(test.fatal, [])
-  assert.equal(test.log.filter(line => /cannot be rewritten: .*is damaged between bytes 32 and/.test(line)).length, 1, test.log.join('\n'))
+  assert.equal(
+    test.log.filter(line => /cannot be rewritten: .*is damaged between bytes 32 and/.test(line)).length,
+    1,
+    test.log.join('\n'),
+  )
   assert((await segmentNames(blobs)).includes(name))
   assert.equal((await fetchOne(test.client, stream, 0)).error, 'storage-corrupt')
   const rest = await fetchOne(test.client, stream, 1)

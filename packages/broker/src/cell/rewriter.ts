@@ -3,7 +3,7 @@ import * as batches from '../storage/record-batch.ts'
 import { chunkRowBytes, directoryRowBytes, segmentHeaderBytes, trailerBytes } from '../storage/segment.ts'
 import type { Extent, SegmentWriter } from '../storage/segment.ts'
 import { SegmentSource } from '../storage/segment-source.ts'
-import type { Cell } from './cell.ts'
+import type { CellCore } from './core.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import { extent } from './stream.ts'
 import type { Stream } from './stream.ts'
@@ -51,7 +51,7 @@ export class UnreadableSegment extends Error {
  * checkpoints, which name every stretch, stay small.
  */
 export function chooseSegments(
-  cell: Cell,
+  cell: CellCore,
   placement: Placement,
   usage: ReadonlyMap<number, Usage>,
   avoid: ReadonlySet<number>,
@@ -67,7 +67,8 @@ export function chooseSegments(
     if (!used || avoid.has(id)) continue
     const dead = bytes - used.bytes - tableBytes(used)
     if (dead > Math.max(used.bytes, deadMin)) {
-      if (cell.full ? moved + used.bytes > flushBytes / 2 : chosen.size > 0 && moved + used.bytes > sparseBytesMax) continue
+      if (cell.full ? moved + used.bytes > flushBytes / 2 : chosen.size > 0 && moved + used.bytes > sparseBytesMax)
+        continue
       chosen.add(id)
       moved += used.bytes
     } else if (used.bytes / used.extents < extentBytesGoal) {
@@ -93,7 +94,7 @@ const tableBytes = ({ extents, chunks }: Usage): number =>
  * Rejects with `UnreadableSegment` when a source is damaged: it is then left as it is, so that its checksums go on telling.
  */
 export async function rewriteSegments(
-  cell: Cell,
+  cell: CellCore,
   placement: Placement,
   chosen: ReadonlySet<number>,
   create: () => Promise<{ id: number; name: string; writer: SegmentWriter }>,
@@ -108,7 +109,8 @@ export async function rewriteSegments(
     const copied: Run[] = []
     for (const run of runs) {
       if (isStopped()) break
-      if (cell.state.streams.get(run.stream.id) === run.stream && (await copyRun(run, sources, writer, isStopped))) copied.push(run)
+      if (cell.state.streams.get(run.stream.id) === run.stream && (await copyRun(run, sources, writer, isStopped)))
+        copied.push(run)
     }
     if (isStopped() || copied.length === 0) {
       await writer.abort()
@@ -124,7 +126,7 @@ export async function rewriteSegments(
 }
 
 /** Readers go to the new segment from now on. What was trimmed or dropped meanwhile stays gone. */
-export function installRewritten(cell: Cell, placement: Placement, { segment, moves }: Rewritten): void {
+export function installRewritten(cell: CellCore, placement: Placement, { segment, moves }: Rewritten): void {
   placement.segments.set(segment.id, segment)
   for (const { run, placed } of moves) {
     const { stream, pieces } = run
@@ -138,7 +140,7 @@ export function installRewritten(cell: Cell, placement: Placement, { segment, mo
 }
 
 /** Runs of extents that lie in the chosen segments, in order of stream and offset. */
-function findRuns(cell: Cell, chosen: ReadonlySet<number>): Run[] {
+function findRuns(cell: CellCore, chosen: ReadonlySet<number>): Run[] {
   const runs: Run[] = []
   for (const stream of [...cell.state.streams.values()].sort((a, b) => a.id - b.id)) {
     const { ms, bytes: keptBytes } = cell.options.retentionOf(stream.id) ?? { ms: -1, bytes: -1 }
@@ -167,7 +169,11 @@ function findRuns(cell: Cell, chosen: ReadonlySet<number>): Run[] {
   return runs
 }
 
-async function openSources(cell: Cell, placement: Placement, chosen: ReadonlySet<number>): Promise<Map<number, SegmentSource>> {
+async function openSources(
+  cell: CellCore,
+  placement: Placement,
+  chosen: ReadonlySet<number>,
+): Promise<Map<number, SegmentSource>> {
   const sources = new Map<number, SegmentSource>()
   for (const id of chosen) {
     const info = placement.segments.get(id)

@@ -24,14 +24,12 @@ const stateVersion = 1
  */
 export class CellState {
   readonly streams = new Map<number, Stream>()
-  readonly #factories: MachineFactories
   readonly #others = new Map<number, Machine>()
   #nextMachine = firstMachine
   /** Numbers of all fence blocks: they are never deleted. */
   fences: number[] = []
 
   constructor(factories: MachineFactories) {
-    this.#factories = factories
     for (const kind of Object.keys(factories) as MachineKind[]) this.#others.set(machineKinds[kind], factories[kind]!())
   }
 
@@ -72,7 +70,12 @@ export class CellState {
     for (let count = 0; count < block.factCount; count++) {
       const length = bytes.readUInt32BE(at + 6)
       context.slabAt = at + factHeaderBytes
-      this.apply(bytes[at]!, bytes.readUInt32BE(at + 2), bytes.subarray(context.slabAt, context.slabAt + length), context)
+      this.apply(
+        bytes[at]!,
+        bytes.readUInt32BE(at + 2),
+        bytes.subarray(context.slabAt, context.slabAt + length),
+        context,
+      )
       at += factHeaderBytes + length
     }
     return slab
@@ -91,7 +94,8 @@ export class CellState {
   /** Into a new, empty state. */
   load(from: Reader): void {
     const version = from.u8()
-    if (version !== stateVersion) throw new Corrupt(`A checkpoint has state version ${version}, which this release cannot read`)
+    if (version !== stateVersion)
+      throw new Corrupt(`A checkpoint has state version ${version}, which this release cannot read`)
     this.#nextMachine = from.u32()
     for (let left = from.u32(); left > 0; left--) this.fences.push(from.i64())
     for (let left = from.u32(); left > 0; left--) {
@@ -100,7 +104,8 @@ export class CellState {
       const section = new Reader(from.bytes(from.u32()))
       if (kind === machineKinds.stream) this.streams.set(id, new Stream(id))
       const machine = this.machine(id)
-      if (!machine) throw new Corrupt(`A checkpoint holds a machine of kind ${kind}, which is not known to this release`)
+      if (!machine)
+        throw new Corrupt(`A checkpoint holds a machine of kind ${kind}, which is not known to this release`)
       machine.load(section)
     }
   }

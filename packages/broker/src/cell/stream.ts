@@ -126,7 +126,8 @@ export class Stream implements Machine {
       this.visibleEnd = this.tail.get(row, tail.last) + 1
     }
     this.#visibleRows = row
-    if (grown > 0 && this.waiters && this.waiters.length > 0) for (const waiter of [...this.waiters]) waiter.grown(grown)
+    if (grown > 0 && this.waiters && this.waiters.length > 0)
+      for (const waiter of [...this.waiters]) waiter.grown(grown)
   }
 
   /** After replay all that was read is durable. */

@@ -15,11 +15,16 @@ const readBytes = 1024 * 1024
 const decompressedBytesMax = 256 * 1024 * 1024
 
 /** The first record whose time is `at` or later. Extents and tail rows tell their greatest time, so only few of them are read. */
-export async function timeLookup(cell: Cell, reader: StreamReader, id: number, at: number): Promise<TimedOffset | undefined> {
+export async function timeLookup(
+  cell: Cell,
+  reader: StreamReader,
+  id: number,
+  at: number,
+): Promise<TimedOffset | undefined> {
   const stream = cell.state.streams.get(id)
   if (!stream) return undefined
   // By offset and not by row: rows move while one of them is read.
-  for (let offset = stream.startOffset; ; ) {
+  for (let offset = stream.startOffset; ;) {
     const range = nextRange(stream, Math.max(offset, stream.startOffset), at)
     if (!range) return undefined
     const found = await scan(stream, reader, range, bytes => firstAt(bytes, range.from, at))
@@ -96,11 +101,12 @@ async function scan(
   { from, last }: Range,
   look: (batch: Buffer) => TimedOffset | undefined,
 ): Promise<TimedOffset | undefined> {
-  for (let offset = from; offset <= last && offset < stream.visibleEnd; ) {
+  for (let offset = from; offset <= last && offset < stream.visibleEnd;) {
     const held: Slab[] = []
     try {
       const read = await reader.read(stream, Math.max(offset, stream.startOffset), readBytes, true, held)
-      if (read.error === 'storage-corrupt') throw new DamagedRange(`stream ${stream.id} cannot be read at offset ${offset}`)
+      if (read.error === 'storage-corrupt')
+        throw new DamagedRange(`stream ${stream.id} cannot be read at offset ${offset}`)
       if (read.error || read.batches.length === 0) return undefined
       for (const bytes of read.batches) {
         for (let position = 0; position < bytes.length; position += batches.batchBytes(bytes, position)) {

@@ -28,7 +28,10 @@ const verify = (directory: string) => verifyDirectory(realRuntime().disk, direct
 
 function names(directory: string, kind: string): string[] {
   const at = path.join(directory, 'cell/0', kind)
-  return fs.readdirSync(at).sort().map(name => path.join(at, name))
+  return fs
+    .readdirSync(at)
+    .sort()
+    .map(name => path.join(at, name))
 }
 
 function flip(file: string, at: number): void {
@@ -38,7 +41,10 @@ function flip(file: string, at: number): void {
 }
 
 /** Damages a fresh directory, and tells what is found there, the broker started after it, and what it then serves. */
-async function after(t: { after(run: () => void): void }, damage: (directory: string) => void): Promise<{ findings: Finding[]; directory: string }> {
+async function after(
+  t: { after(run: () => void): void },
+  damage: (directory: string) => void,
+): Promise<{ findings: Finding[]; directory: string }> {
   const directory = temporary(t)
   await fill(directory)
   damage(directory)
@@ -88,10 +94,13 @@ test('damage in the middle of the journal: told with its place, and the broker r
   const { findings, directory } = await after(t, directory => {
     const file = names(directory, 'b')[0]!
     const bytes = fs.readFileSync(file)
-    at = (bytes.lastIndexOf('in the journal') >> 12 << 12) - 8192
+    at = ((bytes.lastIndexOf('in the journal') >> 12) << 12) - 8192
     flip(file, at + 120)
   })
-  assert(told(findings).some(line => line.includes(`000000000001.blocks is damaged from byte ${at} on`)), told(findings).join())
+  assert(
+    told(findings).some(line => line.includes(`000000000001.blocks is damaged from byte ${at} on`)),
+    told(findings).join(),
+  )
   assert(findings.every(({ advice }) => /Restore the directory from a copy/.test(advice)))
   await assert.rejects(openCell(fileStores(directory)), Corrupt)
 })
@@ -109,7 +118,10 @@ test('a torn last block is no finding, and is cut', async t => {
   await closeStores(stores)
 })
 
-for (const [which, index] of [['older', 0], ['newest', 1]] as const) {
+for (const [which, index] of [
+  ['older', 0],
+  ['newest', 1],
+] as const) {
   for (const place of [0, 5, 40, 100, -1]) {
     test(`a flipped byte ${place} of the ${which} checkpoint: told, and nothing is lost`, async t => {
       const { findings, directory } = await after(t, directory => flip(names(directory, 'c')[index]!, place))
@@ -123,7 +135,9 @@ for (const [which, index] of [['older', 0], ['newest', 1]] as const) {
 }
 
 test('a draft of a checkpoint is a note', async t => {
-  const { findings, directory } = await after(t, directory => fs.writeFileSync(`${names(directory, 'c')[0]!}.draft`, 'half'))
+  const { findings, directory } = await after(t, directory =>
+    fs.writeFileSync(`${names(directory, 'c')[0]!}.draft`, 'half'),
+  )
   assert.deepEqual(told(findings), ['note: A checkpoint that was not finished.'])
   assert.deepEqual(await refusedAfter(directory), [])
 })
@@ -161,7 +175,10 @@ test('a journal that is gone is told, and does not keep the broker from what the
   const { findings, directory } = await after(t, directory => {
     for (const file of names(directory, 'b')) fs.rmSync(file)
   })
-  assert.match(told(findings).join(), /^damage: Block \d+, which the newest checkpoint holds, is missing: the end of the journal was lost\.$/)
+  assert.match(
+    told(findings).join(),
+    /^damage: Block \d+, which the newest checkpoint holds, is missing: the end of the journal was lost\.$/,
+  )
   const stores = fileStores(directory)
   const { cell, client, log } = await openCell(stores)
   assert.match(log.join(), /its last blocks were lost/)

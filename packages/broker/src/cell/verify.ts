@@ -43,8 +43,20 @@ const segmentAdvice =
   'stopped; or delete the records up to behind the range, and consumers go on from there.'
 
 /** Checks every block, checkpoint and segment of a data directory that no broker is using. Reads only. */
-export async function verifyDirectory(disk: Disk, directory: string, machines: MachineFactories): Promise<VerifyReport> {
-  const report: VerifyReport = { blocks: 0, segments: 0, batches: 0, records: 0, checkpoints: 0, bytes: 0, findings: [] }
+export async function verifyDirectory(
+  disk: Disk,
+  directory: string,
+  machines: MachineFactories,
+): Promise<VerifyReport> {
+  const report: VerifyReport = {
+    blocks: 0,
+    segments: 0,
+    batches: 0,
+    records: 0,
+    checkpoints: 0,
+    bytes: 0,
+    findings: [],
+  }
   const cells = (await entries(disk, `${directory}/cell`)).map(Number).sort((a, b) => a - b)
   const blobs = new FileBlobStore(directory, disk)
   for (const cell of cells) await new CellVerifier(disk, blobs, directory, cell, machines, report).run()
@@ -62,7 +74,14 @@ class CellVerifier {
   /** Links of all blocks that were read, by number. */
   readonly #links = new Map<number, { self: Link; previous: Link }>()
 
-  constructor(disk: Disk, blobs: FileBlobStore, directory: string, cell: number, machines: MachineFactories, report: VerifyReport) {
+  constructor(
+    disk: Disk,
+    blobs: FileBlobStore,
+    directory: string,
+    cell: number,
+    machines: MachineFactories,
+    report: VerifyReport,
+  ) {
     this.#disk = disk
     this.#blobs = blobs
     this.#directory = directory
@@ -113,7 +132,12 @@ class CellVerifier {
     let previous = link
     const where = `${this.#directory}/cell/${this.#cell}/b`
     if (from >= 0 && !this.#links.has(from)) {
-      this.#find('damage', where, `Block ${from}, which the newest checkpoint holds, is missing: the end of the journal was lost.`, endAdvice)
+      this.#find(
+        'damage',
+        where,
+        `Block ${from}, which the newest checkpoint holds, is missing: the end of the journal was lost.`,
+        endAdvice,
+      )
     }
     for (const seq of seqs) {
       const { self, previous: named } = this.#links.get(seq)!
@@ -157,11 +181,17 @@ class CellVerifier {
       const actual = present.get(name)
       present.delete(name)
       if (actual === undefined) this.#find('damage', path, 'The segment is missing.', segmentAdvice)
-      else if (actual !== bytes) this.#find('damage', path, `The segment has ${actual} bytes and should have ${bytes}.`, segmentAdvice)
+      else if (actual !== bytes)
+        this.#find('damage', path, `The segment has ${actual} bytes and should have ${bytes}.`, segmentAdvice)
       else await this.#segment(name, bytes)
     }
     for (const name of present.keys()) {
-      this.#find('note', `${this.#directory}/${name}`, 'No checkpoint names this segment.', 'Nothing to do: the next start removes it.')
+      this.#find(
+        'note',
+        `${this.#directory}/${name}`,
+        'No checkpoint names this segment.',
+        'Nothing to do: the next start removes it.',
+      )
     }
   }
 
@@ -184,7 +214,7 @@ class CellVerifier {
     if (count !== chunk.bytes || crc32c(bytes) !== chunk.crc) {
       return this.#find('damage', path, `The checksum of ${range} is wrong.`, segmentAdvice)
     }
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const length = at + batches.batchHeaderBytes <= bytes.length ? batches.batchBytes(bytes, at) : 0
       const whole = length >= batches.batchHeaderBytes && at + length <= bytes.length
       if (!whole || bytes.readUInt32BE(at + 17) !== crc32c(bytes, at + 21, at + length)) {

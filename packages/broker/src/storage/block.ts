@@ -8,7 +8,7 @@ import { readInt64, writeInt64 } from './record-batch.ts'
  *        0    4 magic 'DRGB'
  *        4    1 version = 1
  *        5    1 kind: 0 data, 1 fence, 2 release
- *        6    2 flags, 0
+ *        6    2 flags: bit 0: told before the disk had it (`--durability os`), so a power cut may have taken its neighbours
  *        8    4 cell
  *       12    4 header length = 96
  *       16    8 epoch
@@ -54,6 +54,8 @@ export interface BlockHeader {
   bodyBytes: number
   factCount: number
   floorHint: number
+  /** Told before the disk had it. */
+  isLazy?: boolean
 }
 
 export interface Block extends BlockHeader {
@@ -67,7 +69,7 @@ export function writeBlockHeader(out: Buffer, at: number, header: BlockHeader): 
   out.writeUInt32BE(magic, at)
   out[at + 4] = blockVersion
   out[at + 5] = kinds.indexOf(header.kind)
-  out.writeUInt16BE(0, at + 6)
+  out.writeUInt16BE(header.isLazy ? 1 : 0, at + 6)
   out.writeUInt32BE(header.cell, at + 8)
   out.writeUInt32BE(blockHeaderBytes, at + 12)
   writeInt64(out, at + 16, header.epoch)
@@ -102,7 +104,8 @@ export function readBlock(bytes: Buffer): Block | undefined {
   if (blockBytesAt(bytes, 0) !== bytes.length) return undefined
   const kind = kinds[bytes[5]!]
   const crc = bytes.readUInt32BE(92)
-  if (kind === undefined || crc32c(bytes, blockHeaderBytes, bytes.length, crc32c(bytes, 0, 92)) !== crc) return undefined
+  if (kind === undefined || crc32c(bytes, blockHeaderBytes, bytes.length, crc32c(bytes, 0, 92)) !== crc)
+    return undefined
   return {
     kind,
     cell: bytes.readUInt32BE(8),
@@ -114,6 +117,7 @@ export function readBlock(bytes: Buffer): Block | undefined {
     bodyBytes: bytes.readUInt32BE(60),
     factCount: bytes.readUInt32BE(64),
     floorHint: readInt64(bytes, 68),
+    isLazy: (bytes.readUInt16BE(6) & 1) === 1,
     crc,
     bytes,
   }

@@ -16,6 +16,10 @@ export interface ChainStore {
   drop(cell: number, seqs: readonly number[]): Promise<void>
   /** No more room but the reserve: what grows the data is refused, what shrinks it or is tiny goes on. */
   readonly full: boolean
+  /** `ok` is told before the disk has the block: a power cut can take any of the last blocks, and leave later ones. */
+  readonly isLazy?: boolean
+  /** Only for lazy blocks: forgets those from `fromSeq` on, which a power cut has cut off from the rest. */
+  cut?(cell: number, fromSeq: number): Promise<void>
   /** So many bytes were written beside the blocks, which may share their room: time to look how much is left. */
   noteWritten?(bytes: number): void
   close(): Promise<void>

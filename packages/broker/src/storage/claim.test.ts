@@ -23,10 +23,24 @@ class ScriptedChain extends MemoryChainStore implements ChainStore {
   }
 }
 
-function block(seq: number, previous: Link, more: Partial<{ epoch: number; writer: bigint; kind: 'data' | 'fence' }> = {}): Block {
+function block(
+  seq: number,
+  previous: Link,
+  more: Partial<{ epoch: number; writer: bigint; kind: 'data' | 'fence' }> = {},
+): Block {
   const bytes = Buffer.alloc(blockHeaderBytes)
   writeBlockHeader(bytes, 0, {
-    kind: 'data', cell: 0, epoch: 1, seq, writer: 1n, previous, timeMs: 5000, bodyBytes: 0, factCount: 0, floorHint: -1, ...more,
+    kind: 'data',
+    cell: 0,
+    epoch: 1,
+    seq,
+    writer: 1n,
+    previous,
+    timeMs: 5000,
+    bodyBytes: 0,
+    factCount: 0,
+    floorHint: -1,
+    ...more,
   })
   sealBlock(bytes, 0, [])
   return readBlock(bytes)!
@@ -67,7 +81,8 @@ class Target implements ReplayTarget {
 const pointAt = (of: Block): ChainPoint => ({ seq: of.seq, epoch: of.epoch, timeMs: of.timeMs, link: linkOf(of) })
 const random = new Random(1)
 const clock = { nowMs: () => 1000, after: (_ms: number, run: () => void) => (setImmediate(run), () => {}) }
-const claim = (chain: ChainStore, target: Target): Promise<Claim> => claimCell({ cell: 0, chain, random, clock, target })
+const claim = (chain: ChainStore, target: Target): Promise<Claim> =>
+  claimCell({ cell: 0, chain, random, clock, target })
 
 test('a claim of an empty cell puts the first fence', async () => {
   const chain = new ScriptedChain()

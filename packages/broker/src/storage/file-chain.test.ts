@@ -20,7 +20,18 @@ function temporary(t: { after(run: () => void): void }): string {
 function block(seq: number, bytes = 5000, kind: 'data' | 'fence' = 'data'): Buffer {
   const whole = Buffer.alloc(bytes, seq)
   const bodyBytes = bytes - blockHeaderBytes
-  const header = { kind, cell: 0, epoch: 1, seq, writer: 1n, previous: noLink, timeMs: 0, bodyBytes, factCount: 0, floorHint: -1 }
+  const header = {
+    kind,
+    cell: 0,
+    epoch: 1,
+    seq,
+    writer: 1n,
+    previous: noLink,
+    timeMs: 0,
+    bodyBytes,
+    factCount: 0,
+    floorHint: -1,
+  }
   writeBlockHeader(whole, 0, header)
   sealBlock(whole, 0, [whole.subarray(blockHeaderBytes)])
   return whole
@@ -36,7 +47,10 @@ test('blocks are there again after opening the directory again', async t => {
   const directory = temporary(t)
   await filled(directory, 20)
   const chain = await FileChain.open(directory, options)
-  assert.deepEqual(chain.list(5), Array.from({ length: 15 }, (_, index) => index + 5))
+  assert.deepEqual(
+    chain.list(5),
+    Array.from({ length: 15 }, (_, index) => index + 5),
+  )
   for (let seq = 0; seq < 20; seq++) assert.deepEqual(await chain.get(seq), block(seq))
   assert.equal(await chain.put(7, [block(7)]), 'exists')
   await chain.close()
@@ -90,7 +104,10 @@ test('files whose blocks are dropped are reused, and a fence in them survives', 
 test('a file that was prepared for reuse and not begun is no damage', async t => {
   const directory = temporary(t)
   await filled(directory, 10)
-  const names = fs.readdirSync(directory).filter(name => name.endsWith('.blocks')).sort()
+  const names = fs
+    .readdirSync(directory)
+    .filter(name => name.endsWith('.blocks'))
+    .sort()
   fs.copyFileSync(path.join(directory, names[0]!), path.join(directory, '000000000099.blocks'))
   const chain = await FileChain.open(directory, options)
   assert.equal(chain.lastSeq, 9)

@@ -211,7 +211,16 @@ export class FileChain {
       await file.close()
       throw new Corrupt(damage)
     }
-    this.#files.push({ ordinal, path, file, allocated: await file.size(), end, blocks, live, lastSeq: blocks.size > 0 ? this.#lastFileSeq : -1 })
+    this.#files.push({
+      ordinal,
+      path,
+      file,
+      allocated: await file.size(),
+      end,
+      blocks,
+      live,
+      lastSeq: blocks.size > 0 ? this.#lastFileSeq : -1,
+    })
   }
   #lastFileSeq = -1
 
@@ -239,7 +248,16 @@ export class FileChain {
     if (spare) await disk.rename(spare, path)
     const file = await this.#patiently(() => disk.open(path, spare ? 'write' : 'create', { dsync }))
     await disk.syncDirectory(this.#directory)
-    return { ordinal, path, file, allocated: await file.size(), end: 0, blocks: new Map(), live: new Set(), lastSeq: -1 }
+    return {
+      ordinal,
+      path,
+      file,
+      allocated: await file.size(),
+      end: 0,
+      blocks: new Map(),
+      live: new Set(),
+      lastSeq: -1,
+    }
   }
 
   /** Keeps allocated space ahead of the blocks, and the next file ready, without the writer having to wait for it. */
@@ -258,7 +276,10 @@ export class FileChain {
 
   async #grow(target: ChainFile, needed: number): Promise<void> {
     try {
-      const goal = Math.max(target.end + needed, Math.min(this.#options.fileBytes, target.allocated + allocateStepBytes))
+      const goal = Math.max(
+        target.end + needed,
+        Math.min(this.#options.fileBytes, target.allocated + allocateStepBytes),
+      )
       const plain = await this.#options.disk.open(target.path, 'write')
       try {
         while (target.allocated < goal) {

@@ -44,7 +44,11 @@ function open(sizes: Partial<{ blockBytesMax: number; blockFactsMax: number; sla
     chain,
     slabs: new SlabPool(sizes.slabBytes ?? 4096, 4),
     claim: { point: { seq: 0, epoch: 3, timeMs: 500, link: noLink }, writer: 9n },
-    clock: { nowMs: () => 100, after: (_ms, run) => (setImmediate(run), () => {}), soon: run => void setImmediate(run) },
+    clock: {
+      nowMs: () => 100,
+      after: (_ms, run) => (setImmediate(run), () => {}),
+      soon: run => void setImmediate(run),
+    },
     blockBytesMax: sizes.blockBytesMax ?? 2000,
     blockFactsMax: sizes.blockFactsMax ?? 10,
     onFatal: error => events.push(`fatal ${error.message}`),
@@ -100,7 +104,13 @@ test('facts gather while a block is in flight, and effects run in order after it
   const blocks = await stored(chain)
   assert.deepEqual(blocks.map(payloads), [['a'], ['b', 'c']])
   assert(sameLink(blocks[1]!.previous, linkOf(blocks[0]!)))
-  assert.deepEqual(blocks.map(({ epoch, seq, timeMs, writer }) => [epoch, seq, timeMs, writer]), [[3, 1, 500, 9n], [3, 2, 500, 9n]])
+  assert.deepEqual(
+    blocks.map(({ epoch, seq, timeMs, writer }) => [epoch, seq, timeMs, writer]),
+    [
+      [3, 1, 500, 9n],
+      [3, 2, 500, 9n],
+    ],
+  )
 })
 
 test('a block ends at its limits of bytes and of facts', async () => {
@@ -111,7 +121,10 @@ test('a block ends at its limits of bytes and of facts', async () => {
   assert.equal(fact(journal, 'y'.repeat(500)), 4, 'larger than a block may be: one of its own')
   assert.equal(fact(journal, 'z'), 5)
   await journal.durable(5)
-  assert.deepEqual((await stored(chain)).map(block => block.factCount), [5, 5, 2, 1, 1])
+  assert.deepEqual(
+    (await stored(chain)).map(block => block.factCount),
+    [5, 5, 2, 1, 1],
+  )
   assert.equal(journal.pendingBytes, 0)
 })
 
@@ -123,13 +136,18 @@ test('atomic facts share a block whatever its limits', async () => {
     for (let index = 0; index < 20; index++) journal.atomic(() => void fact(journal, 'x'.repeat(50)))
   })
   await journal.durable(seq)
-  assert.deepEqual((await stored(chain)).map(block => block.factCount), [3, 20])
+  assert.deepEqual(
+    (await stored(chain)).map(block => block.factCount),
+    [3, 20],
+  )
 })
 
 test('facts across slabs are whole, and slabs come back only when released', async () => {
   const { journal, chain } = open({ slabBytes: 1000, blockBytesMax: 100_000, blockFactsMax: 1000 })
   chain.isHolding = false
-  const texts = Array.from({ length: 40 }, (_, index) => String.fromCharCode(65 + (index % 26)).repeat(1 + ((index * 397) % 1500)))
+  const texts = Array.from({ length: 40 }, (_, index) =>
+    String.fromCharCode(65 + (index % 26)).repeat(1 + ((index * 397) % 1500)),
+  )
   for (const text of texts) fact(journal, text)
   await journal.durable(journal.lastSeq)
   assert.deepEqual((await stored(chain)).flatMap(payloads), texts)
@@ -176,7 +194,10 @@ test('`unknown` is asked again with the same bytes, whatever comes meanwhile', a
   await turns()
   chain.waiting[1]!.answer('unknown')
   await turns()
-  assert.deepEqual(chain.waiting.map(({ seq }) => seq), [1, 1, 1])
+  assert.deepEqual(
+    chain.waiting.map(({ seq }) => seq),
+    [1, 1, 1],
+  )
   assert(chain.waiting.every(({ parts }) => parts.equals(chain.waiting[0]!.parts)))
   assert.deepEqual(events, [])
   chain.waiting[2]!.answer('ok')

@@ -118,7 +118,10 @@ export class Journal {
     if (this.#closed) throw new Fenced('the journal is closed')
     let block = this.#open
     const whole = factHeaderBytes + bytes
-    if (block && (block.bytes + whole > this.#options.blockBytesMax || block.factCount >= this.#options.blockFactsMax)) {
+    if (
+      block &&
+      (block.bytes + whole > this.#options.blockBytesMax || block.factCount >= this.#options.blockFactsMax)
+    ) {
       if (!this.#gathering) {
         this.#seal()
         block = undefined
@@ -149,7 +152,8 @@ export class Journal {
     if (this.#gathering) run()
     else {
       const block = this.#open
-      if (block && (block.bytes > this.#options.blockBytesMax / 2 || block.factCount > this.#options.blockFactsMax / 2)) this.#seal()
+      if (block && (block.bytes > this.#options.blockBytesMax / 2 || block.factCount > this.#options.blockFactsMax / 2))
+        this.#seal()
       this.#gathering = true
       try {
         run()
@@ -174,10 +178,14 @@ export class Journal {
     if (this.#closed && seq > this.#durableSeq) return Promise.reject(new Fenced('the journal is closed'))
     return new Promise((resolve, reject) => {
       this.#waiting.add(reject)
-      this.whenDurable(seq, () => {
-        this.#waiting.delete(reject)
-        resolve()
-      }, undefined)
+      this.whenDurable(
+        seq,
+        () => {
+          this.#waiting.delete(reject)
+          resolve()
+        },
+        undefined,
+      )
     })
   }
   readonly #waiting = new Set<(error: Error) => void>()

@@ -34,7 +34,10 @@ test(`rows behave like an array of pairs (SEED=${seed})`, () => {
     }
     assert.equal(rows.count, expected.length)
     const value = random.below(next + 2)
-    assert.equal(rows.lastAtMost(0, value), expected.findLastIndex(([first]) => first <= value))
+    assert.equal(
+      rows.lastAtMost(0, value),
+      expected.findLastIndex(([first]) => first <= value),
+    )
     const row = random.below(expected.length + 1)
     if (row < expected.length) assert.deepEqual([rows.get(row, 0), rows.get(row, 1)], expected[row])
   }

@@ -9,8 +9,10 @@ export const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlig
 export interface ChainFileScan {
   /** Where the run of blocks from the start of the file ends. */
   end: number
-  /** What a crash cannot explain, in words; undefined when all is well. */
+  /** What is behind the end and should not be, in words; undefined when all is well. */
   damage: string | undefined
+  /** A power cut explains it: the block behind the end was told before the disk had it. */
+  isExplained: boolean
 }
 
 export interface ScanOptions {
@@ -38,18 +40,22 @@ export async function scanChainFile(file: DiskFile, options: ScanOptions): Promi
     last = block.seq
     at += alignBlock(block.bytes.length)
   }
-  return { end: at, damage: await laterBlock(window, at, last, options.path) }
+  const later = await laterBlock(window, at, last)
+  if (!later) return { end: at, damage: undefined, isExplained: true }
+  const damage =
+    `${options.path} is damaged from byte ${at} on: a block that follows block ${last} was there, ` +
+    `as block ${later.seq} at byte ${later.at} shows`
+  return { end: at, damage, isExplained: later.isLazy }
 }
 
-async function laterBlock(window: Window, end: number, last: number, path: string): Promise<string | undefined> {
+async function laterBlock(
+  window: Window,
+  end: number,
+  last: number,
+): Promise<{ seq: number; at: number; isLazy: boolean } | undefined> {
   for (let at = end; at < window.size; ) {
     const block = await window.block(at)
-    if (block && block.seq > last) {
-      return (
-        `${path} is damaged from byte ${end} on: a block that follows block ${last} was there, ` +
-        `as block ${block.seq} at byte ${at} shows`
-      )
-    }
+    if (block && block.seq > last) return { seq: block.seq, at, isLazy: block.isLazy === true }
     at += block ? alignBlock(block.bytes.length) : blockAlignment
   }
   return undefined

@@ -33,13 +33,15 @@ export class SegmentSource {
   /** The chunks of a stretch, by the place of its rows in the segment's chunk table. */
   chunks(position: number, count: number): Chunk[] {
     const first = (position - this.#chunkPosition) / chunkRowBytes
-    if (!(first >= 0 && first + count <= this.#chunks.length)) throw new Corrupt(`${this.name} has no chunks at ${position}`)
+    if (!(first >= 0 && first + count <= this.#chunks.length))
+      throw new Corrupt(`${this.name} has no chunks at ${position}`)
     return this.#chunks.slice(first, first + count)
   }
 
   /** The bytes of one chunk, valid until the next call. */
   async read(chunk: Chunk): Promise<Buffer> {
-    if (chunk.position < this.#start || chunk.position + chunk.bytes > this.#start + this.#window.length) await this.#load(chunk)
+    if (chunk.position < this.#start || chunk.position + chunk.bytes > this.#start + this.#window.length)
+      await this.#load(chunk)
     const at = chunk.position - this.#start
     if (crc32c(this.#window, at, at + chunk.bytes) !== chunk.crc) {
       throw new Corrupt(`${this.name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}`)
@@ -51,7 +53,8 @@ export class SegmentSource {
     const wanted = Math.max(chunk.bytes, Math.min(windowBytes, this.#chunkPosition - chunk.position))
     const target = this.#window.length === wanted ? this.#window : Buffer.allocUnsafeSlow(wanted)
     const count = await readable(this.name, () => this.#blobs.read(this.name, chunk.position, target))
-    if (count !== wanted) throw new Corrupt(`${this.name} is missing or cut short at byte ${chunk.position + (count ?? 0)}`)
+    if (count !== wanted)
+      throw new Corrupt(`${this.name} is missing or cut short at byte ${chunk.position + (count ?? 0)}`)
     this.#window = target
     this.#start = chunk.position
   }

@@ -27,7 +27,14 @@ function batchOf(bytes: number, base: number, timestampMs: number): Buffer {
 /** What the writer may still refer to is overwritten as soon as it may be: a late look at it shows. */
 async function addOnce(writer: SegmentWriter, batch: Buffer): Promise<void> {
   const bytes = Buffer.concat([Buffer.alloc(7), batch])
-  const wait = writer.add(bytes, 7, batch.length, batches.baseOffset(batch), batches.lastOffset(batch), batches.maxTimestamp(batch))
+  const wait = writer.add(
+    bytes,
+    7,
+    batch.length,
+    batches.baseOffset(batch),
+    batches.lastOffset(batch),
+    batches.maxTimestamp(batch),
+  )
   if (wait) await wait
   bytes.fill(0xee)
 }
@@ -44,7 +51,17 @@ async function write(blobs: MemoryBlobStore, name: string, streams: Map<number, 
 
 test(`a segment gives back what was written, whatever the sizes (SEED=${seed})`, async () => {
   const random = new Random(seed)
-  const edges = [61, 64 * KiB - 1, 64 * KiB, 64 * KiB + 1, 256 * KiB - 1, 256 * KiB, 1024 * KiB - 32, 1024 * KiB, 1024 * KiB + 1]
+  const edges = [
+    61,
+    64 * KiB - 1,
+    64 * KiB,
+    64 * KiB + 1,
+    256 * KiB - 1,
+    256 * KiB,
+    1024 * KiB - 32,
+    1024 * KiB,
+    1024 * KiB + 1,
+  ]
   for (let round = 0; round < 12; round++) {
     const blobs = new MemoryBlobStore()
     const streams = new Map<number, Buffer[]>()
@@ -52,14 +69,20 @@ test(`a segment gives back what was written, whatever the sizes (SEED=${seed})`,
       let base = random.below(1000)
       const count = random.below(round === 0 ? 1 : 12)
       const sizeOf = () => (random.chance(0.4) ? random.pick(edges) : random.between(61, 3000))
-      streams.set(stream * 10, Array.from({ length: count }, () => batchOf(sizeOf(), base++, random.below(1e6))))
+      streams.set(
+        stream * 10,
+        Array.from({ length: count }, () => batchOf(sizeOf(), base++, random.below(1e6))),
+      )
     }
     const bytes = await write(blobs, 's', streams)
     assert.equal(bytes, (await blobs.list('s'))[0]!.bytes)
     const tables = await readSegmentTables(blobs, 's', bytes)
     assert(typeof tables === 'object', String(tables))
     const filled = [...streams].filter(([, all]) => all.length > 0)
-    assert.deepEqual(tables.extents.map(({ stream }) => stream), filled.map(([stream]) => stream))
+    assert.deepEqual(
+      tables.extents.map(({ stream }) => stream),
+      filled.map(([stream]) => stream),
+    )
     const source = await SegmentSource.open(blobs, 's', bytes)
     for (const [index, [, all]] of filled.entries()) {
       const extent: Extent = tables.extents[index]!
@@ -81,7 +104,14 @@ test(`a segment gives back what was written, whatever the sizes (SEED=${seed})`,
 test('a flipped bit anywhere in a segment is found by its tables or by its chunks', async () => {
   const blobs = new MemoryBlobStore()
   const all = Array.from({ length: 3 }, (_, base) => batchOf(500, base, base))
-  const bytes = await write(blobs, 's', new Map([[7, all], [9, all]]))
+  const bytes = await write(
+    blobs,
+    's',
+    new Map([
+      [7, all],
+      [9, all],
+    ]),
+  )
   const good = (await readBlob(blobs, 's', bytes))!
   for (let at = 0; at < bytes; at += at < 32 || at > bytes - 250 ? 1 : 97) {
     const damaged = Buffer.from(good)
@@ -90,14 +120,18 @@ test('a flipped bit anywhere in a segment is found by its tables or by its chunk
     await store.putIfAbsent('s', [damaged])
     const isZeroInTrailer = at >= bytes - 12 && at < bytes - 4
     if (isZeroInTrailer) continue // Reserved, and read by nobody.
-    await assert.rejects(async () => {
-      const source = await SegmentSource.open(store, 's', bytes)
-      const tables = await readSegmentTables(store, 's', bytes)
-      assert(typeof tables === 'object')
-      for (const extent of tables.extents) {
-        for (const chunk of source.chunks(extent.chunkPosition, extent.chunkCount)) await source.read(chunk)
-      }
-    }, Corrupt, `byte ${at}`)
+    await assert.rejects(
+      async () => {
+        const source = await SegmentSource.open(store, 's', bytes)
+        const tables = await readSegmentTables(store, 's', bytes)
+        assert(typeof tables === 'object')
+        for (const extent of tables.extents) {
+          for (const chunk of source.chunks(extent.chunkPosition, extent.chunkCount)) await source.read(chunk)
+        }
+      },
+      Corrupt,
+      `byte ${at}`,
+    )
   }
 })
 

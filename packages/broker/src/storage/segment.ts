@@ -93,7 +93,14 @@ export class SegmentWriter {
   }
 
   /** Adds `bytes[at, at + length)`, one batch. Await the answer when there is one: until then the bytes must not change. */
-  add(bytes: Buffer, at: number, length: number, base: number, last: number, maxTimestamp: number): Promise<void> | undefined {
+  add(
+    bytes: Buffer,
+    at: number,
+    length: number,
+    base: number,
+    last: number,
+    maxTimestamp: number,
+  ): Promise<void> | undefined {
     const extent = this.#extent!
     if (extent.firstOffset < 0) extent.firstOffset = base
     extent.lastOffset = last
@@ -216,7 +223,8 @@ export async function readSegmentTables(
   if (bytes < segmentHeaderBytes + trailerBytes) return `${name} is too short for a segment`
   await blobs.read(name, 0, header)
   await blobs.read(name, bytes - trailerBytes, trailer)
-  if (header.readUInt32BE(0) !== headerMagic || trailer.readUInt32BE(28) !== trailerMagic) return `${name} is not a segment`
+  if (header.readUInt32BE(0) !== headerMagic || trailer.readUInt32BE(28) !== trailerMagic)
+    return `${name} is not a segment`
   if (header[4] !== segmentVersion) return `${name} has version ${header[4]}, which this release cannot read`
   const chunkPosition = trailer.readUInt32BE(0)
   const chunkCount = trailer.readUInt32BE(4)

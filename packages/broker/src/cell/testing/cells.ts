@@ -100,7 +100,10 @@ export interface TestCell {
   fatal: Error[]
 }
 
-export async function openCell(stores: Stores, more: Partial<Omit<CellOptions, 'sizes'>> & { sizes?: Partial<CellSizes> } = {}): Promise<TestCell> {
+export async function openCell(
+  stores: Stores,
+  more: Partial<Omit<CellOptions, 'sizes'>> & { sizes?: Partial<CellSizes> } = {},
+): Promise<TestCell> {
   const log: string[] = []
   const fatal: Error[] = []
   const cell = await Cell.open({
@@ -132,16 +135,28 @@ export const append = (client: LocalCellClient, stream: number, batch: Buffer): 
   new Promise(resolve => client.append(stream, batch, resolve))
 
 /** Appends one record of text and expects it to be taken. */
-export async function publish(client: LocalCellClient, stream: number, text: string, timestampMs = 1000): Promise<number> {
+export async function publish(
+  client: LocalCellClient,
+  stream: number,
+  text: string,
+  timestampMs = 1000,
+): Promise<number> {
   const { error, baseOffset } = await append(client, stream, batches.makeBatch([record(text, timestampMs)]))
   assert.equal(error, undefined)
   return baseOffset
 }
 
 export const fetch = (client: LocalCellClient, request: Partial<FetchRequest>): Promise<FetchResult> =>
-  new Promise(resolve => client.fetch({ streams: [], minBytes: 0, maxBytes: 1024 * 1024, maxWaitMs: 0, ...request }, resolve))
+  new Promise(resolve =>
+    client.fetch({ streams: [], minBytes: 0, maxBytes: 1024 * 1024, maxWaitMs: 0, ...request }, resolve),
+  )
 
-export async function fetchOne(client: LocalCellClient, stream: number, offset: number, maxBytes = 1024 * 1024): Promise<StreamRead & { release(): void }> {
+export async function fetchOne(
+  client: LocalCellClient,
+  stream: number,
+  offset: number,
+  maxBytes = 1024 * 1024,
+): Promise<StreamRead & { release(): void }> {
   const result = await fetch(client, { streams: [{ stream, offset, maxBytes }], maxBytes })
   return { ...result.streams[0]!, release: () => result.release() }
 }
@@ -164,7 +179,7 @@ export function recordsIn(pieces: readonly Buffer[], offset = 0): [number, strin
 /** All records of a stream, read in steps of `maxBytes`. */
 export async function readAll(client: LocalCellClient, stream: number, maxBytes = 10_000): Promise<[number, string][]> {
   const found: [number, string][] = []
-  for (let offset = client.bounds(stream)!.startOffset; offset < client.bounds(stream)!.endOffset; ) {
+  for (let offset = client.bounds(stream)!.startOffset; offset < client.bounds(stream)!.endOffset;) {
     const read = await fetchOne(client, stream, offset, maxBytes)
     assert.equal(read.error, undefined)
     const records = recordsIn(read.batches, offset)
