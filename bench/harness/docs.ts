@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus, totalmem, version } from 'node:os'
+import { cpus, release, totalmem } from 'node:os'
 import { dirname } from 'node:path'
 import { format, type Claim, type Row } from './bench.ts'
 
@@ -51,5 +51,5 @@ function machine(): string {
   const model = cpus()[0]?.model.replaceAll(/\s+/g, ' ').trim() ?? 'unknown processor'
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
   const date = new Date().toISOString().slice(0, 10)
-  return `${cpus().length} × ${model}, ${memory} GB, ${version().split(' ')[0]} Linux, Node ${process.versions.node}; ${date}, commit ${commit}`
+  return `${cpus().length} × ${model}, ${memory} GB, Linux ${release().split('-')[0]}, Node ${process.versions.node}; ${date}, commit ${commit}`
 }
