@@ -226,3 +226,19 @@ test('closing in the middle of a flush, and closing fenced, end', async () => {
   await second.cell.close()
   await flush
 })
+
+test('a checkpoint that another has made of the same block is left alone', async () => {
+  const clock = new ManualClock()
+  const stores = memoryStores()
+  const { cell, client, fatal } = await openCell(stores, { clock })
+  const stream = cell.define('stream')
+  await publish(client, stream, 'kept')
+  const name = `cell/0/c/${cell.journal.durableSeq.toString(16).padStart(16, '0')}`
+  await stores.blobs.putIfAbsent(name, [Buffer.from('of another owner')])
+  await clock.advance(70_000)
+  assert.deepEqual(fatal, [])
+  assert.equal(cell.journal.keptBytes, 0)
+  assert.equal((await names(stores, 's')).length, 1)
+  assert.deepEqual(await readAll(client, stream), [[0, 'kept']])
+  await cell.close()
+})

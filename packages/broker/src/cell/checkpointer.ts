@@ -193,6 +193,11 @@ export class Checkpointer {
   async #failed(error: unknown): Promise<boolean> {
     const { options } = this.#cell
     if (error instanceof Fenced || this.#stopped) return false
+    if (error instanceof Contested) {
+      options.log('warn', `The flush will be tried again: ${error.message}`)
+      await new Promise<void>(resolve => options.clock.after(retryMs, resolve))
+      return true
+    }
     if (!(error instanceof DiskError) || error.code !== 'full') {
       // Whether the checkpoint exists is not known: what it would name must neither be removed nor built upon.
       this.#cell.fail(error instanceof Error ? error : new Error(String(error)))
@@ -345,7 +350,10 @@ export class Checkpointer {
         const found = Buffer.alloc(whole.length + 1)
         const count = await options.blobs.read(name, 0, found)
         if (count === whole.length && found.subarray(0, count).equals(whole)) break
-        throw new Error(`There is another checkpoint ${name}`)
+        // The next attempt is made at a later block. Who is fenced learns of it there.
+        this.#lastSeq = cut.seq
+        this.#isWanted = true
+        throw new Contested(`There is another checkpoint ${name}`)
       }
       await new Promise<void>(resolve => options.clock.after(retryMs, resolve))
     }
@@ -436,6 +444,11 @@ function segmentsOf(blob: Buffer, machines: MachineFactories): SegmentInfo[] | u
     if (error instanceof Corrupt) return undefined
     throw error
   }
+}
+
+/** Another owner has made a checkpoint of the same block: one of the two is out of business. */
+class Contested extends Error {
+  override name = 'Contested'
 }
 
 async function writeStream(writer: SegmentWriter, { stream, rows, skip }: Plan): Promise<void> {
