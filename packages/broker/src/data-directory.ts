@@ -20,6 +20,8 @@ export interface DirectoryOptions {
   /** False: what is written counts when the operating system has it. */
   dsync: boolean
   reserveBytes: number
+  /** Told what a power cut took of what was not synced. */
+  warn?(message: string): void
   journalFileBytes?: number | undefined
 }
 
@@ -38,6 +40,7 @@ export function memoryStores(): Stores {
 /** Claims a data directory for this process; makes it if it is absent. Rejects with `StartError` when it cannot be used. */
 export async function openDirectory(options: DirectoryOptions): Promise<Stores> {
   const { path, disk, clock, dsync, reserveBytes, journalFileBytes: fileBytes = journalFileBytesDefault } = options
+  const warn = (message: string): void => options.warn?.(message)
   const lock = await claim(disk, path)
   try {
     await checkFormat(disk, path)
@@ -45,7 +48,7 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
     await lock.release()
     throw error
   }
-  const chain = new FileChainStore(path, { disk, clock, fileBytes, dsync, reserveBytes })
+  const chain = new FileChainStore(path, { disk, clock, fileBytes, dsync, reserveBytes, warn })
   const blobs = new FileBlobStore(path, disk)
   return {
     chain,

@@ -74,7 +74,7 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
   const runtime = surroundings.runtime ?? realRuntime(surroundings.onFatal && { onFatal: surroundings.onFatal })
   const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
   const logFor = createLog({ level: settings.logLevel, nowMs: () => runtime.clock.nowMs(), write })
-  const stores = await openStores(settings, runtime, surroundings)
+  const stores = await openStores(settings, runtime, surroundings, logFor('storage'))
   let cell: Cell | undefined
   try {
     const parts = await openCore(settings, runtime, stores, { ...sizesOf(settings), ...surroundings.sizes }, logFor)
@@ -95,10 +95,12 @@ function openStores(
   settings: Settings,
   { disk, clock }: Runtime,
   { journalFileBytes }: Surroundings,
+  log: Log,
 ): Promise<Stores> | Stores {
   const { data: path, durability, reserveBytes } = settings
   if (path === 'memory') return memoryStores()
-  return openDirectory({ path, disk, clock, dsync: durability === 'fsync', reserveBytes, journalFileBytes })
+  const warn = (message: string): void => log('warn', message)
+  return openDirectory({ path, disk, clock, dsync: durability === 'fsync', reserveBytes, journalFileBytes, warn })
 }
 
 interface Parts {

@@ -34,6 +34,9 @@ export interface VerifyReport {
   findings: Finding[]
 }
 
+const lazyAdvice =
+  'These blocks were acknowledged before the disk had them (--durability os), and a power cut took some. Nothing to do: the ' +
+  'next start goes on before the gap; what was acknowledged behind it is lost, as that durability allows.'
 const journalAdvice =
   'The broker will not start on this journal, because what came after the damage was acknowledged. Restore the directory ' +
   'from a copy; or, if the loss is acceptable, move this file and those with higher numbers away and start: what they hold ' +
@@ -72,7 +75,7 @@ class CellVerifier {
   readonly #machines: MachineFactories
   readonly #report: VerifyReport
   /** Links of all blocks that were read, by number. */
-  readonly #links = new Map<number, { self: Link; previous: Link }>()
+  readonly #links = new Map<number, { self: Link; previous: Link; isLazy: boolean }>()
 
   constructor(
     disk: Disk,
@@ -109,19 +112,20 @@ class CellVerifier {
       const path = `${directory}/${name}`
       const file = await this.#disk.open(path, 'read')
       const dense = name !== 'kept'
-      const { damage } = await scanChainFile(file, {
+      const { damage, isExplained } = await scanChainFile(file, {
         path,
         afterSeq: dense ? last : -1,
         dense,
         visit: block => {
           this.#report.blocks++
           this.#report.bytes += block.bytes.length
-          this.#links.set(block.seq, { self: linkOf(block), previous: block.previous })
+          this.#links.set(block.seq, { self: linkOf(block), previous: block.previous, isLazy: block.isLazy === true })
           if (dense) last = block.seq
         },
       })
       await file.close()
-      if (damage) this.#find('damage', path, damage, journalAdvice)
+      if (damage && isExplained) this.#find('note', path, damage, lazyAdvice)
+      else if (damage) this.#find('damage', path, damage, journalAdvice)
     }
   }
 
@@ -132,15 +136,20 @@ class CellVerifier {
     let previous = link
     const where = `${this.#directory}/cell/${this.#cell}/b`
     if (from >= 0 && !this.#links.has(from)) {
+      const isLazy = this.#links.get(Math.max(...this.#links.keys()))?.isLazy === true
       this.#find(
-        'damage',
+        isLazy ? 'note' : 'damage',
         where,
         `Block ${from}, which the newest checkpoint holds, is missing: the end of the journal was lost.`,
-        endAdvice,
+        isLazy ? lazyAdvice : endAdvice,
       )
     }
     for (const seq of seqs) {
-      const { self, previous: named } = this.#links.get(seq)!
+      const { self, previous: named, isLazy } = this.#links.get(seq)!
+      if (seq !== expected && isLazy) {
+        this.#find('note', where, `Block ${expected} is missing, but block ${seq} is there.`, lazyAdvice)
+        return
+      }
       if (seq !== expected) {
         this.#find('damage', where, `Block ${expected} is missing, but block ${seq} is there.`, journalAdvice)
       } else if (previous && !sameLink(named, previous)) {

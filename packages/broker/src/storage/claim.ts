@@ -82,7 +82,11 @@ async function replay({ chain, cell, target }: ClaimOptions, head: ChainPoint): 
   const ahead: Promise<Buffer | null>[] = []
   for (let index = 0; index < seqs.length; index++) {
     const seq = seqs[index]!
-    if (seq !== head.seq + 1) return `block ${head.seq + 1} of cell ${cell} is missing, but block ${seq} is there`
+    if (seq !== head.seq + 1) {
+      await Promise.allSettled(ahead)
+      if (await cutLazy(chain, cell, head.seq + 1, seq)) return undefined
+      return `block ${head.seq + 1} of cell ${cell} is missing, but block ${seq} is there`
+    }
     for (let next = index + ahead.length; next < Math.min(seqs.length, index + readsAhead); next++) {
       const reading = chain.get(cell, seqs[next]!)
       reading.catch(() => {}) // It is looked at when its turn comes, unless one before it has failed.
@@ -99,6 +103,15 @@ async function replay({ chain, cell, target }: ClaimOptions, head: ChainPoint): 
 }
 
 const readsAhead = 32
+
+/** A hole before a block that was told before the disk had it is what a power cut leaves: the chain ends before the hole. */
+async function cutLazy(chain: ChainStore, cell: number, hole: number, seq: number): Promise<boolean> {
+  if (!chain.cut) return false
+  const bytes = await chain.get(cell, seq)
+  if (!bytes || !readBlock(bytes)?.isLazy) return false
+  await chain.cut(cell, hole)
+  return true
+}
 
 /** Takes one block into the state. A block of an epoch that was already fenced has no say, but stays a link. */
 function step(head: ChainPoint, bytes: Buffer | null, seq: number, target: ReplayTarget): string | undefined {
@@ -128,7 +141,7 @@ async function putFence(options: ClaimOptions, head: ChainPoint, writer: bigint)
   }
 }
 
-function makeFence({ cell, clock }: ClaimOptions, head: ChainPoint, writer: bigint): Buffer {
+function makeFence({ cell, clock, chain }: ClaimOptions, head: ChainPoint, writer: bigint): Buffer {
   const bytes = Buffer.alloc(blockHeaderBytes)
   writeBlockHeader(bytes, 0, {
     kind: 'fence',
@@ -141,6 +154,7 @@ function makeFence({ cell, clock }: ClaimOptions, head: ChainPoint, writer: bigi
     bodyBytes: 0,
     factCount: 0,
     floorHint: -1,
+    isLazy: chain.isLazy === true,
   })
   sealBlock(bytes, 0, [])
   return bytes

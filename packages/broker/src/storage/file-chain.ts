@@ -15,12 +15,16 @@ export interface FileChainOptions {
   dsync: boolean
   /** Free bytes of the file system below which only what is already promised is written. */
   reserveBytes: number
+  /** Told what a power cut took of blocks that were not synced. */
+  warn?(message: string): void
 }
 
 const padding = Buffer.alloc(blockAlignment)
 const zeros = Buffer.alloc(1024 * 1024)
-/** Zeros are written this far ahead of the blocks: overwriting allocated space needs no metadata write. */
-const allocateStepBytes = 4 * 1024 * 1024
+/** Zeros are written so far ahead of the blocks: overwriting allocated space needs no metadata write. */
+const allocateAheadBytes = 8 * 1024 * 1024
+/** So much at a time, because blocks wait while the disk syncs it. */
+const allocateStepBytes = 1024 * 1024
 const fullRetryMs = 500
 /** How many bytes of blocks are written between two looks at the free space, at most; and this share of the reserve. */
 const roomCheckBytesMax = 16 * 1024 * 1024
@@ -41,6 +45,8 @@ interface ChainFile {
   readonly live: Set<number>
   /** The greatest number, or -1. */
   lastSeq: number
+  /** Behind its end lie blocks that a power cut has cut off: nothing more is written to it. */
+  readonly isSealed: boolean
 }
 
 /**
@@ -161,6 +167,20 @@ export class FileChain {
   }
   #droppedTo = -1
 
+  /** Removes the files whose blocks are numbered from `fromSeq` on. There is none with blocks on both sides. */
+  async cut(fromSeq: number): Promise<void> {
+    const { disk } = this.#options
+    for (const chainFile of this.#files.filter(({ lastSeq }) => lastSeq >= fromSeq)) {
+      assert([...chainFile.blocks.keys()].every(seq => seq >= fromSeq))
+      this.#files.splice(this.#files.indexOf(chainFile), 1)
+      await chainFile.file.close()
+      await disk.remove(chainFile.path)
+    }
+    await disk.syncDirectory(this.#directory)
+    this.#lastSeq = Math.max(-1, ...this.#kept.keys(), ...this.#files.map(({ lastSeq }) => lastSeq))
+    this.#options.warn?.(`A power cut took block ${fromSeq}, which was not synced; what follows is given up`)
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelWatch?.()
@@ -196,7 +216,7 @@ export class FileChain {
     await file.sync()
     const blocks = new Map<number, { at: number; bytes: number }>()
     const live = new Set<number>()
-    const { end, damage } = await scanChainFile(file, {
+    const { end, damage, isExplained } = await scanChainFile(file, {
       path,
       afterSeq: this.#lastFileSeq,
       dense: true,
@@ -207,10 +227,11 @@ export class FileChain {
       },
     })
     this.#lastSeq = Math.max(this.#lastSeq, this.#lastFileSeq)
-    if (damage) {
+    if (damage && !isExplained) {
       await file.close()
       throw new Corrupt(damage)
     }
+    if (damage) this.#options.warn?.(`${damage}; a power cut took what was not synced, and what follows is given up`)
     this.#files.push({
       ordinal,
       path,
@@ -220,6 +241,7 @@ export class FileChain {
       blocks,
       live,
       lastSeq: blocks.size > 0 ? this.#lastFileSeq : -1,
+      isSealed: damage !== undefined,
     })
   }
   #lastFileSeq = -1
@@ -228,7 +250,8 @@ export class FileChain {
   async #place(bytes: number, mustBeNew: boolean): Promise<ChainFile> {
     let target = this.#files.at(-1)
     const limit = Math.max(this.#options.fileBytes, bytes)
-    if (!target || (mustBeNew && target.end > 0) || target.end + bytes > Math.max(limit, target.allocated)) {
+    const isOver = target && (target.isSealed || (mustBeNew && target.end > 0))
+    if (!target || isOver || target.end + bytes > Math.max(limit, target.allocated)) {
       target = await (this.#next ?? this.#prepare())
       this.#next = undefined
       this.#files.push(target)
@@ -257,6 +280,7 @@ export class FileChain {
       blocks: new Map(),
       live: new Set(),
       lastSeq: -1,
+      isSealed: false,
     }
   }
 
@@ -264,7 +288,12 @@ export class FileChain {
   #growAhead(target: ChainFile): void {
     if (this.#closed || this.full) return
     const room = target.allocated - target.end
-    if (room < allocateStepBytes && target.allocated < this.#options.fileBytes && !this.#growing) {
+    if (
+      this.#options.dsync &&
+      room < allocateAheadBytes &&
+      target.allocated < this.#options.fileBytes &&
+      !this.#growing
+    ) {
       this.#growing = this.#grow(target, 0)
       this.#growing.catch(() => {})
     }
@@ -276,24 +305,29 @@ export class FileChain {
 
   async #grow(target: ChainFile, needed: number): Promise<void> {
     try {
-      const goal = Math.max(
-        target.end + needed,
-        Math.min(this.#options.fileBytes, target.allocated + allocateStepBytes),
-      )
-      const plain = await this.#options.disk.open(target.path, 'write')
-      try {
-        while (target.allocated < goal) {
-          const bytes = Math.min(zeros.length, goal - target.allocated)
-          await plain.write([zeros.subarray(0, bytes)], target.allocated)
-          if (needed > 0 || target.allocated + bytes >= goal) await plain.sync()
-          target.allocated += bytes
-        }
-      } finally {
-        await plain.close()
-      }
+      const { fileBytes, dsync } = this.#options
+      const step = needed > 0 ? allocateAheadBytes : allocateStepBytes
+      const goal = Math.max(target.end + needed, Math.min(fileBytes, target.allocated + step))
+      // Without a sync for each block there is nothing to gain from allocated space.
+      if (dsync) await this.#allocate(target, goal)
+      else target.allocated = Math.max(goal, fileBytes)
       await this.checkRoom()
     } finally {
       this.#growing = undefined
+    }
+  }
+
+  async #allocate(target: ChainFile, goal: number): Promise<void> {
+    const plain = await this.#options.disk.open(target.path, 'write')
+    try {
+      while (target.allocated < goal) {
+        const bytes = Math.min(zeros.length, goal - target.allocated)
+        await plain.write([zeros.subarray(0, bytes)], target.allocated)
+        await plain.sync()
+        target.allocated += bytes
+      }
+    } finally {
+      await plain.close()
     }
   }
 
@@ -342,10 +376,10 @@ export class FileChain {
     this.#kept.set(seq, bytes)
   }
 
-  async #recycle({ path, file, allocated }: ChainFile): Promise<void> {
+  async #recycle({ path, file, allocated, isSealed }: ChainFile): Promise<void> {
     const { disk, fileBytes } = this.#options
     await file.close()
-    if (this.#spares.length >= sparesMax || allocated !== fileBytes) return disk.remove(path)
+    if (isSealed || this.#spares.length >= sparesMax || allocated !== fileBytes) return disk.remove(path)
     const spare = `${this.#directory}/spare-${String(this.#spareNumber++).padStart(12, '0')}`
     await disk.rename(path, spare)
     this.#spares.push(spare)

@@ -45,6 +45,12 @@ export class FileChainStore implements ChainStore {
   async drop(cell: number, seqs: readonly number[]): Promise<void> {
     return (await this.#cell(cell)).drop(seqs)
   }
+  async cut(cell: number, fromSeq: number): Promise<void> {
+    return (await this.#cell(cell)).cut(fromSeq)
+  }
+  get isLazy(): boolean {
+    return !this.#options.dsync
+  }
   noteWritten(bytes: number): void {
     for (const chain of this.#open) chain.noteWritten(bytes)
   }

@@ -312,6 +312,7 @@ export class Journal {
       bodyBytes: block.bytes,
       factCount: block.factCount,
       floorHint: this.floorHint,
+      isLazy: this.#options.chain.isLazy === true,
     })
     const body = [parts[0]!.subarray(blockHeaderBytes), ...parts.slice(1)]
     return { parts, crc: sealBlock(first.slab.bytes, first.start, body) }

@@ -53,7 +53,7 @@ async function laterBlock(
   end: number,
   last: number,
 ): Promise<{ seq: number; at: number; isLazy: boolean } | undefined> {
-  for (let at = end; at < window.size; ) {
+  for (let at = end; at < window.size;) {
     const block = await window.block(at)
     if (block && block.seq > last) return { seq: block.seq, at, isLazy: block.isLazy === true }
     at += block ? alignBlock(block.bytes.length) : blockAlignment

@@ -27,7 +27,7 @@ export const memoryStores = (): Stores => ({ chain: new MemoryChainStore(), blob
 
 export function fileStores(directory: string, fileBytes = 256 * 1024): Stores {
   const { disk, clock } = realRuntime()
-  const options = { disk, clock, fileBytes, dsync: false, reserveBytes: 0 }
+  const options = { disk, clock, fileBytes, dsync: true, reserveBytes: 0 }
   return { chain: new FileChainStore(directory, options), blobs: new FileBlobStore(directory, disk) }
 }
 
