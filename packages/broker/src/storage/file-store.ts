@@ -153,6 +153,7 @@ export class FileBlobStore implements BlobStore {
     const file = await this.#disk.open(path, 'create')
     let end = 0
     let isOpen = true
+    const early = new EarlySync(file)
     // Once only: the system gives a closed descriptor's number to the next file.
     const close = async (): Promise<void> => {
       if (!isOpen) return
@@ -162,16 +163,20 @@ export class FileBlobStore implements BlobStore {
     return {
       append: async parts => {
         const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-        await file.write(parts, end)
+        const at = end
         end += bytes
+        await file.write(parts, at)
+        early.note(bytes)
       },
       finish: async () => {
+        await early.settle()
         await file.sync()
         await close()
         await this.#disk.syncDirectory(directoryOf(path))
         return 'ok'
       },
       abort: async () => {
+        await early.settle().catch(() => {})
         await close().catch(() => {})
         await this.#disk.remove(path).catch(() => {})
       },
@@ -216,6 +221,36 @@ export class FileBlobStore implements BlobStore {
       if (error instanceof DiskError && error.code === 'not-found') return []
       throw error
     }
+  }
+}
+
+/** A large file is brought to the disk while it grows, so that the sync at its end has little left to do. */
+const earlySyncBytes = 8 * 1024 * 1024
+
+class EarlySync {
+  readonly #file: DiskFile
+  #unsynced = 0
+  #running: Promise<void> | undefined
+  #error: unknown
+
+  constructor(file: DiskFile) {
+    this.#file = file
+  }
+
+  note(bytes: number): void {
+    this.#unsynced += bytes
+    if (this.#unsynced < earlySyncBytes || this.#running) return
+    this.#unsynced = 0
+    this.#running = this.#file.sync().then(
+      () => (this.#running = undefined),
+      (error: unknown) => (this.#error = error),
+    ) as Promise<void>
+  }
+
+  /** A failed sync is told only once by the system, so it is remembered. */
+  async settle(): Promise<void> {
+    await this.#running
+    if (this.#error !== undefined) throw this.#error
   }
 }
 

@@ -38,7 +38,7 @@ export class SegmentSource {
     return this.#chunks.slice(first, first + count)
   }
 
-  /** The bytes of one chunk, valid until the next call. */
+  /** The bytes of one chunk, which stay as they are. */
   async read(chunk: Chunk): Promise<Buffer> {
     if (chunk.position < this.#start || chunk.position + chunk.bytes > this.#start + this.#window.length)
       await this.#load(chunk)
@@ -51,7 +51,7 @@ export class SegmentSource {
 
   async #load(chunk: Chunk): Promise<void> {
     const wanted = Math.max(chunk.bytes, Math.min(windowBytes, this.#chunkPosition - chunk.position))
-    const target = this.#window.length === wanted ? this.#window : Buffer.allocUnsafeSlow(wanted)
+    const target = Buffer.allocUnsafeSlow(wanted) // Not the one before: it may still be being written elsewhere.
     const count = await readable(this.name, () => this.#blobs.read(this.name, chunk.position, target))
     if (count !== wanted)
       throw new Corrupt(`${this.name} is missing or cut short at byte ${chunk.position + (count ?? 0)}`)

@@ -27,6 +27,8 @@ const chunkBytesMin = 64 * 1024
 const bufferBytes = 1024 * 1024
 /** Batches from this size on are written from where they lie. */
 const directBytes = 256 * 1024
+/** So many writes are under way at a time. */
+const writesMax = 3
 
 /** Where a stretch of a stream lies. */
 export interface Extent {
@@ -55,7 +57,10 @@ export class SegmentWriter {
   readonly #header = Buffer.alloc(segmentHeaderBytes)
   readonly #chunks: Chunk[] = []
   readonly #extents: (Extent & { firstChunk: number })[] = []
-  #buffer = Buffer.allocUnsafeSlow(bufferBytes)
+  /** Writes under way, oldest first: the next batches are gathered meanwhile. */
+  readonly #writes: Promise<void>[] = []
+  readonly #spare: Buffer[] = []
+  #buffer: Buffer = Buffer.allocUnsafeSlow(bufferBytes)
   #filled = 0
   #position = 0
   #chunk: Chunk | undefined
@@ -92,7 +97,10 @@ export class SegmentWriter {
     }
   }
 
-  /** Adds `bytes[at, at + length)`, one batch. Await the answer when there is one: until then the bytes must not change. */
+  /**
+   * Adds `bytes[at, at + length)`, one batch. Await the answer when there is one: enough is under way then. The bytes must not
+   * change before the segment is finished or aborted.
+   */
   add(
     bytes: Buffer,
     at: number,
@@ -119,7 +127,8 @@ export class SegmentWriter {
   /** Writes the tables and makes the segment durable. */
   async finish(): Promise<Extent[]> {
     this.#endStream()
-    await this.#drain()
+    if (this.#filled > 0) void this.#send()
+    await Promise.all(this.#writes)
     const chunkPosition = this.#position
     const chunks = Buffer.alloc(this.#chunks.length * chunkRowBytes)
     for (const [row, chunk] of this.#chunks.entries()) writeChunk(chunks, row * chunkRowBytes, chunk)
@@ -141,8 +150,9 @@ export class SegmentWriter {
     return this.#extents
   }
 
-  abort(): Promise<void> {
-    return this.#blob.abort()
+  async abort(): Promise<void> {
+    await Promise.allSettled(this.#writes)
+    await this.#blob.abort()
   }
 
   #endStream(): void {
@@ -160,25 +170,25 @@ export class SegmentWriter {
   }
 
   #write(part: Buffer): Promise<void> | undefined {
-    if (part.length >= directBytes) return this.#writeDirectly(part)
-    if (this.#filled + part.length > bufferBytes) return this.#drain().then(() => this.#gather(part))
-    this.#gather(part)
-    return undefined
-  }
-
-  #gather(part: Buffer): void {
+    if (part.length >= directBytes) return this.#send(part)
+    const wait = this.#filled + part.length > bufferBytes ? this.#send() : undefined
     part.copy(this.#buffer, this.#filled)
     this.#filled += part.length
+    return wait
   }
 
-  async #writeDirectly(part: Buffer): Promise<void> {
-    await this.#blob.append([this.#buffer.subarray(0, this.#filled), part])
+  /** Begins to write what was gathered, and `part` behind it. The answer is the oldest write when as many as may are under way. */
+  #send(part?: Buffer): Promise<void> | undefined {
+    const buffer = this.#buffer
+    const gathered = buffer.subarray(0, this.#filled)
+    if (this.#filled > 0) this.#buffer = this.#spare.pop() ?? Buffer.allocUnsafeSlow(bufferBytes)
     this.#filled = 0
-  }
-
-  async #drain(): Promise<void> {
-    if (this.#filled > 0) await this.#blob.append([this.#buffer.subarray(0, this.#filled)])
-    this.#filled = 0
+    const writing = this.#blob.append(part ? [gathered, part] : [gathered]).then(() => {
+      if (gathered.length > 0) this.#spare.push(buffer)
+    })
+    writing.catch(() => {}) // Whoever waits for it is told.
+    this.#writes.push(writing)
+    return this.#writes.length > writesMax ? this.#writes.shift() : undefined
   }
 }
 
