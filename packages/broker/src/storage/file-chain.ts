@@ -90,6 +90,7 @@ export class FileChain {
       chain.#spareNumber = Math.max(chain.#spareNumber, Number(name.slice(6)) + 1)
     }
     for (const name of names.filter(name => name.endsWith('.blocks')).sort()) await chain.#scan(name)
+    await chain.#writeLastAgain()
     await chain.checkRoom()
     return chain
   }
@@ -246,6 +247,19 @@ export class FileChain {
   }
   #lastFileSeq = -1
 
+  /**
+   * The last block may be one that nobody was told of, left in the page cache by a process that was killed. If a sync of it has
+   * failed before, the system takes it for clean and no further sync brings it to the disk. Written again it is there, or the
+   * start fails. All blocks before it were either acknowledged or last at a start.
+   */
+  async #writeLastAgain(): Promise<void> {
+    const last = this.#files.find(({ lastSeq }) => lastSeq >= 0 && lastSeq === this.#lastFileSeq)
+    const place = last?.blocks.get(last.lastSeq)
+    if (last && place) await writeAgain(last.file, place.at, place.bytes)
+    const kept = [...this.#kept.values()].at(-1)
+    if (kept && this.#keptFile) await writeAgain(this.#keptFile, this.#keptEnd - alignBlock(kept.length), kept.length)
+  }
+
   /** The file that takes the next `bytes`, with that much space allocated where that can be had. */
   async #place(bytes: number, mustBeNew: boolean): Promise<ChainFile> {
     let target = this.#files.at(-1)
@@ -384,4 +398,10 @@ export class FileChain {
     await disk.rename(path, spare)
     this.#spares.push(spare)
   }
+}
+
+async function writeAgain(file: DiskFile, at: number, bytes: number): Promise<void> {
+  const block = Buffer.alloc(alignBlock(bytes))
+  await file.read(block.subarray(0, bytes), at)
+  await file.write([block], at)
 }
