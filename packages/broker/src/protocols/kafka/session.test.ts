@@ -23,6 +23,8 @@ class Bench {
   readonly logged: string[] = []
   closed = false
   queuedBytes = 0
+  nowMs = 0
+  readonly timers: { dueMs: number; run: () => void }[] = []
   readonly session: KafkaSession
   readonly #decoder = new RequestDecoder(limits)
   #correlationId = 0
@@ -53,7 +55,15 @@ class Bench {
     const context: SessionContext = {
       remote: { host: '127.0.0.1', port: 1 },
       local: { host: '127.0.0.1', port: 2 },
-      clock: { nowMs: () => 0, monotonicMs: () => 0, after: () => () => {} },
+      clock: {
+        nowMs: () => this.nowMs,
+        monotonicMs: () => this.nowMs,
+        after: (delayMs, run) => {
+          const timer = { dueMs: this.nowMs + delayMs, run }
+          this.timers.push(timer)
+          return () => void this.timers.splice(this.timers.indexOf(timer), 1)
+        },
+      },
       random: new Random(1),
       limits,
       log: (_, message) => this.logged.push(message),
@@ -80,6 +90,15 @@ class Bench {
 
   get order(): number[] {
     return this.sent.map(({ correlationId }) => correlationId)
+  }
+
+  /** Moves the clock and runs what is due by then. */
+  advance(byMs: number): void {
+    this.nowMs += byMs
+    for (const timer of this.timers.filter(({ dueMs }) => dueMs <= this.nowMs)) {
+      this.timers.splice(this.timers.indexOf(timer), 1)
+      timer.run()
+    }
   }
 
   #sent(bytes: Buffer, written: (() => void) | undefined): void {
@@ -109,6 +128,27 @@ test('answers leave in the order of the requests, whenever they are ready', () =
   assert.equal(bench.session.inFlight, 3)
   for (const written of bench.written) written()
   assert.equal(bench.session.inFlight, 0)
+})
+
+test('a request that is not answered in its time is answered as it wished, once it is the oldest', () => {
+  const bench = new Bench()
+  for (const group of ['first', 'second', 'untimed']) bench.heartbeat(group)
+  const [first, second] = bench.asked
+  first?.answerWithin(1000, () => first.reply({ errorCode: 7 }))
+  second?.answerWithin(500, () => second.reply({ errorCode: 7 }))
+  assert.equal(bench.timers.length, 1, 'one timer for a connection')
+  bench.advance(999)
+  assert.deepEqual(bench.order, [])
+  bench.advance(1)
+  assert.deepEqual(bench.order, [1])
+  bench.advance(1)
+  assert.deepEqual(bench.order, [1, 2])
+  bench.advance(100_000)
+  assert.deepEqual(bench.order, [1, 2])
+  assert.equal(bench.timers.length, 0)
+  bench.asked[2]?.answerWithin(10, () => assert.fail('closed'))
+  bench.session.closed()
+  assert.equal(bench.timers.length, 0)
 })
 
 test('more requests than allowed wait, and their bytes outlive the receive buffer', () => {

@@ -40,6 +40,7 @@ export class KafkaSession implements Session<RequestFrame> {
   feeds = false
   readonly #putOff: RequestFrame[] = []
   #goingOn = false
+  #cancelWatch: (() => void) | undefined
   readonly #clientIds = new ClientIds()
 
   constructor(
@@ -66,6 +67,7 @@ export class KafkaSession implements Session<RequestFrame> {
 
   closed(): void {
     this.#state = 'closed'
+    this.#cancelWatch?.()
     this.#putOff.length = 0
     for (let pending = this.#first; pending !== undefined; pending = pending.next) pending.abandon()
     this.#first = this.#last = undefined
@@ -123,7 +125,20 @@ export class KafkaSession implements Session<RequestFrame> {
       if (head.outcome === 'disconnected') return this.#close()
       this.#write(head)
     }
+    this.watch()
     this.#goOn()
+  }
+
+  /** One timer for all deadlines of the connection: it is set for the oldest request, and looks again when it fires. */
+  watch(): void {
+    if (this.#cancelWatch || this.#first?.overdue === undefined || this.#state !== 'open') return
+    const { clock } = this.context
+    this.#cancelWatch = clock.after(Math.max(1, this.#first.deadlineMs - clock.monotonicMs()), () => {
+      this.#cancelWatch = undefined
+      const oldest = this.#first
+      if (oldest?.overdue && clock.monotonicMs() >= oldest.deadlineMs) oldest.overdue()
+      this.watch()
+    })
   }
 
   #write({ handler, parts, written }: Pending): void {
@@ -198,6 +213,8 @@ class Pending implements Exchange<unknown> {
   parts: Buffer[] | undefined = undefined
   written: (() => void) | undefined = undefined
   cancel: (() => void) | undefined = undefined
+  overdue: (() => void) | undefined = undefined
+  deadlineMs = 0
   #abandoned = false
 
   constructor(
@@ -231,6 +248,13 @@ class Pending implements Exchange<unknown> {
     this.#end('answered')
   }
 
+  answerWithin(delayMs: number, run: () => void): void {
+    if (this.outcome !== undefined || this.#abandoned) return
+    this.deadlineMs = this.connection.clock.monotonicMs() + delayMs
+    this.overdue = run
+    this.#session.watch()
+  }
+
   replyNothing(): void {
     if (!this.#abandoned) this.#end('unanswered')
   }
@@ -256,6 +280,7 @@ class Pending implements Exchange<unknown> {
     assert(this.outcome === undefined, 'A request is answered once')
     this.outcome = outcome
     this.cancel = undefined
+    this.overdue = undefined
     this.#session.flush()
   }
 }

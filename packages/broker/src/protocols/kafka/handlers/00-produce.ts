@@ -34,6 +34,9 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
   new Production(exchange, request).run()
 }
 
+/** A client that gives no time at all would be refused before the first sync. */
+const timeoutMsMin = 1000
+
 /** What a partition is answered with. All of the fields always, so that all have one shape. */
 interface PartitionAnswer {
   index: number
@@ -71,6 +74,20 @@ class Production {
 
   run(): void {
     for (const data of this.#request.topicData) this.#topic(data)
+    this.#settle()
+    const { timeoutMs } = this.#request
+    if (this.#open > 0) this.#exchange.answerWithin(Math.max(timeoutMs, timeoutMsMin), () => this.#overdue())
+  }
+
+  /** The disk takes nothing. What is under way may become durable later, as the client must expect after a time-out. */
+  #overdue(): void {
+    for (const { partitionResponses } of this.#responses) {
+      for (const answer of partitionResponses) {
+        if (answer.errorCode !== codes.none || answer.baseOffset >= 0) continue
+        this.#refuse(answer, codes.requestTimedOut, 'The records were not on the disk in the time that was given')
+      }
+    }
+    this.#open = 1
     this.#settle()
   }
 
@@ -124,7 +141,7 @@ class Production {
   }
 
   #settle(): void {
-    if (--this.#open > 0) return
+    if (--this.#open !== 0) return // Below 0: answered already, because the time was over.
     if (this.#request.acks !== 0) return this.#exchange.reply({ responses: this.#responses })
     if (this.#failure === undefined) this.#exchange.replyNothing()
     else this.#exchange.disconnect(`Records with acks 0 were refused: ${this.#failure}`)

@@ -24,6 +24,11 @@ export interface Exchange<A> {
   disconnect(reason: string): void
   /** A bug of ours came to light while answering: logs it and closes the connection. */
   fail(error: unknown): void
+  /**
+   * Calls `run`, which must answer, if the request is not answered in `delayMs`. Only the oldest request of a connection is
+   * watched: those behind it could not be answered anyhow.
+   */
+  answerWithin(delayMs: number, run: () => void): void
   /** Called if the connection closes before the answer. */
   cancel: (() => void) | undefined
 }
