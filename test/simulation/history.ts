@@ -100,13 +100,19 @@ export class PartitionHistory {
     if (new Set(ids.map(keyOf)).size < ids.length) this.#checkFirsts(ids, traits)
   }
 
-  /** A retry may repeat records, but what comes first for the first time stays in order. */
+  /**
+   * A retry may repeat records, but what comes for the first time stays in order. Records before a producer's oldest one are
+   * repetitions, too: their first copies were trimmed away.
+   */
   #checkFirsts(ids: readonly RecordId[], traits: ReadonlyMap<number, ProducerTraits>): void {
     const seen = new Set<number>()
     const newest = new Map<number, number>()
+    const oldest = new Map<number, number>()
+    for (const { producer, index } of ids) if (!oldest.has(producer)) oldest.set(producer, index)
     for (const id of ids) {
       if (seen.has(keyOf(id)) || traits.get(id.producer)!.idempotent) continue
       seen.add(keyOf(id))
+      if (id.index < oldest.get(id.producer)!) continue
       const last = newest.get(id.producer) ?? -1
       if (id.index < last)
         this.#fail(`I6: producer ${id.producer} has record ${id.index} for the first time after ${last}`)
