@@ -238,10 +238,14 @@ transportTest('Pump does not read one that brings data while the broker is satur
   await world.simulator.sleep(10)
   reader.send('more\n')
   await world.simulator.sleep(500)
-  assert.deepEqual(world.received, ['feed 1', 'feed 2', 'read', 'more'])
+  assert.ok(!world.received.includes('feed 3'))
+  assert.ok(world.received.includes('more'))
   world.relieve()
   await world.simulator.sleep(100)
-  assert.deepEqual(world.received.at(-1), 'feed 3')
+  assert.deepEqual(
+    world.received.filter(line => line.startsWith('feed')),
+    ['feed 1', 'feed 2', 'feed 3'],
+  )
 })
 
 transportTest('a breach of the protocol closes after what is queued was sent', async world => {
