@@ -9,5 +9,8 @@ import { join } from 'node:path'
 // a directory that it cannot use, and NODE_DISABLE_COMPILE_CACHE=1 turns it off.
 enableCompileCache(join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'dragoman'))
 
+// A flush keeps up to four threads busy with writes and a sync; the journal's next block must not wait behind them.
+process.env.UV_THREADPOOL_SIZE ??= '8'
+
 const { run } = await import('./run.ts')
 process.exitCode = await run(process.argv.slice(2))

@@ -68,7 +68,7 @@ export interface DiskLock {
 
 export type DiskErrorCode = 'not-found' | 'exists' | 'full' | 'io' | 'denied' | 'locked'
 
-/** A disk operation failed. `full` (no space, quota) can pass; `io` cannot. */
+/** A disk operation failed. `full` (no space, quota or descriptors) can pass; `io` cannot. */
 export class DiskError extends Error {
   override name = 'DiskError'
   readonly code: DiskErrorCode

@@ -6,12 +6,15 @@ const codes: Record<string, DiskErrorCode> = {
   ENOTEMPTY: 'exists',
   ENOSPC: 'full',
   EDQUOT: 'full',
+  // No descriptors left: like space, they come back.
+  EMFILE: 'full',
+  ENFILE: 'full',
   EACCES: 'denied',
   EPERM: 'denied',
   EROFS: 'denied',
 }
 
-/** What is not in the table (EIO, ENOTDIR, EMFILE, …) counts as `io`: nothing can be concluded from it. */
+/** What is not in the table (EIO, ENOTDIR, …) counts as `io`: nothing can be concluded from it. */
 export function diskError(error: NodeJS.ErrnoException, failure: string): DiskError {
   return new DiskError(codes[error.code ?? ''] ?? 'io', `${failure}: ${error.message}`, { cause: error })
 }
