@@ -23,8 +23,8 @@ const padding = Buffer.alloc(blockAlignment)
 const zeros = Buffer.alloc(1024 * 1024)
 /** Zeros are written so far ahead of the blocks: overwriting allocated space needs no metadata write. */
 const allocateAheadBytes = 8 * 1024 * 1024
-/** So much at a time, because blocks wait while the disk syncs it. */
-const allocateStepBytes = 1024 * 1024
+/** So much at a time: while the file system writes down what it has allocated, blocks wait, so it is to be seldom. */
+const allocateStepBytes = 16 * 1024 * 1024
 const fullRetryMs = 500
 /** How many bytes of blocks are written between two looks at the free space, at most; and this share of the reserve. */
 const roomCheckBytesMax = 16 * 1024 * 1024
@@ -334,12 +334,11 @@ export class FileChain {
   async #allocate(target: ChainFile, goal: number): Promise<void> {
     const plain = await this.#options.disk.open(target.path, 'write')
     try {
-      while (target.allocated < goal) {
-        const bytes = Math.min(zeros.length, goal - target.allocated)
-        await plain.write([zeros.subarray(0, bytes)], target.allocated)
-        await plain.sync()
-        target.allocated += bytes
+      for (let at = target.allocated; at < goal; at += zeros.length) {
+        await plain.write([zeros.subarray(0, Math.min(zeros.length, goal - at))], at)
       }
+      await plain.sync()
+      target.allocated = goal
     } finally {
       await plain.close()
     }
