@@ -153,3 +153,28 @@ test('a writer that fails leaves the failure to its caller', async () => {
   await addOnce(writer, batchOf(1000, 0, 0))
   await assert.rejects(writer.finish(), /no room/)
 })
+
+test('SegmentWriter is finished only when its slowest write is', async () => {
+  let open = 0
+  let finishedWith = -1
+  const blob: BlobWriter = {
+    append: async () => {
+      const turns = open++ === 0 ? 50 : 1 // The first write takes the longest.
+      for (let turn = 0; turn < turns; turn++) await new Promise<void>(resolve => setImmediate(resolve))
+      open--
+    },
+    finish: async () => {
+      finishedWith = open
+      return 'ok'
+    },
+    abort: async () => {},
+  }
+  const writer = new SegmentWriter(blob, 0, 1, 0)
+  writer.begin(1024)
+  const batch = batches.makeBatch([{ key: null, value: Buffer.alloc(700_000), timestampMs: 1 }])
+  for (let index = 0; index < 3; index++) void writer.add(batch, 0, batch.length, index, index, 1)
+  const small = batches.makeBatch([{ key: null, value: Buffer.alloc(10), timestampMs: 1 }])
+  void writer.add(small, 0, small.length, 3, 3, 1)
+  await writer.finish()
+  assert.equal(finishedWith, 0)
+})

@@ -127,7 +127,7 @@ export class SegmentWriter {
   /** Writes the tables and makes the segment durable. */
   async finish(): Promise<Extent[]> {
     this.#endStream()
-    if (this.#filled > 0) void this.#send()
+    if (this.#filled > 0) await this.#send()
     await Promise.all(this.#writes)
     const chunkPosition = this.#position
     const chunks = Buffer.alloc(this.#chunks.length * chunkRowBytes)
