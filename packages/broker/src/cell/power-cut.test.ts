@@ -56,11 +56,11 @@ test(`without syncs a power cut takes only the end, and the broker starts again 
       }
     }
     let isOver = false
-    let failure: unknown
+    let failure: Error | undefined
     void story().then(
       () => (isOver = true),
       (error: unknown) => {
-        failure = error
+        failure = error instanceof Error ? error : new Error(String(error))
         isOver = true
       },
     )

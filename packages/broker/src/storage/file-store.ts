@@ -231,7 +231,7 @@ class EarlySync {
   readonly #file: DiskFile
   #unsynced = 0
   #running: Promise<void> | undefined
-  #error: unknown
+  #error: Error | undefined
 
   constructor(file: DiskFile) {
     this.#file = file
@@ -242,15 +242,15 @@ class EarlySync {
     if (this.#unsynced < earlySyncBytes || this.#running) return
     this.#unsynced = 0
     this.#running = this.#file.sync().then(
-      () => (this.#running = undefined),
-      (error: unknown) => (this.#error = error),
-    ) as Promise<void>
+      () => void (this.#running = undefined),
+      (error: unknown) => void (this.#error = error instanceof Error ? error : new Error(String(error))),
+    )
   }
 
   /** A failed sync is told only once by the system, so it is remembered. */
   async settle(): Promise<void> {
     await this.#running
-    if (this.#error !== undefined) throw this.#error
+    if (this.#error) throw this.#error
   }
 }
 

@@ -394,7 +394,7 @@ export class Groups {
   }
 }
 
-export type { CommittedOffset, GroupOffsets, GroupState }
+export type { CommittedOffset, GroupOffsets }
 
 const unchanged = (code: ErrorCode, group: string): BrokerError =>
   new BrokerError(code, `group ${quote(group)} cannot be changed`)
