@@ -24,7 +24,6 @@ import {
   type CommitRequest,
   type GroupDescription,
   type GroupName,
-  type GroupState,
   type JoinDone,
   type JoinRequest,
   type ListedGroup,
