@@ -21,7 +21,7 @@ const embedded = `
 export const claim: Claim = {
   title:
     'Start to `ready`: an empty directory under 400 ms, in memory under 50 ms (embedded), a directory of 10 GB under 2 s.',
-  method: `Processes are timed from spawn to their ready line, ${starts} times each; embedded brokers from the call of \`startBroker\` to its result.`,
+  method: `Processes are timed from spawn to their ready line, ${starts} times each; embedded brokers from the call of \`startBroker\` to its result, with compiled code in Node's cache (from the sources, without it, the first one in a process takes 60 to 100 ms).`,
   async run(bench: Bench): Promise<Row[]> {
     const rows: Row[] = []
     const add = (what: string, result: Result, limitMs: number, reference = '–'): void => {
