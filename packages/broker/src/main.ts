@@ -165,7 +165,7 @@ function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Sett
     flushBytes,
     flushIntervalMs,
     retentionCheckMs: retentionCheckIntervalMs,
-    unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 2 * flushBytes),
+    unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 1.5 * flushBytes),
   }
 }
 

@@ -56,7 +56,7 @@ export const defaultCellSizes: CellSizes = {
   flushBytes: 32 * MiB,
   flushIntervalMs: 60_000,
   pendingBytesMax: 32 * MiB,
-  unflushedBytesMax: 64 * MiB,
+  unflushedBytesMax: 48 * MiB,
   retentionCheckMs: 30_000,
   producerIdleMs: 24 * 3600 * 1000,
 }

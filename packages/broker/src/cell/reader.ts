@@ -18,7 +18,7 @@ const gatherBelowBytes = 8 * 1024
 /** Buffers for reading come in powers of two between these; of each size, so many bytes are kept for the next reads. */
 const bufferBytesMin = 32 * 1024
 const bufferBytesMax = 16 * 1024 * 1024
-const bufferSpareBytes = 8 * 1024 * 1024
+const bufferSpareBytes = 4 * 1024 * 1024
 
 /** The stored bytes are not what was written; where, in words. */
 export class DamagedRange extends Error {
