@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { ProtocolError, Reader, Writer } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
+import { anonymous } from '../../core/identity/permissions.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { codes } from './errors.ts'
 import { beginFrame, endFrame, skipTaggedFields, type RequestFrame } from './framing.ts'
@@ -232,6 +233,15 @@ class Pending implements Exchange<unknown> {
     this.handler = handler
     this.#session = session
     this.#correlationId = correlationId
+  }
+
+  get principal(): string {
+    return anonymous
+  }
+
+  /** Without users there is nobody to tell apart. */
+  may(): boolean {
+    return true
   }
 
   reply(answer: unknown, written?: () => void): void {

@@ -1,5 +1,6 @@
 import type { Codec, Infer, Reader, Write } from '@dragoman/wire'
 import type { Broker } from '../../../core/broker.ts'
+import type { Operation, ResourceKind } from '../../../core/identity/permissions.ts'
 import type { SessionContext } from '../../protocol.ts'
 import type { Api } from '../messages/index.ts'
 
@@ -13,6 +14,13 @@ export interface Exchange<A> {
   /** As the request's header says; null when it says none. */
   readonly clientId: string | null
   readonly version: number
+  /** Who asks: the name of a user, or `anonymous` of `permissions.ts`. */
+  readonly principal: string
+  /**
+   * Whether who asks may do this to the resource of the home namespace; the one resource of kind `cluster` is `clusterName`.
+   * Cheap enough for every partition of every request: nothing is allocated for what was asked before.
+   */
+  may(operation: Operation, kind: ResourceKind, name: string): boolean
   /**
    * Answers the request; call it once, now or later. It is encoded before this returns. `written` is called when bytes that
    * the answer refers to are no longer needed, also when the connection is gone.
