@@ -77,7 +77,8 @@ function serve(
   body: Buffer,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const exchange = { broker, connection, version, clientId: 'test', cancel: undefined, reply: resolve, fail: reject }
+    const caller = { clientId: 'test', principal: 'ANONYMOUS', may: () => true }
+    const exchange = { broker, connection, version, ...caller, cancel: undefined, reply: resolve, fail: reject }
     handler.serve(exchange as unknown as Exchange<unknown>, new Reader(body))
   })
 }

@@ -90,7 +90,8 @@ class Fixture {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     const broker = this.#broker
     const connection = this.#connection
-    const exchange = { broker, connection, version, clientId: 'test', cancel: undefined, reply: resolve, fail: reject }
+    const caller = { clientId: 'test', principal: 'ANONYMOUS', may: () => true }
+    const exchange = { broker, connection, version, ...caller, cancel: undefined, reply: resolve, fail: reject }
     handler.serve(exchange as unknown as Exchange<unknown>, new Reader(body))
     // The bytes of a request are only lent.
     body.fill(0xee)
