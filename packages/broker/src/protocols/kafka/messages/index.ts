@@ -21,11 +21,28 @@ import * as initProducerId from './22-init-producer-id.ts'
 import * as offsetForLeaderEpoch from './23-offset-for-leader-epoch.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
+import * as describeLogDirs from './35-describe-log-dirs.ts'
 import * as createPartitions from './37-create-partitions.ts'
 import * as deleteGroups from './42-delete-groups.ts'
+import * as electLeaders from './43-elect-leaders.ts'
 import * as incrementalAlterConfigs from './44-incremental-alter-configs.ts'
+import * as listPartitionReassignments from './46-list-partition-reassignments.ts'
 import * as offsetDelete from './47-offset-delete.ts'
+import * as describeClientQuotas from './48-describe-client-quotas.ts'
+import * as alterClientQuotas from './49-alter-client-quotas.ts'
+import * as describeQuorum from './55-describe-quorum.ts'
 import * as describeCluster from './60-describe-cluster.ts'
+import * as getTelemetrySubscriptions from './71-get-telemetry-subscriptions.ts'
+import * as pushTelemetry from './72-push-telemetry.ts'
+import * as listConfigResources from './74-list-config-resources.ts'
+import * as describeTopicPartitions from './75-describe-topic-partitions.ts'
+import * as shareGroupHeartbeat from './76-share-group-heartbeat.ts'
+import * as shareGroupDescribe from './77-share-group-describe.ts'
+import * as shareFetch from './78-share-fetch.ts'
+import * as shareAcknowledge from './79-share-acknowledge.ts'
+import * as describeShareGroupOffsets from './90-describe-share-group-offsets.ts'
+import * as alterShareGroupOffsets from './91-alter-share-group-offsets.ts'
+import * as deleteShareGroupOffsets from './92-delete-share-group-offsets.ts'
 
 /** One kind of request with its answer. */
 export interface Api<Q extends Codec<unknown> = Codec<unknown>, A extends Codec<unknown> = Codec<unknown>> {
@@ -72,11 +89,31 @@ export const apis = {
   offsetForLeaderEpoch: api(23, 'OffsetForLeaderEpoch', offsetForLeaderEpoch),
   describeConfigs: api(32, 'DescribeConfigs', describeConfigs),
   alterConfigs: api(33, 'AlterConfigs', alterConfigs),
+  describeLogDirs: api(35, 'DescribeLogDirs', describeLogDirs),
   createPartitions: api(37, 'CreatePartitions', createPartitions),
   deleteGroups: api(42, 'DeleteGroups', deleteGroups),
+  electLeaders: api(43, 'ElectLeaders', electLeaders),
   incrementalAlterConfigs: api(44, 'IncrementalAlterConfigs', incrementalAlterConfigs),
+  listPartitionReassignments: api(46, 'ListPartitionReassignments', listPartitionReassignments),
   offsetDelete: api(47, 'OffsetDelete', offsetDelete),
+  describeClientQuotas: api(48, 'DescribeClientQuotas', describeClientQuotas),
+  alterClientQuotas: api(49, 'AlterClientQuotas', alterClientQuotas),
+  describeQuorum: api(55, 'DescribeQuorum', describeQuorum),
   describeCluster: api(60, 'DescribeCluster', describeCluster),
+  getTelemetrySubscriptions: api(71, 'GetTelemetrySubscriptions', getTelemetrySubscriptions),
+  pushTelemetry: api(72, 'PushTelemetry', pushTelemetry),
+  listConfigResources: api(74, 'ListConfigResources', listConfigResources),
+  describeTopicPartitions: api(75, 'DescribeTopicPartitions', describeTopicPartitions),
+  shareGroupHeartbeat: api(76, 'ShareGroupHeartbeat', shareGroupHeartbeat),
+  shareGroupDescribe: api(77, 'ShareGroupDescribe', shareGroupDescribe),
+  shareFetch: api(78, 'ShareFetch', { request: compile(shareFetch.request), response: compile(shareFetch.response) }),
+  shareAcknowledge: api(79, 'ShareAcknowledge', {
+    request: compile(shareAcknowledge.request),
+    response: compile(shareAcknowledge.response),
+  }),
+  describeShareGroupOffsets: api(90, 'DescribeShareGroupOffsets', describeShareGroupOffsets),
+  alterShareGroupOffsets: api(91, 'AlterShareGroupOffsets', alterShareGroupOffsets),
+  deleteShareGroupOffsets: api(92, 'DeleteShareGroupOffsets', deleteShareGroupOffsets),
 } as const
 
 export type ApiName = keyof typeof apis
