@@ -4,7 +4,7 @@ import { claimCell } from '../storage/claim.ts'
 import { Journal } from '../storage/journal.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { CellCore } from './core.ts'
-import { machineKinds } from './machine.ts'
+import { machineKinds, manyKindsFrom } from './machine.ts'
 import type { Ledger, Machine, MachineKind } from './machine.ts'
 import type { CellOptions } from './options.ts'
 import { Restore } from './restore.ts'
@@ -169,7 +169,7 @@ export class Cell implements Ledger, CellCore {
 
   define(kind: MachineKind): number {
     if (this.full) throw new StorageFull('The disk is full')
-    assert(kind === 'stream', 'machines of other kinds exist once')
+    assert(machineKinds[kind] >= manyKindsFrom, `there is one ${kind} and no more`)
     const id = this.state.nextMachine
     const payload = Buffer.alloc(6)
     payload.writeUInt16BE(machineKinds[kind], 0)

@@ -46,14 +46,23 @@ export interface Ledger {
   readonly clock: { nowMs(): number; monotonicMs(): number; after(delayMs: number, run: () => void): () => void }
 }
 
-/** Kinds are written to disk: never renumber. Single machines have the id of their kind; ids of the others start at 1024. */
+/**
+ * Kinds are written to disk: never renumber. Kinds below `manyKindsFrom` exist once, and their machine has the id of its kind; the
+ * others are made by `define`, any number of them, with ids from 1024 on.
+ */
 export const machineKinds = {
   /** Names: topics and their partitions' streams, configuration, the next producer id. `core/topics.ts` */
   directory: 1,
   /** Committed offsets and memberships of all groups. `core/groups/` */
   groups: 2,
+  /** Members of groups among whom the broker shares out the work, and settings of groups. `core/groups/assigned/` */
+  memberships: 7,
   /** One partition, queue or other container of messages. `cell/stream.ts` */
   stream: 16,
+  /** Who has taken which message of a stream. `core/cursor/` */
+  cursor: 17,
 } as const
+
+export const manyKindsFrom = 16
 
 export type MachineKind = keyof typeof machineKinds

@@ -4,12 +4,12 @@ import { blockHeaderBytes, factHeaderBytes } from '../storage/block.ts'
 import type { Block } from '../storage/block.ts'
 import { Corrupt } from '../storage/errors.ts'
 import { Slab } from '../storage/slab.ts'
-import { machineKinds } from './machine.ts'
+import { machineKinds, manyKindsFrom } from './machine.ts'
 import type { Machine, MachineKind } from './machine.ts'
 import { Stream } from './stream.ts'
 import type { StreamFactContext } from './stream.ts'
 
-/** Makes an empty machine of each kind that is not a stream. */
+/** Makes an empty machine of each kind but the streams. Those that exist once are made at the beginning, the others as they are defined. */
 export type MachineFactories = Partial<Record<MachineKind, () => Machine>>
 
 /** Facts of the cell itself (machine 0): a machine made or removed, or just a block to hang a checkpoint on. Written to disk: never renumber. */
@@ -25,12 +25,18 @@ const stateVersion = 1
 export class CellState {
   readonly streams = new Map<number, Stream>()
   readonly #others = new Map<number, Machine>()
+  /** Of the others, those that may exist many times: their kinds. */
+  readonly #kinds = new Map<number, number>()
+  readonly #factories: MachineFactories
   #nextMachine = firstMachine
   /** Numbers of all fence blocks: they are never deleted. */
   fences: number[] = []
 
   constructor(factories: MachineFactories) {
-    for (const kind of Object.keys(factories) as MachineKind[]) this.#others.set(machineKinds[kind], factories[kind]!())
+    this.#factories = factories
+    for (const kind of Object.keys(factories) as MachineKind[]) {
+      if (machineKinds[kind] < manyKindsFrom) this.#others.set(machineKinds[kind], factories[kind]!())
+    }
   }
 
   get nextMachine(): number {
@@ -52,12 +58,26 @@ export class CellState {
     if (type === cellFacts.define) {
       const kind = payload.readUInt16BE(0)
       const id = payload.readUInt32BE(2)
-      if (kind !== machineKinds.stream) throw new Corrupt(`Machine kind ${kind} is not known to this release`)
-      this.streams.set(id, new Stream(id))
+      if (!this.#make(kind, id)) throw new Corrupt(`Machine kind ${kind} is not known to this release`)
       this.#nextMachine = Math.max(this.#nextMachine, id + 1)
     } else if (type === cellFacts.drop) {
-      this.streams.delete(payload.readUInt32BE(0))
+      const id = payload.readUInt32BE(0)
+      this.streams.delete(id)
+      if (this.#kinds.delete(id)) this.#others.delete(id)
     } else if (type !== cellFacts.mark) throw new Corrupt(`The cell knows no fact of type ${type}`)
+  }
+
+  /** A new machine of a kind that may exist many times; false for a kind that is not known. */
+  #make(kind: number, id: number): boolean {
+    if (kind === machineKinds.stream) this.streams.set(id, new Stream(id))
+    else {
+      const name = kindNames.get(kind)
+      const factory = name && kind >= manyKindsFrom ? this.#factories[name] : undefined
+      if (!factory) return false
+      this.#others.set(id, factory())
+      this.#kinds.set(id, kind)
+    }
+    return true
   }
 
   /** Applies all facts of a replayed block; its bytes are kept as long as the tail needs them. */
@@ -87,7 +107,7 @@ export class CellState {
     out.u32(this.fences.length)
     for (const seq of this.fences) out.i64(seq)
     out.u32(this.#others.size + this.streams.size)
-    for (const [id, machine] of this.#others) saveMachine(out, id, id, machine)
+    for (const [id, machine] of this.#others) saveMachine(out, this.#kinds.get(id) ?? id, id, machine)
     for (const [id, stream] of this.streams) saveMachine(out, machineKinds.stream, id, stream)
   }
 
@@ -102,7 +122,7 @@ export class CellState {
       const kind = from.u16()
       const id = from.u32()
       const section = new Reader(from.bytes(from.u32()))
-      if (kind === machineKinds.stream) this.streams.set(id, new Stream(id))
+      if (kind >= manyKindsFrom) this.#make(kind, id)
       const machine = this.machine(id)
       if (!machine)
         throw new Corrupt(`A checkpoint holds a machine of kind ${kind}, which is not known to this release`)
@@ -110,6 +130,8 @@ export class CellState {
     }
   }
 }
+
+const kindNames = new Map(Object.entries(machineKinds).map(([name, kind]) => [kind as number, name as MachineKind]))
 
 function saveMachine(out: Writer, kind: number, id: number, machine: Machine): void {
   out.u16(kind)
