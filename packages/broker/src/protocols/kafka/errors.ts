@@ -64,8 +64,13 @@ export const codes = {
   unknownTopicId: 100,
   inconsistentTopicId: 103,
   fetchSessionTopicIdError: 106,
+  fencedMemberEpoch: 110,
+  unreleasedInstanceId: 111,
+  unsupportedAssignor: 112,
+  staleMemberEpoch: 113,
   mismatchedEndpointType: 114,
   unsupportedEndpointType: 115,
+  invalidRegularExpression: 128,
 } as const
 
 /**
@@ -106,6 +111,11 @@ export const codeOf = {
   'member-unknown': codes.unknownMemberId,
   'member-id-required': codes.memberIdRequired,
   'member-instance-fenced': codes.fencedInstanceId,
+  'member-epoch-fenced': codes.fencedMemberEpoch,
+  'member-epoch-stale': codes.staleMemberEpoch,
+  'member-instance-unreleased': codes.unreleasedInstanceId,
+  'assignor-unknown': codes.unsupportedAssignor,
+  'pattern-invalid': codes.invalidRegularExpression,
   'session-timeout-invalid': codes.invalidSessionTimeout,
   'metadata-too-large': codes.offsetMetadataTooLarge,
   'access-denied': codes.topicAuthorizationFailed,
