@@ -5,82 +5,100 @@ import { parseArgs } from 'node:util'
 import { kafka } from '../../bench/peers/kafka.ts'
 import { startDragoman } from '../support/dragoman.ts'
 import { kafkaClients } from './kafka/clients.ts'
-import { capabilities, type Capability, type Client, type Outcome } from './suite.ts'
+import { writePage } from './page.ts'
+import { forget, judge, keep, kept, unknownEntries, type Result, type Row, type Verdict } from './results.ts'
+import type { Client } from './suite.ts'
 
-const suites: Record<string, Client[]> = { kafka: kafkaClients }
+const suites: Record<string, { title: string; clients: Client[] }> = {
+  kafka: { title: 'Kafka', clients: kafkaClients },
+}
 
-const usage = `usage: npm run interop -- PROTOCOL [--client NAME] [--broker HOST:PORT | --peer kafka]
+const usage = `usage: npm run interop -- PROTOCOL [--client NAME] [--write] [--broker HOST:PORT | --peer kafka]
 PROTOCOL: ${Object.keys(suites).join(', ')}. Runs real clients against a broker of its own, in a process and a directory
-of its own; --broker takes one that runs, --peer checks the checks against Apache Kafka itself.
+of its own. --write makes the compatibility page from the last result of each client; --broker takes a broker that runs;
+--peer checks the checks against Apache Kafka itself.
 `
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { client: { type: 'string' }, broker: { type: 'string' }, peer: { type: 'string' } },
+  options: {
+    client: { type: 'string' },
+    broker: { type: 'string' },
+    peer: { type: 'string' },
+    write: { type: 'boolean', default: false },
+  },
 })
-const suite = suites[positionals[0] ?? '']
-if (suite === undefined) {
-  process.stderr.write(usage)
+const protocol = positionals[0] ?? ''
+const suite = suites[protocol]
+const clients = suite?.clients.filter(client => values.client === undefined || client.name === values.client) ?? []
+if (suite === undefined || clients.length === 0) {
+  const known = suite?.clients.map(client => client.name).join(', ')
+  process.stderr.write(known === undefined ? usage : `There is no client ${values.client}. There are: ${known}\n`)
   process.exit(2)
 }
-const clients = suite.filter(client => values.client === undefined || client.name === values.client)
+const isOurs = values.broker === undefined && values.peer === undefined
 
-const directory = mkdtempSync(join(tmpdir(), 'dragoman-interop-'))
-const started = values.broker === undefined ? await start(values.peer) : undefined
-const address = values.broker ?? started?.address ?? ''
+const results: Result[] = []
+for (const client of clients) results.push(await use(client))
 
-const outcomes = new Map<string, Map<Capability, Outcome>>()
-const skipped: string[] = []
-for (const client of clients) {
+if (isOurs) {
+  if (values.client === undefined) forget(protocol)
+  keep(protocol, results)
+}
+const complaints = isOurs ? results.filter(result => result.missing === undefined).flatMap(unknownEntries) : []
+const failed = results.flatMap(result => result.rows).filter(row => row.verdict.kind === 'failed').length
+const order = suite.clients.map(client => client.name)
+if (values.write) process.stdout.write(`\n${writePage(protocol, suite.title, kept(protocol, order))} written\n`)
+process.stdout.write(`\n${summary()}\n`)
+// A client may leave a connection open after a failure; nothing is left to wait for.
+process.exit(failed + complaints.length === 0 ? 0 : 1)
+
+/** Runs one client against a broker that no other client has used. */
+async function use(client: Client): Promise<Result> {
+  const result = { client: client.name, version: '', from: client.from, rows: [] as Row[] }
   const missing = client.missing()
   if (missing !== undefined) {
-    skipped.push(`${client.name}: ${missing}`)
-    continue
+    process.stdout.write(`\n${client.name}: left out, ${missing}\n`)
+    return { ...result, missing }
   }
-  const version = client.version()
-  const name =
-    version === client.pinned
-      ? `${client.name} ${version}`
-      : `${client.name} ${version} (checks were written for ${client.pinned})`
-  const seen = new Map<Capability, Outcome>()
-  outcomes.set(client.name, seen)
-  process.stdout.write(`\n${name}\n`)
-  await client.run(address, (capability, outcome) => {
-    seen.set(capability, outcome)
-    process.stdout.write(
-      `  ${outcome.kind === 'passed' ? 'ok    ' : 'FAILED'} ${capability}${outcome.kind === 'failed' ? `: ${outcome.reason}` : ''}\n`,
-    )
-  })
+  result.version = client.version()
+  const note = result.version === client.pinned ? '' : ` (checks were written for ${client.pinned})`
+  process.stdout.write(`\n${client.name} ${result.version}${note}\n`)
+  const directory = mkdtempSync(join(tmpdir(), 'dragoman-interop-'))
+  const started = values.broker === undefined ? await start(directory, values.peer) : undefined
+  try {
+    await client.run({ address: values.broker ?? started?.address ?? '' }, (name, outcome) => {
+      const verdict: Verdict = isOurs ? judge(client.name, name, outcome) : outcome
+      result.rows.push({ case: name, verdict })
+      process.stdout.write(`  ${line(name, verdict)}\n`)
+    })
+    if (started !== undefined && !started.process.running) {
+      const verdict: Verdict = { kind: 'failed', reason: `the broker ended: ${started.process.tail()}` }
+      result.rows.push({ case: 'program: the broker lives', verdict })
+      process.stdout.write(`  ${line('the broker lives', verdict)}\n`)
+    }
+  } finally {
+    await started?.process.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return result
 }
-if (started !== undefined && !started.process.running)
-  process.stdout.write(`\nThe broker died:\n${started.process.tail()}\n`)
-await started?.process.stop()
-rmSync(directory, { recursive: true, force: true })
 
-printTable()
-const failed = [...outcomes.values()]
-  .flatMap(seen => [...seen.values()])
-  .filter(outcome => outcome.kind === 'failed').length
-process.stdout.write(failed === 0 ? '\nAll passed.\n' : `\n${failed} failed.\n`)
-// A client may leave a connection open after a failure; nothing is left to wait for.
-process.exit(failed === 0 && outcomes.size > 0 ? 0 : 1)
-
-async function start(peer: string | undefined) {
+async function start(directory: string, peer: string | undefined) {
   if (peer === undefined) return startDragoman({ data: join(directory, 'data') })
   const missing = kafka.missing()
   if (peer !== kafka.name || missing !== undefined) throw new Error(`Cannot start ${peer}: ${missing ?? 'not a peer'}`)
   return kafka.start({ directory: join(directory, 'data'), durability: 'os' })
 }
 
-function printTable(): void {
-  const columns = [...outcomes.keys()]
-  process.stdout.write(`\n| | ${columns.join(' | ')} |\n|---|${columns.map(() => '---|').join('')}\n`)
-  for (const capability of capabilities) {
-    const cells = columns.map(column => {
-      const outcome = outcomes.get(column)?.get(capability)
-      return outcome === undefined ? '' : outcome.kind === 'passed' ? 'yes' : '**no**'
-    })
-    process.stdout.write(`| ${capability} | ${cells.join(' | ')} |\n`)
-  }
-  for (const reason of skipped) process.stdout.write(`\nSkipped ${reason}\n`)
+function line(name: string, verdict: Verdict): string {
+  if (verdict.kind === 'passed') return `ok      ${name}${verdict.detail === undefined ? '' : `: ${verdict.detail}`}`
+  const word = { failed: 'FAILED ', 'known failure': 'known  ', skipped: 'left   ' }[verdict.kind]
+  return `${word} ${name}: ${verdict.reason}`
+}
+
+function summary(): string {
+  const skipped = results.flatMap(result => (result.missing === undefined ? [] : [result.client]))
+  const lines = [...complaints, ...(skipped.length === 0 ? [] : [`Left out: ${skipped.join(', ')}.`])]
+  return [...lines, failed + complaints.length === 0 ? 'All passed.' : `${failed} failed.`].join('\n')
 }

@@ -16,6 +16,23 @@ export const capabilities = [
   'group: members come and go',
   'group: static member',
   'group: cooperative rebalance',
+  'group: a member is paused, cut, duplicated',
+  'group: new protocol',
+  'group: new protocol, subscription by pattern',
+  'group: from classic to new and back while it runs',
+  'share group',
+  'transactions: commit and abort',
+  'transactions: offsets of a group',
+  'transactions: a zombie is fenced',
+  'log compaction',
+  'TLS',
+  'TLS with client certificate',
+  'SASL PLAIN',
+  'SASL SCRAM-SHA-256',
+  'SASL SCRAM-SHA-512',
+  'SASL OAUTHBEARER',
+  'permissions',
+  'quotas',
   'admin: topics',
   'admin: partitions',
   'admin: configs',
@@ -29,11 +46,26 @@ export const capabilities = [
 
 export type Capability = (typeof capabilities)[number]
 
-export type Outcome = { kind: 'passed'; detail?: string } | { kind: 'failed'; reason: string }
+/** A capability that many clients share, or something that one client alone brings: a command, or a test of its own suite. */
+export type CaseName = Capability | `${'tool' | 'test' | 'program'}: ${string}`
+
+export type Outcome =
+  | { kind: 'passed'; detail?: string }
+  | { kind: 'failed'; reason: string }
+  /** It cannot be run against this broker or on this machine, whatever the broker does. */
+  | { kind: 'skipped'; reason: string }
+
+export type Report = (name: CaseName, outcome: Outcome) => void
 
 export interface Check {
-  capability: Capability
+  capability: CaseName
   run(): Promise<void>
+}
+
+/** What the checks run against. */
+export interface Place {
+  /** HOST:PORT of the listener that asks for no credentials. */
+  address: string
 }
 
 /** A client of somebody else's, used as its own documentation says. */
@@ -41,27 +73,27 @@ export interface Client {
   name: string
   /** The version that the checks were written against; another one is used all the same, and named. */
   pinned: string
-  version(): string
-  /** Why it cannot be used here, or undefined. */
+  /** How it comes here, for the page. */
+  from: string
+  /** Fetches it where the machine does not have it; why it cannot be used here, or undefined. */
   missing(): string | undefined
+  /** What is used, after `missing` has found nothing. */
+  version(): string
   /** Runs its checks against a broker, and tells of each one. */
-  run(address: string, report: (capability: Capability, outcome: Outcome) => void): Promise<void>
+  run(place: Place, report: Report): Promise<void>
 }
 
 const checkMsMax = 60_000
 
 /** Runs checks one after another, each within a limit of time. */
-export async function runChecks(
-  checks: Check[],
-  report: (capability: Capability, outcome: Outcome) => void,
-): Promise<void> {
-  for (const check of checks) report(check.capability, await outcomeOf(check))
+export async function runChecks(checks: Check[], report: Report, timeoutMs = checkMsMax): Promise<void> {
+  for (const check of checks) report(check.capability, await outcomeOf(check, timeoutMs))
 }
 
-async function outcomeOf(check: Check): Promise<Outcome> {
+async function outcomeOf(check: Check, timeoutMs: number): Promise<Outcome> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing after ${checkMsMax / 1000} s`)), checkMsMax)
+    timer = setTimeout(() => reject(new Error(`nothing after ${timeoutMs / 1000} s`)), timeoutMs)
   })
   try {
     await Promise.race([check.run(), late])

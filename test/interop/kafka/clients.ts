@@ -3,14 +3,7 @@ import { javaClient } from './java.ts'
 import { kafkajsClient } from './kafkajs.ts'
 import { kcatClient } from './kcat.ts'
 import { platformaticClient } from './platformatic.ts'
-import { confluentClient, kafkaPythonClient } from './python.ts'
+import { pythonClients } from './python.ts'
 
 /** Each client of another that speaks this protocol, and that the suite runs. */
-export const kafkaClients: Client[] = [
-  kafkajsClient,
-  platformaticClient,
-  kcatClient,
-  confluentClient,
-  kafkaPythonClient,
-  javaClient,
-]
+export const kafkaClients: Client[] = [kafkajsClient, platformaticClient, kcatClient, ...pythonClients, javaClient]

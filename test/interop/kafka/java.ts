@@ -5,14 +5,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kafkaJars, kafkaVersion, resolveKafka } from '../../../bench/peers/kafka.ts'
 import { fresh, runChecks, type Check, type Client } from '../suite.ts'
+import { versions } from '../versions.ts'
 
 /** Kafka's own client library, by the command line tools that its distribution has. */
 export const javaClient: Client = {
   name: 'kafka-clients (Java)',
-  pinned: '4.2.0',
+  pinned: versions.kafka,
+  from: 'Maven',
   version: () => kafkaVersion,
   missing: () => resolveKafka(),
-  async run(address, report) {
+  async run({ address }, report) {
     const directory = mkdtempSync(join(tmpdir(), 'dragoman-java-'))
     try {
       await runChecks(javaChecks(new Tools(address, directory)), report)

@@ -17,8 +17,9 @@ export const kafkajsClient: Client = {
   name: 'kafkajs',
   pinned: '2.2.4',
   version: () => packageVersion('kafkajs'),
+  from: 'npm',
   missing: () => undefined,
-  run: (address, report) => runChecks(kafkajsChecks(address), report),
+  run: (place, report) => runChecks(kafkajsChecks(place.address), report),
 }
 
 export function packageVersion(name: string): string {

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { fresh, runChecks, until, type Check, type Client } from '../suite.ts'
+import { versions } from '../versions.ts'
 
 export const kcatClient: Client = {
   name: 'kcat',
-  pinned: '1.7.1, librdkafka 2.0.2',
+  pinned: versions.kcat,
   version() {
     const text = spawnSync('kcat', ['-V'], { encoding: 'utf8' }).stdout
     return `${/Version (\S+)/.exec(text)?.[1]}, librdkafka ${/librdkafka (\d+\.\d+\.\d+)/.exec(text)?.[1]}`
   },
+  from: 'Debian 12',
   missing: () => (spawnSync('kcat', ['-V']).status === 0 ? undefined : 'not installed (apt install kcat)'),
-  run: (address, report) => runChecks(kcatChecks(address), report),
+  run: (place, report) => runChecks(kcatChecks(place.address), report),
 }
 
 export function kcatChecks(address: string): Check[] {

@@ -28,8 +28,9 @@ export const platformaticClient: Client = {
   name: '@platformatic/kafka',
   pinned: '2.12.1',
   version: () => packageVersion('@platformatic/kafka'),
+  from: 'npm',
   missing: () => undefined,
-  run: (address, report) => runChecks(platformaticChecks(address), report),
+  run: (place, report) => runChecks(platformaticChecks(place.address), report),
 }
 
 export function platformaticChecks(address: string): Check[] {

@@ -1,0 +1,18 @@
+/** The versions of others' software that the suite fetches by itself, in one place. What Debian brings is as old as Debian says. */
+export const versions = {
+  /** npm: @confluentinc/kafka-javascript, whose package has the sources of librdkafka and of its tests. */
+  confluentJavascript: '1.10.1',
+  /** The librdkafka inside it. */
+  librdkafka: '2.15.1',
+  /** pip. */
+  confluentPython: '2.16.1, librdkafka 2.16.0',
+  kafkaPython: '3.0.12',
+  /** Debian 12. */
+  confluentPythonDebian: '1.7.0, librdkafka 2.0.2',
+  kafkaPythonDebian: '2.0.2',
+  kcat: '1.7.1, librdkafka 2.0.2',
+  /** Go modules; `kafka/go/go.mod` pins all that they need. */
+  franzGo: '1.22.2',
+  /** Maven, by way of `bench/peers/kafka.ts`. */
+  kafka: '4.2.0',
+} as const
