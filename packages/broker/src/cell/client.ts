@@ -1,4 +1,6 @@
 import type { BatchError } from '../storage/record-batch.ts'
+import type { ProducerInfo } from './producers.ts'
+import type { AbortedTransaction } from './stream-transactions.ts'
 
 /**
  * What the layers above may ask of a stream, wherever the cell that owns it lives: a local call today, a remote one in a
@@ -25,6 +27,15 @@ export interface CellClient {
   epochEnd(stream: StreamId, epoch: number): { epoch: number; endOffset: number } | undefined
   /** Removes all records below `offset`; resolves with the new start once durable. */
   trim(stream: StreamId, offset: number): Promise<number>
+  /**
+   * Ends the transaction that a producer has in the stream: appends the control batch that says so. Nothing happens when the
+   * stream is gone. To be called within `Ledger.atomic`, so that a transaction ends everywhere or nowhere.
+   */
+  endTransaction(stream: StreamId, end: TransactionEnd): void
+  /** Where the open transaction of a producer begins in the stream, going by all that was taken; undefined when it has none. */
+  openTransaction(stream: StreamId, producerId: number): number | undefined
+  /** What is remembered of the producers that wrote to the stream; undefined when there is no such stream. */
+  producers(stream: StreamId): (ProducerInfo & { transactionOffset: number | undefined })[] | undefined
   /** Bytes kept of a stream, flushed or not. */
   sizeBytes(stream: StreamId): number
   /** The epoch of the present owner: +1 with each start. */
@@ -37,8 +48,18 @@ export interface StreamBounds {
   startOffset: number
   /** One past the last durable record: what consumers may see. */
   endOffset: number
+  /** One past the last durable record that is not in an open transaction, nor behind one that is. */
+  stableOffset: number
   /** Epoch of the newest record, or the cell's own when there is none. */
   epoch: number
+}
+
+/** Which producer's transaction ends, how, and what its marker carries. */
+export interface TransactionEnd {
+  producerId: number
+  /** What the producer sends in older epochs is refused from now on. */
+  producerEpoch: number
+  isCommitted: boolean
 }
 
 export interface TimedOffset {
@@ -63,6 +84,7 @@ export type AppendError =
   | 'sequence-duplicate'
   | 'producer-fenced'
   | 'producer-unknown'
+  | 'transaction-state-invalid'
   | 'storage-full'
   | 'shutting-down'
 
@@ -72,6 +94,8 @@ export interface FetchRequest {
   minBytes: number
   maxBytes: number
   maxWaitMs: number
+  /** Reads only up to the last stable offset, and tells which transactions were aborted. */
+  committed?: boolean
 }
 
 export interface FetchPosition {
@@ -91,6 +115,9 @@ export interface StreamRead {
   error?: 'stream-not-found' | 'offset-out-of-range' | 'storage-corrupt'
   startOffset: number
   endOffset: number
+  stableOffset: number
+  /** Transactions with records in `batches` that were aborted; empty unless only what is committed was asked for. */
+  aborted: readonly AbortedTransaction[]
   /** Whole record batches, one after the other; the first may begin before the offset that was asked for. Empty when there is nothing. */
   batches: Buffer[]
   bytes: number

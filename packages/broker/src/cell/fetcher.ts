@@ -23,10 +23,10 @@ export class Fetcher {
   }
 
   /** Bytes that a read would find, no more precisely than `minBytes` needs. Infinite when an error is to be told. */
-  #available({ streams, minBytes }: FetchRequest): number {
+  #available({ streams, minBytes, committed = false }: FetchRequest): number {
     let sum = 0
     for (const position of streams) {
-      sum += availableIn(this.#cell.state.streams.get(position.stream), position)
+      sum += availableIn(this.#cell.state.streams.get(position.stream), position, committed)
       if (sum >= minBytes) break
     }
     return sum
@@ -71,7 +71,8 @@ export class Fetcher {
         continue
       }
       const first = left === request.maxBytes
-      const read = this.reader.read(stream, position.offset, Math.min(left, position.maxBytes), first, held)
+      const bytesMax = Math.min(left, position.maxBytes)
+      const read = this.reader.read(stream, position.offset, bytesMax, first, held, request.committed)
       if (read instanceof Promise) {
         return read.then(found => {
           results.push(found)
@@ -85,21 +86,33 @@ export class Fetcher {
   }
 }
 
-const missingStream: StreamRead = { error: 'stream-not-found', startOffset: -1, endOffset: -1, batches: [], bytes: 0 }
+const missingStream: StreamRead = {
+  error: 'stream-not-found',
+  startOffset: -1,
+  endOffset: -1,
+  stableOffset: -1,
+  aborted: [],
+  batches: [],
+  bytes: 0,
+}
 const nothing = (): void => {}
 
-function availableIn(stream: Stream | undefined, { offset, maxBytes }: FetchPosition): number {
+function availableIn(stream: Stream | undefined, { offset, maxBytes }: FetchPosition, committed: boolean): number {
   if (!stream || offset < stream.startOffset || offset > stream.visibleEnd) return Infinity
-  if (offset === stream.visibleEnd) return 0
+  const end = committed ? stream.stableEnd : stream.visibleEnd
+  if (offset >= end) return 0
   let bytes = 0
   if (offset < stream.tailStart) {
     let row = stream.extents.lastAtMost(extent.first, offset)
     if (row < 0) return Infinity
-    for (; row < stream.extents.count && bytes < maxBytes; row++) bytes += stream.extents.get(row, extent.bytes)
+    for (; row < stream.extents.count && bytes < maxBytes; row++) {
+      if (stream.extents.get(row, extent.first) >= end) break
+      bytes += stream.extents.get(row, extent.bytes)
+    }
   }
   const first = Math.max(0, stream.tail.lastAtMost(tail.base, offset))
   for (let row = first; row < stream.tail.count && bytes < maxBytes; row++) {
-    if (stream.tail.get(row, tail.last) >= stream.visibleEnd) break
+    if (stream.tail.get(row, tail.last) >= end) break
     bytes += stream.tail.get(row, tail.bytes)
   }
   return Math.min(bytes, maxBytes)
@@ -107,6 +120,7 @@ function availableIn(stream: Stream | undefined, { offset, maxBytes }: FetchPosi
 
 /** One long poll: counts what its streams grow by. */
 class WaitingFetch implements StreamWaiter {
+  readonly committed: boolean
   readonly #streams: Stream[] = []
   readonly #cancelTimer: () => void
   readonly #answer: () => () => void
@@ -115,6 +129,7 @@ class WaitingFetch implements StreamWaiter {
   #cancelAnswer: (() => void) | undefined
 
   constructor(cell: Cell, request: FetchRequest, available: number, answer: () => () => void) {
+    this.committed = request.committed ?? false
     this.#missing = request.minBytes - available
     this.#answer = answer
     this.#cancelTimer = cell.clock.after(request.maxWaitMs, () => this.#finish())
@@ -133,6 +148,7 @@ class WaitingFetch implements StreamWaiter {
   }
 
   grown(bytes: number): void {
+    if (bytes === 0) return
     this.#missing -= bytes
     if (this.#missing <= 0) this.#finish()
   }

@@ -8,8 +8,11 @@ import type {
   FetchResult,
   StreamBounds,
   TimedOffset,
+  TransactionEnd,
 } from './client.ts'
 import { Fetcher } from './fetcher.ts'
+import { makeMarker } from './marker.ts'
+import type { ProducerInfo } from './producers.ts'
 import { trimStream } from './retention.ts'
 import { streamFacts } from './stream.ts'
 import type { Stream } from './stream.ts'
@@ -46,6 +49,9 @@ export class LocalCellClient implements CellClient {
       )
       if (typeof check === 'object') return this.#whenSettled(stream, check.offset, -1, done)
       if (check !== 'fresh') return done(refused(check, stream.startOffset))
+      const isTransactional = (batches.attributes(batch) & batches.attributeBits.transactional) !== 0
+      if (!isTransactional && stream.transactions?.firstOffsetOf(producer) !== undefined)
+        return done(refused('transaction-state-invalid', stream.startOffset))
     }
     const seq = cell.reserveFact(streamId, streamFacts.append, batch.length)
     const { slab, at } = cell.journal
@@ -53,12 +59,16 @@ export class LocalCellClient implements CellClient {
     const base = stream.endOffset
     batches.placeBatch(slab.bytes, at, base, cell.epoch % 0x8000_0000)
     cell.applyReserved(streamId, streamFacts.append, batch.length, seq)
-    if (stream.dirtySeq !== seq) {
-      stream.dirtySeq = seq
-      cell.whenDurable(seq, stream.settleDurable, seq)
-    }
+    this.#settleAfter(stream, seq)
     const stamped = batches.attributes(batch) & batches.attributeBits.appendTime ? batches.maxTimestamp(batch) : -1
     cell.whenDurable(seq, done, { baseOffset: base, appendTimeMs: stamped, startOffset: stream.startOffset })
+  }
+
+  /** What was appended in block `seq` becomes visible when that is durable. */
+  #settleAfter(stream: Stream, seq: number): void {
+    if (stream.dirtySeq === seq) return
+    stream.dirtySeq = seq
+    this.#cell.whenDurable(seq, stream.settleDurable, seq)
   }
 
   /** A repetition is answered when its original is durable. */
@@ -75,7 +85,8 @@ export class LocalCellClient implements CellClient {
     if (!stream) return undefined
     const newest = stream.epochs.count - 1
     const epoch = newest < 0 ? this.epoch : stream.epochs.get(newest, 0)
-    return { startOffset: stream.startOffset, endOffset: stream.visibleEnd, epoch }
+    const { startOffset, visibleEnd: endOffset, stableEnd: stableOffset } = stream
+    return { startOffset, endOffset, stableOffset, epoch }
   }
 
   offsetAtTime(streamId: number, at: number): Promise<TimedOffset | undefined> {
@@ -102,6 +113,30 @@ export class LocalCellClient implements CellClient {
     if (start > stream.startOffset) await this.#cell.durable(trimStream(this.#cell, streamId, start))
     else await this.#cell.durable(this.#cell.openSeq)
     return stream.startOffset
+  }
+
+  endTransaction(streamId: number, { producerId, producerEpoch, isCommitted }: TransactionEnd): void {
+    const cell = this.#cell
+    const stream = cell.state.streams.get(streamId)
+    if (!stream) return
+    const epoch = cell.epoch % 0x8000_0000
+    const timeMs = cell.clock.nowMs()
+    const marker = makeMarker({ isCommitted, coordinatorEpoch: epoch }, { producerId, producerEpoch, timeMs })
+    batches.placeBatch(marker, 0, stream.endOffset, epoch)
+    this.#settleAfter(stream, cell.fact(streamId, streamFacts.append, marker))
+  }
+
+  openTransaction(streamId: number, producerId: number): number | undefined {
+    return this.#cell.state.streams.get(streamId)?.transactions?.firstOffsetOf(producerId)
+  }
+
+  producers(streamId: number): (ProducerInfo & { transactionOffset: number | undefined })[] | undefined {
+    const stream = this.#cell.state.streams.get(streamId)
+    if (!stream) return undefined
+    return Array.from(stream.producers.list(), producer => ({
+      ...producer,
+      transactionOffset: stream.transactions?.firstOffsetOf(producer.producerId),
+    }))
   }
 
   sizeBytes(streamId: number): number {

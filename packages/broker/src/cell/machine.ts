@@ -55,6 +55,10 @@ export const machineKinds = {
   directory: 1,
   /** Committed offsets and memberships of all groups. `core/groups/` */
   groups: 2,
+  /** Transactional ids: their producers, and what takes part in their transactions. `core/transactions/` */
+  transactions: 3,
+  /** Users and rules about what they may do. `core/identity/` */
+  identity: 4,
   /** Members of groups among whom the broker shares out the work, and settings of groups. `core/groups/assigned/` */
   memberships: 7,
   /** One partition, queue or other container of messages. `cell/stream.ts` */

@@ -56,7 +56,7 @@ test('the table is the same after saving and loading', () => {
   table.save(out)
   const bytes = out.take()
   const loaded = new ProducerTable()
-  loaded.load(new Reader(bytes))
+  loaded.load(new Reader(bytes), 2)
   const again = new Writer()
   loaded.save(again)
   assert(again.take().equals(bytes))

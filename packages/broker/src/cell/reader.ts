@@ -38,7 +38,7 @@ export class StreamReader {
 
   /**
    * Whole batches from the one that holds `offset` on, up to `bytesMax`; at least one if `atLeastOne`. Nothing beyond
-   * `visibleEnd`. Slabs that the answer refers to are held and pushed to `held`. Synchronous when the tail has it.
+   * `visibleEnd`; with `committed` nothing beyond `stableEnd`, and what was aborted of it is told. Slabs that the answer refers to are held and pushed to `held`. Synchronous when the tail has it.
    */
   read(
     stream: Stream,
@@ -46,36 +46,33 @@ export class StreamReader {
     bytesMax: number,
     atLeastOne: boolean,
     held: Slab[],
+    committed = false,
   ): StreamRead | Promise<StreamRead> {
-    const answer: StreamRead = { startOffset: stream.startOffset, endOffset: stream.visibleEnd, batches: [], bytes: 0 }
-    if (offset < stream.startOffset || offset > stream.visibleEnd) return { ...answer, error: 'offset-out-of-range' }
-    if (offset === stream.visibleEnd || (bytesMax <= 0 && !atLeastOne)) return answer
-    if (offset >= stream.tailStart) {
-      this.#readTail(stream, offset, bytesMax, atLeastOne, answer, held)
-      return answer
-    }
-    return this.#readStored(stream, offset, bytesMax, atLeastOne, answer, held)
+    const { startOffset, visibleEnd: endOffset, stableEnd: stableOffset } = stream
+    const answer: StreamRead = { startOffset, endOffset, stableOffset, aborted: [], batches: [], bytes: 0 }
+    if (offset < startOffset || offset > endOffset) return { ...answer, error: 'offset-out-of-range' }
+    const end = committed ? stableOffset : endOffset
+    if (offset >= end || (bytesMax <= 0 && !atLeastOne)) return answer
+    const wanted: Reading = { stream, end, atLeastOne, answer, held }
+    if (offset >= stream.tailStart) return tell(wanted, committed, offset, this.#readTail(wanted, offset, bytesMax))
+    return this.#readStored(wanted, offset, bytesMax).then(next => tell(wanted, committed, offset, next))
   }
 
-  #readTail(
-    stream: Stream,
-    offset: number,
-    bytesMax: number,
-    atLeastOne: boolean,
-    answer: StreamRead,
-    held: Slab[],
-  ): void {
+  /** Returns the offset behind what it has found. */
+  #readTail({ stream, end, atLeastOne, answer, held }: Reading, offset: number, bytesMax: number): number {
     const rows = stream.tail
     const first = rows.lastAtMost(tail.base, offset)
+    const mustFind = atLeastOne && answer.bytes === 0
     let bytes = 0
     let row = first
-    for (; row < rows.count && rows.get(row, tail.last) < stream.visibleEnd; row++) {
+    for (; row < rows.count && rows.get(row, tail.last) < end; row++) {
       const more = rows.get(row, tail.bytes)
-      if (bytes + more > bytesMax && !(atLeastOne && row === first)) break
+      if (bytes + more > bytesMax && !(mustFind && row === first)) break
       bytes += more
     }
     const count = row - first
-    if (count === 0) return
+    if (count === 0) return offset
+    const next = rows.get(row - 1, tail.last) + 1
     answer.bytes += bytes
     if (count > 1 && bytes / count < gatherBelowBytes) {
       const gathered = Buffer.allocUnsafe(bytes)
@@ -85,7 +82,7 @@ export class StreamReader {
         at += stream.tailSlabs[index]!.bytes.copy(gathered, at, from, from + rows.get(index, tail.bytes))
       }
       answer.batches.push(gathered)
-      return
+      return next
     }
     for (let index = first; index < row; index++) {
       const slab = stream.tailSlabs[index]!
@@ -94,35 +91,31 @@ export class StreamReader {
       held.push(slab)
       answer.batches.push(slab.bytes.subarray(from, from + rows.get(index, tail.bytes)))
     }
+    return next
   }
 
   /** Reads on from stretch to stretch, and into the tail, until there is enough. */
-  async #readStored(
-    stream: Stream,
-    offset: number,
-    bytesMax: number,
-    atLeastOne: boolean,
-    answer: StreamRead,
-    held: Slab[],
-  ): Promise<StreamRead> {
+  async #readStored(wanted: Reading, offset: number, bytesMax: number): Promise<number> {
+    const { stream, end, answer } = wanted
+    let next = offset
     try {
-      for (let next = offset, count = 0; count < stretchesMax && next < stream.visibleEnd; count++) {
+      for (let count = 0; count < stretchesMax && next < end; count++) {
         const left = bytesMax - answer.bytes
-        const isFirst = atLeastOne && answer.bytes === 0
+        const isFirst = wanted.atLeastOne && answer.bytes === 0
         if (left <= 0 && !isFirst) break
         if (next >= stream.tailStart) {
-          this.#readTail(stream, next, left, isFirst, answer, held)
+          next = this.#readTail(wanted, next, left)
           break
         }
-        const found = await this.#readStretch(stream, next, left, isFirst, held)
+        const found = await this.#readStretch(wanted, next, left, isFirst)
         if (!found) {
           if (answer.bytes === 0) answer.error = this.#isGone(stream) ? 'stream-not-found' : 'offset-out-of-range'
           break
         }
         if (found.batches.length > 0) answer.batches.push(found.batches)
         answer.bytes += found.batches.length
-        if (!found.isWhole || this.#isGone(stream)) break
         next = found.next
+        if (!found.isWhole || this.#isGone(stream)) break
       }
     } catch (error) {
       if (!(error instanceof DamagedRange)) throw error
@@ -131,7 +124,7 @@ export class StreamReader {
     }
     answer.startOffset = stream.startOffset
     answer.endOffset = stream.visibleEnd
-    return answer
+    return next
   }
 
   /** A stream that was dropped: its bytes may belong to another by now. */
@@ -144,11 +137,10 @@ export class StreamReader {
    * the read has been rewritten: the new place is read then.
    */
   async #readStretch(
-    stream: Stream,
+    { stream, end, held }: Reading,
     offset: number,
     bytesMax: number,
     atLeastOne: boolean,
-    held: Slab[],
   ): Promise<Found | undefined> {
     for (;;) {
       const row = stream.extents.lastAtMost(extent.first, offset)
@@ -161,7 +153,7 @@ export class StreamReader {
         const wanted = chunksFor(table, offset, Math.max(bytesMax, 1))
         const slab = await this.#load(stream, wanted)
         held.push(slab) // Held since it was taken from the pool.
-        return cutBatches(slab.bytes, wanted, offset, bytesMax, atLeastOne, last)
+        return cutBatches(slab.bytes, wanted, { offset, end, bytesMax, atLeastOne }, last)
       } catch (error) {
         if (!(error instanceof DamagedRange)) throw error
         const now = stream.extents.lastAtMost(extent.first, offset)
@@ -244,6 +236,24 @@ export class StreamReader {
   }
 }
 
+/** One read that is under way: of which stream, up to which offset, and where what it finds goes. */
+interface Reading {
+  stream: Stream
+  end: number
+  atLeastOne: boolean
+  answer: StreamRead
+  held: Slab[]
+}
+
+/** Completes the answer of a read that got from `offset` to `next`. */
+function tell({ stream, answer }: Reading, committed: boolean, offset: number, next: number): StreamRead {
+  if (!committed || next === offset) return answer
+  // What was aborted below the start is forgotten: the records there cannot be told from committed ones any more.
+  if (stream.startOffset > offset) return { ...answer, error: 'offset-out-of-range', batches: [], bytes: 0 }
+  answer.aborted = stream.abortedIn(offset, next)
+  return answer
+}
+
 interface Found {
   batches: Buffer
   /** The offset behind them. */
@@ -283,17 +293,15 @@ const chunkSlack = 64 * 1024
 function cutBatches(
   bytes: Buffer,
   wanted: Wanted,
-  offset: number,
-  bytesMax: number,
-  atLeastOne: boolean,
+  { offset, end, bytesMax, atLeastOne }: { offset: number; end: number; bytesMax: number; atLeastOne: boolean },
   extentLast: number,
 ): Found {
-  const end = wanted.chunks.at(-1)!.position + wanted.chunks.at(-1)!.bytes - wanted.chunks[0]!.position
+  const bytesEnd = wanted.chunks.at(-1)!.position + wanted.chunks.at(-1)!.bytes - wanted.chunks[0]!.position
   let start = 0
-  while (start < end && batches.lastOffset(bytes, start) < offset) start += batches.batchBytes(bytes, start)
+  while (start < bytesEnd && batches.lastOffset(bytes, start) < offset) start += batches.batchBytes(bytes, start)
   let stop = start
   let next = offset
-  while (stop < end) {
+  while (stop < bytesEnd && batches.lastOffset(bytes, stop) < end) {
     const after = stop + batches.batchBytes(bytes, stop)
     if (after - start > bytesMax && !(atLeastOne && stop === start)) break
     next = batches.lastOffset(bytes, stop) + 1

@@ -40,7 +40,10 @@ function retainedFrom(cell: CellCore, stream: Stream, now: number): number {
 
 function forgetSilent(cell: CellCore, stream: Stream, before: number): void {
   if (stream.producers.size === 0) return
-  const silent = stream.producers.silentSince(before)
+  // Who has a transaction open is not silent, only slow.
+  const silent = stream.producers
+    .silentSince(before)
+    .filter(producer => stream.transactions?.firstOffsetOf(producer) === undefined)
   if (silent.length === 0) return
   const payload = Buffer.alloc(silent.length * 8)
   for (const [index, producer] of silent.entries()) writeInt64(payload, index * 8, producer)

@@ -5,10 +5,15 @@ import { Rows } from '../storage/rows.ts'
 import type { Extent } from '../storage/segment.ts'
 import type { Slab } from '../storage/slab.ts'
 import type { FactContext, Machine } from './machine.ts'
+import { readMarker } from './marker.ts'
 import { ProducerTable } from './producers.ts'
+import { StreamTransactions, type AbortedTransaction } from './stream-transactions.ts'
 
 /** Written to disk: never renumber. */
 export const streamFacts = { append: 1, trim: 2, forgetProducers: 3 } as const
+
+/** Of what `save` writes. Version 1 had no transactions. */
+const stateVersion = 2
 
 /** A stream's facts also say where in memory they lie, so that the tail can be read from there. */
 export interface StreamFactContext extends FactContext {
@@ -32,13 +37,15 @@ export const extent = {
 
 /** A reader that waits for more. */
 export interface StreamWaiter {
+  /** It reads only what is committed: it is told when the stable end moves, the others when the visible one does. */
+  readonly committed: boolean
   grown(bytes: number): void
 }
 
 /**
  * The only container of messages: record batches at dense offsets.
  *
- *   startOffset <= visibleEnd <= endOffset
+ *   startOffset <= stableEnd <= visibleEnd <= endOffset
  *   offsets  [startOffset … extents … | … tail … visibleEnd) … appended, not yet durable … endOffset
  *
  * Invariants: extents are ascending and do not overlap; the tail follows the last extent; what is below `startOffset` may be
@@ -58,6 +65,9 @@ export class Stream implements Machine {
   readonly tailSlabs: Slab[] = []
   readonly extents = new Rows(8)
   readonly producers = new ProducerTable()
+  /** Undefined while nobody has ever written in a transaction. */
+  transactions: StreamTransactions | undefined
+  #stableEnd = 0
   waiters: StreamWaiter[] | undefined
   /** Rows of the tail that are visible. */
   #visibleRows = 0
@@ -97,16 +107,40 @@ export class Stream implements Machine {
       this.epochs.set(added, 0, epoch)
       this.epochs.set(added, 1, base)
     }
-    const producer = batches.producerId(payload)
-    if (producer >= 0) {
-      const first = batches.baseSequence(payload)
-      const count = batches.lastOffsetDelta(payload) + 1
-      this.producers.append(producer, batches.producerEpoch(payload), first, count, base, timeMs)
+    if (batches.producerId(payload) >= 0) this.#noteProducer(payload, base, timeMs)
+  }
+
+  #noteProducer(batch: Buffer, base: number, timeMs: number): void {
+    const producer = batches.producerId(batch)
+    const epoch = batches.producerEpoch(batch)
+    const bits = batches.attributes(batch)
+    if (bits & batches.attributeBits.control) {
+      const marker = readMarker(batch)
+      if (!marker) return
+      this.producers.mark(producer, epoch, marker.coordinatorEpoch, timeMs)
+      this.transactions?.end(producer, marker.isCommitted, base)
+      return
     }
+    this.producers.append(
+      producer,
+      epoch,
+      batches.baseSequence(batch),
+      batches.lastOffsetDelta(batch) + 1,
+      base,
+      timeMs,
+    )
+    if (bits & batches.attributeBits.transactional) this.#transactional().begin(producer, base)
+  }
+
+  #transactional(): StreamTransactions {
+    if (this.transactions) return this.transactions
+    this.#stableEnd = this.visibleEnd
+    return (this.transactions = new StreamTransactions())
   }
 
   #trim(start: number): void {
     this.startOffset = Math.max(this.startOffset, start)
+    this.transactions?.trim(this.startOffset)
     let dead = 0
     for (; dead < this.extents.count && this.extents.get(dead, extent.last) < start; dead++) {
       this.bytes -= this.extents.get(dead, extent.bytes)
@@ -126,14 +160,41 @@ export class Stream implements Machine {
       this.visibleEnd = this.tail.get(row, tail.last) + 1
     }
     this.#visibleRows = row
-    if (grown > 0 && this.waiters && this.waiters.length > 0)
-      for (const waiter of [...this.waiters]) waiter.grown(grown)
+    const stableGrown = this.transactions ? this.#settleStable() : grown
+    if ((grown > 0 || stableGrown > 0) && this.waiters && this.waiters.length > 0) {
+      for (const waiter of [...this.waiters]) waiter.grown(waiter.committed ? stableGrown : grown)
+    }
+  }
+
+  /** Moves the stable end. Returns the bytes that it has passed; some large number when they are flushed already. */
+  #settleStable(): number {
+    const before = this.#stableEnd
+    this.#stableEnd = this.transactions?.settle(this.visibleEnd) ?? this.visibleEnd
+    if (this.#stableEnd === before) return 0
+    if (before < this.tailStart) return Number.MAX_SAFE_INTEGER
+    let grown = 0
+    for (let row = Math.max(0, this.tail.lastAtMost(tail.base, before)); row < this.tail.count; row++) {
+      if (this.tail.get(row, tail.base) >= this.#stableEnd) break
+      grown += this.tail.get(row, tail.bytes)
+    }
+    return grown
+  }
+
+  /** One past the last record that readers of what is committed may see: where the first open transaction begins, or the visible end. */
+  get stableEnd(): number {
+    return this.transactions ? Math.max(this.#stableEnd, this.startOffset) : this.visibleEnd
+  }
+
+  /** Transactions with records in [from, to) that were aborted: readers of what is committed skip those records. */
+  abortedIn(from: number, to: number): AbortedTransaction[] {
+    return this.transactions?.abortedIn(from, to) ?? []
   }
 
   /** After replay all that was read is durable. */
   settleAll(): void {
     this.#visibleRows = this.tail.count
     this.visibleEnd = this.endOffset
+    this.#settleStable()
   }
 
   /** First offset of the tail, or its end when it is empty. */
@@ -186,7 +247,7 @@ export class Stream implements Machine {
 
   /** State proper; where the bytes lie is the checkpoint's business. */
   save(out: Writer): void {
-    out.u8(1)
+    out.u8(stateVersion)
     out.i64(this.startOffset)
     out.i64(this.endOffset)
     out.u32(this.epochs.count)
@@ -195,11 +256,13 @@ export class Stream implements Machine {
       out.i64(this.epochs.get(row, 1))
     }
     this.producers.save(out)
+    out.bool(this.transactions !== undefined)
+    this.transactions?.save(out)
   }
 
   load(from: Reader): void {
     const version = from.u8()
-    if (version !== 1) throw new Error(`Cannot read version ${version} of a stream's state`)
+    if (version < 1 || version > stateVersion) throw new Error(`Cannot read version ${version} of a stream's state`)
     this.startOffset = from.i64()
     this.endOffset = from.i64()
     this.visibleEnd = this.endOffset
@@ -208,6 +271,9 @@ export class Stream implements Machine {
       this.epochs.set(row, 0, from.i32())
       this.epochs.set(row, 1, from.i64())
     }
-    this.producers.load(from)
+    this.producers.load(from, version)
+    if (version < 2 || !from.bool()) return
+    this.#transactional().load(from)
+    this.#settleStable()
   }
 }
