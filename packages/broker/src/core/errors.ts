@@ -43,6 +43,8 @@ export const errors = {
   'pattern-invalid': { retryable: false, text: 'The regular expression is not allowed' },
   'session-timeout-invalid': { retryable: false, text: 'The session time-out is not allowed' },
   'metadata-too-large': { retryable: false, text: 'The metadata of the offset is larger than allowed' },
+  'user-not-found': { retryable: false, text: 'The user does not exist' },
+  'credential-invalid': { retryable: false, text: 'The user or the password is not allowed' },
   'access-denied': { retryable: false, text: 'The access is denied' },
   'storage-full': { retryable: true, text: 'The disk is full' },
   'storage-corrupt': { retryable: false, text: 'The stored data is damaged' },

@@ -13,6 +13,8 @@ export interface Limits {
   membersMax: number
   offsetMetadataBytesMax: number
   fetchSessionsMax: number
+  usersMax: number
+  rulesMax: number
 }
 
 export const defaultLimits: Limits = {
@@ -27,4 +29,6 @@ export const defaultLimits: Limits = {
   membersMax: 200_000,
   offsetMetadataBytesMax: 4096,
   fetchSessionsMax: 1000,
+  usersMax: 100_000,
+  rulesMax: 100_000,
 }

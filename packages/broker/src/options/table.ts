@@ -170,6 +170,8 @@ export const rows = {
     1000,
     'Fetch sessions kept; the least recently used one gives way.',
   ),
+  usersMax: option('limits', count(1, 10_000_000), 100_000, 'Users that are made while the broker runs.'),
+  rulesMax: option('limits', count(1, 10_000_000), 100_000, 'Rules about who may do what.'),
 } as const satisfies Record<string, Option<unknown>>
 
 type ValueOf<O> = O extends Option<infer T> ? T : never

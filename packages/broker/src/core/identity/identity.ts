@@ -1,0 +1,348 @@
+import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
+import type { Codec, Random } from '@dragoman/wire'
+import { StorageFull } from '../../cell/cell.ts'
+import { machineKinds, type Ledger } from '../../cell/machine.ts'
+import { Fenced } from '../../storage/errors.ts'
+import { BrokerError } from '../errors.ts'
+import { quote } from '../names.ts'
+import { Access, Authorizer, type Policy } from './authorizer.ts'
+import { identityFacts, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
+import { Guesses } from './guesses.ts'
+import { identityFact, IdentityMachine, storeUser, type User } from './machine.ts'
+import { Passwords } from './passwords.ts'
+import { anonymous, anyone, ruleKey, type Effect, type Rule } from './permissions.ts'
+import { BearerExchange } from './sasl/bearer.ts'
+import type { SaslExchange, SaslMechanism } from './sasl/mechanism.ts'
+import { PlainExchange } from './sasl/plain.ts'
+import { ScramExchange } from './sasl/scram.ts'
+import {
+  iterationsDefault,
+  keyBytes,
+  makeCredential,
+  saltBytes,
+  scramMechanisms,
+  type Credential,
+  type ScramMechanism,
+} from './scram.ts'
+import type { Tokens } from './tokens.ts'
+
+export interface IdentityOptions {
+  ledger: Ledger
+  random: Random
+  limits: { usersMax: number; rulesMax: number }
+  settings: IdentitySettings
+  tokens?: Tokens | undefined
+  log(level: 'debug' | 'info' | 'warn', message: string, fields?: Record<string, unknown>): void
+}
+
+export interface IdentitySettings {
+  /** Users of the configuration: they cannot be changed while the broker runs. */
+  users: readonly { name: string; password: string }[]
+  /** Undefined: the users of the configuration, and the first one that was ever made. */
+  superUsers: readonly string[] | undefined
+  mechanisms: readonly SaslMechanism[]
+  /** Clients must say who they are before they may do anything. */
+  isRequired: boolean
+  /** `auto`: when clients must say who they are, and there is anybody who may give rights to others. */
+  authorization: 'auto' | 'on' | 'off'
+  withoutRule: Effect
+  /** A proof lasts at most so long; 0: as long as the connection. */
+  sessionMs: number
+}
+
+/** How it is known who somebody is. */
+export type Proof = 'none' | 'password' | 'token' | 'certificate'
+
+/** One change of one user's credentials. */
+export type UserChange =
+  | { readonly kind: 'set'; readonly name: string; readonly credential: Credential }
+  | { readonly kind: 'remove'; readonly name: string; readonly mechanism: ScramMechanism }
+
+const accessesMax = 4096
+const nameLengthMax = 256
+const rulesPerFact = 1000
+
+/**
+ * The front door of users and rules: who there is, how they prove it, what they may do. Every protocol shares it.
+ *
+ * Decisions are taken before the first wait, hence in the order of the calls. What is shown may not be durable yet.
+ */
+export class Identity {
+  readonly guesses: Guesses
+  readonly settings: IdentitySettings
+  readonly #options: IdentityOptions
+  readonly #machine: IdentityMachine
+  readonly #configured = new Map<string, User>()
+  readonly #superUsers: ReadonlySet<string> | undefined
+  readonly #passwords: Passwords
+  readonly #secret: Buffer
+  readonly #authorizers = new Map<Proof, Authorizer>()
+  readonly #accesses = new Map<string, Access>()
+  #changedSeq = 0
+
+  constructor(options: IdentityOptions) {
+    const machine = options.ledger.machine(machineKinds.identity)
+    assert(machine instanceof IdentityMachine)
+    const { random, settings, ledger } = options
+    this.#options = options
+    this.#machine = machine
+    this.settings = settings
+    this.guesses = new Guesses(ledger.clock)
+    this.#secret = random.bytes(32)
+    this.#passwords = new Passwords(this.#secret, this.#decoy('SCRAM-SHA-256', ''))
+    this.#superUsers = settings.superUsers && new Set(settings.superUsers)
+    for (const { name, password } of settings.users) this.#configured.set(name, this.#configure(name, password))
+  }
+
+  /** Whether clients must say who they are before they may do anything. */
+  get isRequired(): boolean {
+    return this.settings.isRequired
+  }
+
+  /** Whether rights are asked for at all. */
+  get isEnforced(): boolean {
+    const { authorization, isRequired } = this.settings
+    if (authorization !== 'auto') return authorization === 'on'
+    return isRequired && (this.hasUsers || this.#superUsers !== undefined)
+  }
+
+  get hasUsers(): boolean {
+    return this.#configured.size > 0 || this.#machine.users.size > 0
+  }
+
+  user(name: string): User | undefined {
+    return this.#configured.get(name) ?? this.#machine.users.get(name)
+  }
+
+  /** All users, those of the configuration first. */
+  get users(): User[] {
+    const stored = [...this.#machine.users.values()].filter(({ name }) => !this.#configured.has(name))
+    return [...this.#configured.values(), ...stored]
+  }
+
+  get rules(): Iterable<Rule> {
+    return this.#machine.rules.values()
+  }
+
+  /** Mechanisms by which clients can say who they are; none when nobody could. */
+  get mechanisms(): readonly SaslMechanism[] {
+    return this.settings.mechanisms.filter(mechanism => {
+      return mechanism === 'OAUTHBEARER' ? this.#options.tokens !== undefined : this.hasUsers
+    })
+  }
+
+  /** Begins an attempt. `mechanism` is one of `mechanisms`. */
+  exchange(mechanism: SaslMechanism, host: string): SaslExchange {
+    switch (mechanism) {
+      case 'PLAIN':
+        return new PlainExchange((user, password) => this.#passwords.check(this.user(user), password))
+      case 'OAUTHBEARER': {
+        const { tokens, log } = this.#options
+        assert(tokens !== undefined)
+        const refused = (problem: string): void => log('info', 'Token refused', { problem, host })
+        return new BearerExchange(token => tokens.check(token), refused)
+      }
+      default:
+        return new ScramExchange({
+          credentialFor: name => this.#credentialFor(name, mechanism),
+          nonce: () => this.#options.random.bytes(18).toString('base64'),
+        })
+    }
+  }
+
+  /** What somebody may do, from this host. Shared by all connections of the same. */
+  access(principal: string, proof: Proof, host: string): Access {
+    const key = `${proof} ${host} ${principal}`
+    const known = this.#accesses.get(key)
+    if (known !== undefined) return known
+    const access = this.#authorizerFor(proof).access(principal, host)
+    if (this.#accesses.size >= accessesMax) this.#accesses.clear()
+    this.#accesses.set(key, access)
+    return access
+  }
+
+  /**
+   * Changes credentials, all in one block. A user is there as long as they have a credential. The first user of all is a
+   * super user, because nobody else could give rights to others.
+   */
+  async changeUsers(changes: readonly UserChange[]): Promise<void> {
+    const changed = new Map<string, User | undefined>()
+    for (const change of changes) {
+      const before = changed.has(change.name) ? changed.get(change.name) : this.user(change.name)
+      changed.set(change.name, this.#changeOne(change, before))
+    }
+    this.#checkUserCount(changed)
+    const isFirst = !this.hasUsers && this.#superUsers === undefined
+    const seq = this.#atomic(() => {
+      let first = isFirst
+      for (const [name, user] of changed) {
+        if (user === undefined) this.#write(identityFacts.userRemoved, userRemoved, { name })
+        else this.#write(identityFacts.userSet, userSet, storeUser({ ...user, isSuper: user.isSuper || first }))
+        first &&= user === undefined
+      }
+    })
+    await this.#durable(seq)
+  }
+
+  /** Throws `BrokerError` when the change cannot be made. */
+  checkChange(change: UserChange): void {
+    this.#changeOne(change, this.user(change.name))
+  }
+
+  /** Adds rules; those that are there already stay. */
+  async addRules(rules: readonly Rule[]): Promise<void> {
+    const added = new Map(rules.map(rule => [ruleKey(rule), rule]))
+    for (const key of added.keys()) if (this.#machine.rules.has(key)) added.delete(key)
+    if (this.#machine.rules.size + added.size > this.#options.limits.rulesMax) {
+      throw new BrokerError('limit-reached', `there are at most ${this.#options.limits.rulesMax} rules`)
+    }
+    await this.#writeRules(identityFacts.rulesAdded, [...added.values()])
+  }
+
+  /** Removes rules; those that are not there are passed over. */
+  removeRules(rules: readonly Rule[]): Promise<void> {
+    return this.#writeRules(
+      identityFacts.rulesRemoved,
+      rules.filter(rule => this.#machine.rules.has(ruleKey(rule))),
+    )
+  }
+
+  /** Resolves when all that is shown now is durable. */
+  settle(): Promise<void> {
+    return this.#changedSeq === 0 ? Promise.resolve() : this.#durable(this.#changedSeq)
+  }
+
+  #configure(name: string, password: string): User {
+    const { random } = this.#options
+    const credentials = scramMechanisms.map(mechanism => makeCredential(mechanism, password, random.bytes(saltBytes)))
+    const byMechanism = new Map(credentials.map(credential => [credential.mechanism, credential]))
+    return { name, isSuper: true, credentials: byMechanism }
+  }
+
+  #changeOne(change: UserChange, before: User | undefined): User | undefined {
+    const { name } = change
+    const problem = userNameProblem(name)
+    if (problem !== undefined) throw new BrokerError('credential-invalid', problem)
+    if (this.#configured.has(name)) {
+      throw new BrokerError('credential-invalid', `${quote(name)} is set by the configuration of the broker`)
+    }
+    const credentials = new Map(before?.credentials)
+    if (change.kind === 'set') credentials.set(change.credential.mechanism, change.credential)
+    else if (!credentials.delete(change.mechanism)) {
+      throw new BrokerError('user-not-found', `${quote(name)} has no password for ${change.mechanism}`)
+    }
+    return credentials.size === 0 ? undefined : { name, isSuper: before?.isSuper ?? false, credentials }
+  }
+
+  #checkUserCount(changed: ReadonlyMap<string, User | undefined>): void {
+    const { usersMax } = this.#options.limits
+    const left = new Map(this.#machine.users)
+    for (const [name, user] of changed) {
+      if (user === undefined) left.delete(name)
+      else left.set(name, user)
+    }
+    if (left.size > usersMax && left.size > this.#machine.users.size) {
+      throw new BrokerError('limit-reached', `there are at most ${usersMax} users`)
+    }
+    if (this.#superUsers !== undefined || this.#configured.size > 0 || !this.isRequired) return
+    const wasSafe = [...this.#machine.users.values()].some(({ isSuper }) => isSuper)
+    const isSafe = [...left.values()].some(({ isSuper }) => isSuper)
+    if (wasSafe && !isSafe) {
+      const detail = 'the last super user cannot be removed: nobody could give rights to others any more'
+      throw new BrokerError('credential-invalid', detail)
+    }
+  }
+
+  #credentialFor(name: string, mechanism: ScramMechanism): { credential: Credential; isKnown: boolean } {
+    const credential = this.user(name)?.credentials.get(mechanism)
+    if (credential !== undefined) return { credential, isKnown: true }
+    return { credential: this.#decoy(mechanism, name), isKnown: false }
+  }
+
+  /** Always the same for the same name, so that a stranger looks like a user. */
+  #decoy(mechanism: ScramMechanism, name: string): Credential {
+    const bytes = (what: string, length: number): Buffer =>
+      createHmac('sha512', this.#secret).update(`${what} ${mechanism} ${name}`).digest().subarray(0, length)
+    const storedKey = bytes('stored', keyBytes(mechanism))
+    const serverKey = bytes('server', keyBytes(mechanism))
+    return { mechanism, iterations: iterationsDefault, salt: bytes('salt', saltBytes), storedKey, serverKey }
+  }
+
+  #authorizerFor(proof: Proof): Authorizer {
+    let authorizer = this.#authorizers.get(proof)
+    if (authorizer === undefined) this.#authorizers.set(proof, (authorizer = new Authorizer(this.#policy(proof))))
+    return authorizer
+  }
+
+  #policy(proof: Proof): Policy {
+    const machine = this.#machine
+    const isEnforced = (): boolean => this.isEnforced
+    return {
+      withoutRule: this.settings.withoutRule,
+      rules: { [Symbol.iterator]: () => machine.rules.values() },
+      isSuper: principal => this.#isSuper(principal, proof),
+      isPresent: principal => proof !== 'password' || this.user(principal) !== undefined,
+      denied: (principal, host, operation, kind, name) => {
+        this.#options.log('debug', 'Access denied', { principal, host, operation, kind, name })
+      },
+      get version() {
+        return machine.version
+      },
+      get isEnforced() {
+        return isEnforced()
+      },
+    }
+  }
+
+  #isSuper(principal: string, proof: Proof): boolean {
+    if (this.#superUsers !== undefined) return this.#superUsers.has(principal)
+    // A token or a certificate of the same name is somebody else until the configuration says otherwise.
+    return proof === 'password' && this.user(principal)?.isSuper === true
+  }
+
+  async #writeRules(type: number, rules: readonly Rule[]): Promise<void> {
+    if (rules.length === 0) return
+    const seq = this.#atomic(() => {
+      for (let at = 0; at < rules.length; at += rulesPerFact) {
+        this.#write(type, ruleSet, { rules: rules.slice(at, at + rulesPerFact).map(storeRule) })
+      }
+    })
+    await this.#durable(seq)
+  }
+
+  #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
+    this.#changedSeq = this.#options.ledger.fact(machineKinds.identity, type, identityFact(codec, value))
+  }
+
+  #atomic(run: () => void): number {
+    try {
+      return this.#options.ledger.atomic(run)
+    } catch (error) {
+      throw asRefusal(error)
+    }
+  }
+
+  async #durable(seq: number): Promise<void> {
+    try {
+      await this.#options.ledger.durable(seq)
+    } catch (error) {
+      throw asRefusal(error)
+    }
+  }
+}
+
+/** What is wrong with the name of a user, or undefined. */
+export function userNameProblem(name: string): string | undefined {
+  if (name === '') return 'a user needs a name'
+  if (name.length > nameLengthMax) return `the name of a user has at most ${nameLengthMax} characters`
+  if (name === anyone || name === anonymous) return `${quote(name)} cannot be the name of a user`
+  return /[\x00-\x1f\x7f]/.test(name) ? `${quote(name)} has control characters` : undefined
+}
+
+/** What the cell refuses, in the words of the core. */
+function asRefusal(error: unknown): unknown {
+  if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
+  if (error instanceof StorageFull) return new BrokerError('storage-full', 'nothing can be added until there is room')
+  return error
+}
