@@ -17,6 +17,13 @@ export interface CellClient {
   /** Answers at once if `minBytes` are there, else when they are or `maxWaitMs` has passed. Never calls `done` after the returned cancel. */
   fetch(request: FetchRequest, done: (result: FetchResult) => void): () => void
 
+  /**
+   * Calls `grown` each time more of the stream can be read (`committed`: of what is committed), and when it is removed, until the
+   * returned function is called.
+   */
+  watch(stream: StreamId, committed: boolean, grown: () => void): () => void
+  /** Bytes that a fetch would find, at most `maxBytes`. Infinite when an error is to be told. */
+  readableBytes(position: FetchPosition, committed: boolean): number
   /** The present bounds of a stream; undefined when there is no such stream. */
   bounds(stream: StreamId): StreamBounds | undefined
   /** The first record with `timestampMs >= at`, or undefined. */

@@ -97,7 +97,12 @@ const missingStream: StreamRead = {
 }
 const nothing = (): void => {}
 
-function availableIn(stream: Stream | undefined, { offset, maxBytes }: FetchPosition, committed: boolean): number {
+/** Bytes that a read would find, at most as many as the position asks for. Infinite when an error is to be told. */
+export function availableIn(
+  stream: Stream | undefined,
+  { offset, maxBytes }: FetchPosition,
+  committed: boolean,
+): number {
   if (!stream || offset < stream.startOffset || offset > stream.visibleEnd) return Infinity
   const end = committed ? stream.stableEnd : stream.visibleEnd
   if (offset >= end) return 0

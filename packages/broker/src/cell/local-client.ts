@@ -4,13 +4,14 @@ import type {
   AppendError,
   AppendResult,
   CellClient,
+  FetchPosition,
   FetchRequest,
   FetchResult,
   StreamBounds,
   TimedOffset,
   TransactionEnd,
 } from './client.ts'
-import { Fetcher } from './fetcher.ts'
+import { availableIn, Fetcher } from './fetcher.ts'
 import { makeMarker } from './marker.ts'
 import type { ProducerInfo } from './producers.ts'
 import { trimStream } from './retention.ts'
@@ -78,6 +79,19 @@ export class LocalCellClient implements CellClient {
 
   fetch(request: FetchRequest, done: (result: FetchResult) => void): () => void {
     return this.#fetcher.fetch(request, done)
+  }
+
+  watch(streamId: number, committed: boolean, grown: () => void): () => void {
+    const stream = this.#cell.state.streams.get(streamId)
+    if (!stream) return () => {}
+    const waiter = { committed, grown }
+    if (stream.waiters) stream.waiters.push(waiter)
+    else stream.waiters = [waiter]
+    return () => void (stream.waiters = stream.waiters?.filter(other => other !== waiter))
+  }
+
+  readableBytes(position: FetchPosition, committed: boolean): number {
+    return availableIn(this.#cell.state.streams.get(position.stream), position, committed)
   }
 
   bounds(streamId: number): StreamBounds | undefined {
