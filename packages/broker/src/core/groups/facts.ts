@@ -1,10 +1,12 @@
 import {
+  bool,
   bytes32,
   i32,
   i64,
   list,
   nullableString16,
   Reader,
+  since,
   string16,
   string32,
   struct,
@@ -23,6 +25,9 @@ import {
  */
 export const factVersion = 1
 
+/** Of what the machine writes into checkpoints. Version 1 had no offsets in open transactions. */
+export const stateVersion = 2
+
 export const groupFacts = {
   offsetsCommitted: 1,
   offsetsRemoved: 2,
@@ -34,6 +39,10 @@ export const groupFacts = {
   emptied: 5,
   /** The group is gone, with all its offsets. */
   removed: 6,
+  /** Offsets that count once the producer's transaction is committed. */
+  offsetsPending: 7,
+  /** The producer's transaction has ended: what is pending of it is committed or forgotten. */
+  transactionEnded: 8,
 } as const
 
 const committedPartition = struct({ partition: uvarint, offset: i64, leaderEpoch: i32, metadata: string32 })
@@ -50,6 +59,20 @@ export const offsetsRemoved = struct({
   namespace: string16,
   group: string16,
   topics: list(struct({ topicId: uuid, partitions: list(uvarint) })),
+})
+
+export const offsetsPending = struct({
+  namespace: string16,
+  group: string16,
+  producerId: i64,
+  topics: list(struct({ topicId: uuid, partitions: list(committedPartition) })),
+})
+
+export const transactionEnded = struct({
+  namespace: string16,
+  group: string16,
+  producerId: i64,
+  isCommitted: bool,
 })
 
 export const topicForgotten = struct({ topicId: uuid })
@@ -95,6 +118,9 @@ const storedOffset = struct({
   expiresMs: i64,
 })
 
+const storedTopic = struct({ topicId: uuid, partitions: list(storedOffset) })
+export type StoredTopic = Infer<typeof storedTopic>
+
 /** One group in a checkpoint. */
 export const storedGroup = struct({
   namespace: string16,
@@ -105,7 +131,8 @@ export const storedGroup = struct({
   leader: nullableString16,
   emptiedMs: i64,
   members: list(storedMember),
-  topics: list(struct({ topicId: uuid, partitions: list(storedOffset) })),
+  topics: list(storedTopic),
+  pending: since(2, list(struct({ producerId: i64, topics: list(storedTopic) }))),
 })
 
 /** The payload of a fact. */
@@ -124,7 +151,7 @@ export function readFact<T, W>(codec: Codec<T, W>, payload: Buffer): T {
 }
 
 /** Throws when the version is one that is not known yet. */
-export function checkVersion(version: number): number {
-  if (version >= 1 && version <= factVersion) return version
+export function checkVersion(version: number, newest = factVersion): number {
+  if (version >= 1 && version <= newest) return version
   throw new Error(`The groups were written in version ${version}, which only a newer broker can read`)
 }

@@ -11,10 +11,12 @@ import {
   factOf,
   groupFacts,
   offsetsCommitted,
+  offsetsPending,
   offsetsRemoved,
   removed,
   stabilised,
   topicForgotten,
+  transactionEnded,
 } from './facts.ts'
 import { Group, type GroupHost } from './group.ts'
 import { GroupsMachine, type CommittedOffset, type GroupOffsets, type GroupRecord } from './machine.ts'
@@ -159,6 +161,36 @@ export class Groups {
     })
     if (refusal !== undefined) return done(refusal)
     this.settled(namespace, group, done, undefined)
+  }
+
+  /**
+   * Keeps offsets that count once the producer's transaction is committed. Why they are not kept, or undefined; what was kept is
+   * durable when `settled` says so. Within a transaction nobody need be a member.
+   */
+  commitPending(request: CommitRequest, producerId: number): ErrorCode | undefined {
+    const { namespace, group, memberId, instanceId, generation } = request
+    const isOutside = generation < 0 && memberId === '' && instanceId === null
+    const error = isOutside && this.#find(namespace, group) !== undefined ? undefined : this.#checkCommit(request)
+    if (error !== undefined) return error
+    return this.#write(() => {
+      for (const topics of inParts(request.topics)) {
+        this.#fact(groupFacts.offsetsPending, offsetsPending, { namespace, group, producerId, topics })
+      }
+    })
+  }
+
+  /** The producer's transaction has ended. To be called in the block that ends it everywhere. */
+  endPending({ namespace, group }: GroupName, producerId: number, isCommitted: boolean): void {
+    if (this.#machine.get(namespace, group)?.pending?.has(producerId) !== true) return
+    this.#fact(groupFacts.transactionEnded, transactionEnded, { namespace, group, producerId, isCommitted })
+  }
+
+  /** Whether an open transaction may yet change the committed offset of a partition. */
+  isPending({ namespace, group }: GroupName, topicId: string, partition: number): boolean {
+    for (const offsets of this.#machine.get(namespace, group)?.pending?.values() ?? []) {
+      if (offsets.get(topicId)?.has(partition) === true) return true
+    }
+    return false
   }
 
   #checkCommit(request: CommitRequest): ErrorCode | undefined {
@@ -342,8 +374,9 @@ export class Groups {
   }
 
   #forget(topicId: string): void {
-    for (const { offsets } of this.#machine.all()) {
-      if (offsets.has(topicId)) return this.#fact(groupFacts.topicForgotten, topicForgotten, { topicId })
+    for (const { offsets, pending } of this.#machine.all()) {
+      const isPending = pending !== undefined && [...pending.values()].some(open => open.has(topicId))
+      if (offsets.has(topicId) || isPending) return this.#fact(groupFacts.topicForgotten, topicForgotten, { topicId })
     }
   }
 
@@ -364,7 +397,7 @@ export class Groups {
     if (this.#find(record.namespace, record.id) !== undefined) return
     const now = this.#ledger.clock.nowMs()
     const topics: TopicPartitions[] = []
-    let kept = false
+    let kept = record.pending !== undefined
     for (const [topicId, offsets] of record.offsets) {
       const partitions: number[] = []
       for (const [partition, offset] of offsets) {

@@ -3,16 +3,19 @@ import type { FactContext, Machine } from '../../cell/machine.ts'
 import {
   checkVersion,
   emptied,
-  factVersion,
   groupFacts,
   offsetsCommitted,
+  offsetsPending,
   offsetsRemoved,
   readFact,
   removed,
   stabilised,
+  stateVersion,
   storedGroup,
   topicForgotten,
+  transactionEnded,
   type StoredMember,
+  type StoredTopic,
 } from './facts.ts'
 
 /** An offset that a group asked to keep: the next one that it will read. Replaced as a whole, never changed. */
@@ -44,13 +47,18 @@ export interface GroupRecord {
   /** Block time at which the last member left; 0 before that. */
   readonly emptiedMs: number
   readonly offsets: GroupOffsets
+  /** Offsets in transactions that are open, by producer id. Undefined while there are none. */
+  readonly pending: ReadonlyMap<number, GroupOffsets> | undefined
   /** The block of the last change: what an answer that reveals this state waits for. */
   readonly seq: number
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 type Offsets = Map<string, Map<number, CommittedOffset>>
-type State = Omit<Mutable<GroupRecord>, 'offsets'> & { offsets: Offsets }
+type State = Omit<Mutable<GroupRecord>, 'offsets' | 'pending'> & {
+  offsets: Offsets
+  pending: Map<number, Offsets> | undefined
+}
 
 /** Committed offsets and memberships of all groups, as the journal has them. */
 export class GroupsMachine implements Machine {
@@ -89,6 +97,10 @@ export class GroupsMachine implements Machine {
         return this.#empty(readFact(emptied, payload), at)
       case groupFacts.removed:
         return this.#remove(readFact(removed, payload))
+      case groupFacts.offsetsPending:
+        return this.#pend(readFact(offsetsPending, payload), at)
+      case groupFacts.transactionEnded:
+        return this.#endTransaction(readFact(transactionEnded, payload), at)
       default:
         throw new Error(`The groups have no facts of type ${type}: this data was written by a newer broker`)
     }
@@ -97,12 +109,36 @@ export class GroupsMachine implements Machine {
   #commit(fact: Infer<typeof offsetsCommitted>, at: FactContext): void {
     const group = this.#open(fact.namespace, fact.group)
     group.seq = at.seq
-    for (const { topicId, partitions } of fact.topics) {
+    addOffsets(group.offsets, fact.topics, at.timeMs, fact.expiresMs)
+    // What was committed later counts, however the transaction ends.
+    for (const [producerId, pending] of group.pending ?? []) {
+      for (const { topicId, partitions } of fact.topics) {
+        for (const { partition } of partitions) takeOut(pending, topicId, partition)
+      }
+      if (pending.size === 0) forgetPending(group, producerId)
+    }
+  }
+
+  #pend(fact: Infer<typeof offsetsPending>, at: FactContext): void {
+    const group = this.#open(fact.namespace, fact.group)
+    group.seq = at.seq
+    group.pending ??= new Map()
+    let pending = group.pending.get(fact.producerId)
+    if (pending === undefined) group.pending.set(fact.producerId, (pending = new Map()))
+    addOffsets(pending, fact.topics, at.timeMs, -1)
+  }
+
+  #endTransaction(fact: Infer<typeof transactionEnded>, at: FactContext): void {
+    const group = this.#namespaces.get(fact.namespace)?.get(fact.group)
+    const pending = group?.pending?.get(fact.producerId)
+    if (group === undefined || pending === undefined) return
+    group.seq = at.seq
+    forgetPending(group, fact.producerId)
+    if (!fact.isCommitted) return
+    for (const [topicId, partitions] of pending) {
       let offsets = group.offsets.get(topicId)
       if (offsets === undefined) group.offsets.set(topicId, (offsets = new Map()))
-      for (const { partition, offset, leaderEpoch, metadata } of partitions) {
-        offsets.set(partition, { offset, leaderEpoch, metadata, committedMs: at.timeMs, expiresMs: fact.expiresMs })
-      }
+      for (const [partition, committed] of partitions) offsets.set(partition, { ...committed, committedMs: at.timeMs })
     }
   }
 
@@ -119,7 +155,7 @@ export class GroupsMachine implements Machine {
 
   #forget(topicId: string, at: FactContext): void {
     for (const groups of this.#namespaces.values()) {
-      for (const group of groups.values()) if (group.offsets.delete(topicId)) group.seq = at.seq
+      for (const group of groups.values()) if (forgetTopic(group, topicId)) group.seq = at.seq
     }
   }
 
@@ -159,38 +195,85 @@ export class GroupsMachine implements Machine {
     let group = groups.get(id)
     if (group === undefined) {
       const nobody = { generation: 0, protocolType: null, protocol: null, leader: null, members: [] }
-      group = { namespace, id, ...nobody, emptiedMs: 0, offsets: new Map(), seq: -1 }
+      group = { namespace, id, ...nobody, emptiedMs: 0, offsets: new Map(), pending: undefined, seq: -1 }
       groups.set(id, group)
     }
     return group
   }
 
   save(out: Writer): void {
-    out.u8(factVersion)
+    out.u8(stateVersion)
     out.u32(this.count)
-    for (const { id, offsets, members, ...rest } of this.all()) {
-      const topics = Array.from(offsets, ([topicId, partitions]) => ({
-        topicId,
-        partitions: Array.from(partitions, ([partition, committed]) => ({ partition, ...committed })),
-      }))
-      storedGroup.write(out, { ...rest, group: id, members: [...members], topics }, factVersion)
+    for (const { id, offsets, pending: open, members, ...rest } of this.all()) {
+      const pending = Array.from(open ?? [], ([producerId, topics]) => ({ producerId, topics: storedTopics(topics) }))
+      const stored = { ...rest, group: id, members: [...members], topics: storedTopics(offsets), pending }
+      storedGroup.write(out, stored, stateVersion)
     }
   }
 
   load(from: Reader): void {
-    const version = checkVersion(from.u8())
+    const version = checkVersion(from.u8(), stateVersion)
     this.#namespaces.clear()
     for (let left = from.u32(); left > 0; left--) {
-      const { namespace, group: id, topics, members, ...rest } = storedGroup.read(from, version)
+      const { namespace, group: id, topics, pending, members, ...rest } = storedGroup.read(from, version)
       const group = this.#open(namespace, id)
       Object.assign(group, rest, { members: members.map(ownBytes) })
-      for (const { topicId, partitions } of topics) {
-        const offsets = new Map<number, CommittedOffset>()
-        for (const { partition, ...committed } of partitions) offsets.set(partition, committed)
-        group.offsets.set(topicId, offsets)
-      }
+      group.offsets = offsetsIn(topics)
+      if (pending.length === 0) continue
+      group.pending = new Map(pending.map(({ producerId, topics }) => [producerId, offsetsIn(topics)]))
     }
   }
+}
+
+function addOffsets(
+  to: Offsets,
+  topics: Infer<typeof offsetsPending>['topics'],
+  committedMs: number,
+  expiresMs: number,
+): void {
+  for (const { topicId, partitions } of topics) {
+    let offsets = to.get(topicId)
+    if (offsets === undefined) to.set(topicId, (offsets = new Map()))
+    for (const { partition, offset, leaderEpoch, metadata } of partitions) {
+      offsets.set(partition, { offset, leaderEpoch, metadata, committedMs, expiresMs })
+    }
+  }
+}
+
+function takeOut(offsets: Offsets, topicId: string, partition: number): void {
+  const partitions = offsets.get(topicId)
+  if (partitions?.delete(partition) && partitions.size === 0) offsets.delete(topicId)
+}
+
+function forgetPending(group: State, producerId: number): void {
+  group.pending?.delete(producerId)
+  if (group.pending?.size === 0) group.pending = undefined
+}
+
+/** Whether there was anything to forget. */
+function forgetTopic(group: State, topicId: string): boolean {
+  let found = group.offsets.delete(topicId)
+  for (const [producerId, offsets] of group.pending ?? []) {
+    if (offsets.delete(topicId)) found = true
+    if (offsets.size === 0) forgetPending(group, producerId)
+  }
+  return found
+}
+
+const storedTopics = (offsets: GroupOffsets): StoredTopic[] =>
+  Array.from(offsets, ([topicId, partitions]) => ({
+    topicId,
+    partitions: Array.from(partitions, ([partition, committed]) => ({ partition, ...committed })),
+  }))
+
+function offsetsIn(topics: readonly StoredTopic[]): Offsets {
+  const found: Offsets = new Map()
+  for (const { topicId, partitions } of topics) {
+    const offsets = new Map<number, CommittedOffset>()
+    for (const { partition, ...committed } of partitions) offsets.set(partition, committed)
+    found.set(topicId, offsets)
+  }
+  return found
 }
 
 const ownBytes = (member: StoredMember): StoredMember => ({
