@@ -108,9 +108,7 @@ export function availableIn(
   if (offset >= end) return 0
   let bytes = 0
   if (offset < stream.tailStart) {
-    let row = stream.extents.lastAtMost(extent.first, offset)
-    if (row < 0) return Infinity
-    for (; row < stream.extents.count && bytes < maxBytes; row++) {
+    for (let row = stream.extentAt(offset); row < stream.extents.count && bytes < maxBytes; row++) {
       if (stream.extents.get(row, extent.first) >= end) break
       bytes += stream.extents.get(row, extent.bytes)
     }

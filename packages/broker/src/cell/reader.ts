@@ -115,7 +115,7 @@ export class StreamReader {
         if (found.batches.length > 0) answer.batches.push(found.batches)
         answer.bytes += found.batches.length
         next = found.next
-        if (!found.isWhole || this.#isGone(stream)) break
+        if (!found.goesOn || this.#isGone(stream)) break
       }
     } catch (error) {
       if (!(error instanceof DamagedRange)) throw error
@@ -133,8 +133,8 @@ export class StreamReader {
   }
 
   /**
-   * Batches of the extent that holds `offset`; undefined when it was trimmed away or dropped. A segment that vanishes under
-   * the read has been rewritten: the new place is read then.
+   * Batches of the extent that holds `offset`, or of the next one when that lies in a hole; undefined when it was trimmed away
+   * or dropped. A segment that vanishes under the read has been rewritten: the new place is read then.
    */
   async #readStretch(
     { stream, end, held }: Reading,
@@ -143,21 +143,23 @@ export class StreamReader {
     atLeastOne: boolean,
   ): Promise<Found | undefined> {
     for (;;) {
-      const row = stream.extents.lastAtMost(extent.first, offset)
-      if (this.#isGone(stream) || offset < stream.startOffset || row < 0) return undefined
+      if (this.#isGone(stream) || offset < stream.startOffset) return undefined
+      const row = stream.extentAt(offset)
+      if (row === stream.extents.count)
+        return { batches: noBytes, next: Math.max(offset, stream.tailStart), goesOn: true }
+      const from = Math.max(offset, stream.extents.get(row, extent.first))
       const last = stream.extents.get(row, extent.last)
-      if (last < offset) return undefined
       const segment = stream.extents.get(row, extent.segment)
       try {
         const table = await this.#table(stream, row)
-        const wanted = chunksFor(table, offset, Math.max(bytesMax, 1))
+        const wanted = chunksFor(table, from, Math.max(bytesMax, 1))
         const slab = await this.#load(stream, wanted)
         held.push(slab) // Held since it was taken from the pool.
-        return cutBatches(slab.bytes, wanted, { offset, end, bytesMax, atLeastOne }, last)
+        return cutBatches(slab.bytes, wanted, { offset: from, end, bytesMax, atLeastOne }, last)
       } catch (error) {
         if (!(error instanceof DamagedRange)) throw error
-        const now = stream.extents.lastAtMost(extent.first, offset)
-        const isThere = now >= 0 && stream.extents.get(now, extent.segment) === segment
+        const now = stream.extentAt(offset)
+        const isThere = now < stream.extents.count && stream.extents.get(now, extent.segment) === segment
         if (isThere && offset >= stream.startOffset && !this.#isGone(stream)) throw error
       }
     }
@@ -258,14 +260,18 @@ interface Found {
   batches: Buffer
   /** The offset behind them. */
   next: number
-  /** All of the stretch from the offset on. */
-  isWhole: boolean
+  /** Reading may go on there: the stretch has no more, or a hole was passed. */
+  goesOn: boolean
 }
 
 interface Wanted {
   segment: number
   chunks: Chunk[]
+  /** Where the chunk behind them begins; undefined when there is none. */
+  following: number | undefined
 }
+
+const noBytes = Buffer.alloc(0)
 
 /** The chunk that holds `offset` and those behind it, as many as `bytesMax` asks for. */
 function chunksFor(table: { rows: Buffer; count: number; segment: number }, offset: number, bytesMax: number): Wanted {
@@ -278,13 +284,15 @@ function chunksFor(table: { rows: Buffer; count: number; segment: number }, offs
   }
   const chunks: Chunk[] = []
   let bytes = 0
-  for (let row = low; row < table.count && (bytes < bytesMax || chunks.length === 0); row++) {
+  let row = low
+  for (; row < table.count && (bytes < bytesMax || chunks.length === 0); row++) {
     const chunk = readChunk(table.rows, row)
     if (chunks.length > 0 && bytes + chunk.bytes > bytesMax + chunkSlack) break
     chunks.push(chunk)
     bytes += chunk.bytes
   }
-  return { segment: table.segment, chunks }
+  const following = row < table.count ? batches.readInt64(table.rows, row * chunkRowBytes) : undefined
+  return { segment: table.segment, chunks, following }
 }
 
 /** The first chunk may hold bytes before the offset: so much more is read to fill the answer. */
@@ -307,5 +315,6 @@ function cutBatches(
     next = batches.lastOffset(bytes, stop) + 1
     stop = after
   }
-  return { batches: bytes.subarray(start, stop), next, isWhole: next > extentLast }
+  if (start === bytesEnd) return { batches: noBytes, next: wanted.following ?? extentLast + 1, goesOn: true }
+  return { batches: bytes.subarray(start, stop), next, goesOn: next > extentLast }
 }

@@ -43,13 +43,14 @@ export interface StreamWaiter {
 }
 
 /**
- * The only container of messages: record batches at dense offsets.
+ * The only container of messages: record batches, appended at dense offsets.
  *
  *   startOffset <= stableEnd <= visibleEnd <= endOffset
  *   offsets  [startOffset … extents … | … tail … visibleEnd) … appended, not yet durable … endOffset
  *
  * Invariants: extents are ascending and do not overlap; the tail follows the last extent; what is below `startOffset` may be
- * there but is not read. Nothing at or beyond `visibleEnd` leaves the process.
+ * there but is not read. Nothing at or beyond `visibleEnd` leaves the process. Compaction leaves holes within extents and
+ * between them, but the records before `stableEnd` and before `visibleEnd` stay: a reader never finds a hole at the end.
  */
 export class Stream implements Machine {
   readonly id: number
@@ -195,6 +196,12 @@ export class Stream implements Machine {
     this.#visibleRows = this.tail.count
     this.visibleEnd = this.endOffset
     this.#settleStable()
+  }
+
+  /** The first extent that ends at or behind `offset`, which may begin behind it; their count when there is none. */
+  extentAt(offset: number): number {
+    const row = this.extents.lastAtMost(extent.first, offset)
+    return row >= 0 && this.extents.get(row, extent.last) >= offset ? row : row + 1
   }
 
   /** First offset of the tail, or its end when it is empty. */
