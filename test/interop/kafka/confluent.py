@@ -1,8 +1,10 @@
 """Checks of confluent-kafka-python (librdkafka). Takes the broker's address."""
 
 import sys
+import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+import confluent_kafka
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from check import equal, fresh, run, until
@@ -40,18 +42,18 @@ def send(topic, records, **settings):
 
 
 def consumer(group, **settings):
-    return Consumer(
-        {
-            **BASE,
-            "group.id": group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "session.timeout.ms": 6000,
-            "heartbeat.interval.ms": 200,
-            "fetch.wait.max.ms": 200,
-            **{k.replace("_", "."): v for k, v in settings.items()},
-        }
-    )
+    """A setting of None is left to the library."""
+    every = {
+        **BASE,
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "session.timeout.ms": 6000,
+        "heartbeat.interval.ms": 200,
+        "fetch.wait.max.ms": 200,
+        **{k.replace("_", "."): v for k, v in settings.items()},
+    }
+    return Consumer({name: value for name, value in every.items() if value is not None})
 
 
 def take(reader, count):
@@ -312,6 +314,224 @@ def refusals():
         assert "MSG_SIZE_TOO_LARGE" in str(error), error
 
 
+def transactional(name):
+    producer = Producer({**BASE, "transactional.id": name, "transaction.timeout.ms": 30000})
+    producer.init_transactions(30)
+    return producer
+
+
+def committed_values(topic, count):
+    """What a reader of committed records sees, and that it sees no more."""
+    reader = consumer(fresh("confluent-committed"), isolation_level="read_committed", enable_partition_eof=True)
+    reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    seen = []
+    while True:
+        message = reader.poll(0.1)
+        if message is None:
+            continue
+        if message.error():
+            equal(message.error().code(), KafkaError._PARTITION_EOF)
+            if len(seen) >= count:
+                break
+            continue
+        seen.append(message)
+    reader.close()
+    return values(seen)
+
+
+def transactions():
+    topic = create_topic()
+    producer = transactional(fresh("confluent-tx"))
+    for word, end in (("one", producer.commit_transaction), ("no", producer.abort_transaction), ("two", producer.commit_transaction)):
+        producer.begin_transaction()
+        for _ in range(3):
+            producer.produce(topic, word)
+        producer.flush(20)  # An abort would purge what was not sent yet.
+        end(20)
+    equal(committed_values(topic, 6), ["one"] * 3 + ["two"] * 3)
+    reader = consumer(fresh("confluent-all"), isolation_level="read_uncommitted")
+    reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    equal(len(take(reader, 9)), 9)
+    reader.close()
+
+
+def transactional_offsets():
+    source, target = create_topic(), create_topic()
+    group = fresh("confluent-tx-group")
+    send(source, numbered(10))
+    producer = transactional(fresh("confluent-tx"))
+
+    def step(end):
+        """Copies what is there in one transaction; its values."""
+        reader = consumer(group)
+        reader.subscribe([source])
+        seen = take(reader, 5)[:5]
+        producer.begin_transaction()
+        for message in seen:
+            producer.produce(target, message.value())
+        places = [TopicPartition(source, 0, seen[-1].offset() + 1)]
+        producer.send_offsets_to_transaction(places, reader.consumer_group_metadata(), 20)
+        producer.flush(20)
+        end(20)
+        reader.close()
+        return values(seen)
+
+    everything = [record["value"] for record in numbered(10)]
+    equal(step(producer.abort_transaction), everything[:5])
+    equal(step(producer.commit_transaction), everything[:5])
+    equal(step(producer.commit_transaction), everything[5:])
+    equal(committed_values(target, 10), everything)
+
+
+def zombie():
+    topic = create_topic()
+    name = fresh("confluent-zombie")
+    old = transactional(name)
+    old.begin_transaction()
+    old.produce(topic, "old")
+    old.flush(20)
+    new = transactional(name)
+    new.begin_transaction()
+    new.produce(topic, "new")
+    new.commit_transaction(20)
+    try:
+        old.produce(topic, "late")
+        old.commit_transaction(20)
+        assert False, "a producer that was replaced could commit"
+    except KafkaException as error:
+        assert error.args[0].fatal(), error
+    equal(committed_values(topic, 1), ["new"])
+
+
+def new_protocol(**settings):
+    return {"group_protocol": "consumer", "session_timeout_ms": None, "heartbeat_interval_ms": None, **settings}
+
+
+def by_pattern():
+    prefix = fresh("confluent-pattern")
+    names = ["%s-%d" % (prefix, i) for i in range(2)]
+    done(admin().create_topics([NewTopic(name, 2, 1) for name in names]))
+    reader = consumer(fresh("confluent-pattern-group"), **new_protocol())
+    reader.subscribe(["^%s-.*" % prefix])
+
+    def assigned(count):
+        def look():
+            reader.poll(0.01)
+            return len(reader.assignment()) == count
+
+        return look
+
+    until(assigned(4))
+    done(admin().create_topics([NewTopic("%s-more" % prefix, 3, 1)]))
+    until(assigned(7))
+    reader.close()
+
+
+def share_group():
+    topic = create_topic()
+    group = fresh("confluent-share")
+    resource = ConfigResource(ConfigResource.Type.GROUP, group)
+    earliest = ConfigEntry("share.auto.offset.reset", "earliest", incremental_operation=AlterConfigOpType.SET)
+    resource.add_incremental_config(earliest)
+    done(admin().incremental_alter_configs([resource]))
+    send(topic, numbered(12))
+    settings = {**BASE, "group.id": group, "share.acknowledgement.mode": "explicit"}
+    reader = ShareConsumer(settings)
+    reader.subscribe([topic])
+    accepted, rejected, deliveries = [], [], {}
+    while len(accepted) + len(rejected) < 12:
+        for message in reader.poll(0.2):
+            assert message.error() is None, message.error()
+            value = message.value().decode()
+            deliveries[value] = deliveries.get(value, 0) + 1
+            number = int(value.split()[1])
+            if number % 4 == 3:
+                rejected.append(value)
+                reader.acknowledge(message, AcknowledgeType.REJECT)
+            elif number % 4 == 2 and deliveries[value] == 1:
+                reader.acknowledge(message, AcknowledgeType.RELEASE)
+            else:
+                accepted.append(value)
+                reader.acknowledge(message, AcknowledgeType.ACCEPT)
+        assert all(error is None for error in reader.commit_sync(20).values())
+    reader.close()
+    equal(sorted(accepted + rejected), sorted(record["value"] for record in numbered(12)))
+    equal(sorted(value for value, count in deliveries.items() if count == 2), ["value 10", "value 2", "value 6"])
+    after = ShareConsumer(settings)
+    after.subscribe([topic])
+    equal(len(after.poll(2)), 0)
+    after.close()
+
+
+def compaction():
+    """Two keys are written again and again; a reader from the start sees less and less of what they were."""
+    quick = {
+        "cleanup.policy": "compact",
+        "segment.ms": "100",
+        "segment.bytes": "1048576",
+        "min.cleanable.dirty.ratio": "0.01",
+        "max.compaction.lag.ms": "500",
+    }
+    topic = create_topic(1, quick)
+    latest = {}
+
+    def write(number):
+        batch = [{"key": "k%d" % (i % 2), "value": "%d of %d" % (i, number)} for i in range(20)]
+        send(topic, batch)
+        latest.update((record["key"], record["value"]) for record in batch)
+
+    def compacted():
+        write(compacted.writes)
+        compacted.writes += 1
+        time.sleep(0.5)
+        seen = list(committed_records(topic))
+        equal({message.key().decode(): message.value().decode() for message in seen}, latest)
+        return len(seen) < 20 * compacted.writes
+
+    compacted.writes = 0
+    until(compacted)
+    try:
+        send(topic, [{"value": "a record without key"}])
+        assert False, "a record without key was taken"
+    except AssertionError as error:
+        assert "INVALID_RECORD" in str(error), error
+
+
+def committed_records(topic):
+    """All records that are there now."""
+    reader = consumer(fresh("confluent-scan"), enable_partition_eof=True)
+    reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    while True:
+        message = reader.poll(0.1)
+        if message is None:
+            continue
+        if message.error():
+            equal(message.error().code(), KafkaError._PARTITION_EOF)
+            break
+        yield message
+    reader.close()
+
+
+def delete_records():
+    topic = create_topic()
+    send(topic, numbered(10))
+    done(admin().delete_records([TopicPartition(topic, 0, 6)]))
+    equal([message.offset() for message in read(topic, 4)], [6, 7, 8, 9])
+
+
+MODERN = hasattr(confluent_kafka, "ShareConsumer")
+if MODERN:
+    from confluent_kafka import AcknowledgeType, ShareConsumer
+    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
+
+MODERN_CHECKS = [
+    ("group: new protocol", lambda: rebalance(**new_protocol())),
+    ("group: new protocol, subscription by pattern", by_pattern),
+    ("share group", share_group),
+    ("admin: delete records", delete_records),
+]
+
+
 run(
     [("codec %s" % name, codec(name)) for name in ("none", "gzip", "snappy", "lz4", "zstd")]
     + [
@@ -334,5 +554,10 @@ run(
         ("admin: cluster", cluster),
         ("topic made by first use", first_use),
         ("errors in its own words", refusals),
+        ("transactions: commit and abort", transactions),
+        ("transactions: offsets of a group", transactional_offsets),
+        ("transactions: a zombie is fenced", zombie),
+        ("log compaction", compaction),
     ]
+    + (MODERN_CHECKS if MODERN else [])
 )

@@ -4,11 +4,15 @@ import sys
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
-from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.structs import OffsetAndMetadata
 
 from check import equal, fresh, run, until
 
 ADDRESS = sys.argv[1]
+
+# Version 2.0 of Debian has other names for what administrates groups, and no transactions.
+MODERN = hasattr(KafkaAdminClient, "list_groups")
 
 
 def admin():
@@ -187,8 +191,26 @@ def partitions():
 def configs():
     topic = create_topic(1, {"retention.ms": "60000"})
     answer = admin().describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    entries = {entry[0]: entry[1] for entry in answer[0].resources[0][4]}
-    equal(entries["retention.ms"], "60000")
+    if MODERN:
+        equal(answer["topic"][topic]["retention.ms"]["value"], "60000")
+    else:
+        entries = {entry[0]: entry[1] for entry in answer[0].resources[0][4]}
+        equal(entries["retention.ms"], "60000")
+
+
+def described(client, group):
+    """State and number of members."""
+    if MODERN:
+        found = client.describe_groups([group])[group]
+        return found["group_state"], len(found["members"])
+    found = client.describe_consumer_groups([group])[0]
+    return found.state, len(found.members)
+
+
+def listed(client):
+    if MODERN:
+        return [(found["group_id"], found["protocol_type"]) for found in client.list_groups()]
+    return client.list_consumer_groups()
 
 
 def groups():
@@ -200,14 +222,123 @@ def groups():
     take(reader, 10)
     reader.commit()
     client = admin()
-    described = client.describe_consumer_groups([group])[0]
-    equal((described.state, len(described.members)), ("Stable", 1))
-    assert (group, "consumer") in client.list_consumer_groups()
+    equal(described(client, group), ("Stable", 1))
+    assert (group, "consumer") in listed(client)
     reader.close()
-    equal(client.list_consumer_group_offsets(group)[TopicPartition(topic, 0)].offset, 10)
-    until(lambda: client.describe_consumer_groups([group])[0].state == "Empty")
-    equal(client.delete_consumer_groups([group])[0][1].errno, 0)
+    until(lambda: described(client, group)[0] == "Empty")
+    if MODERN:
+        equal(client.list_group_offsets(group)[group][TopicPartition(topic, 0)].offset, 10)
+        equal(client.delete_groups([group]), {group: "OK"})
+    else:
+        equal(client.list_consumer_group_offsets(group)[TopicPartition(topic, 0)].offset, 10)
+        equal(client.delete_consumer_groups([group])[0][1].errno, 0)
 
+
+def group_offsets():
+    topic = create_topic(2)
+    group = fresh("kafka-python-offsets")
+    client = admin()
+    part = TopicPartition(topic, 0)
+    client.alter_group_offsets(group, {part: OffsetAndMetadata(7, "", -1)})
+    equal(client.list_group_offsets(group)[group][part].offset, 7)
+    client.delete_group_offsets(group, [part])
+    assert part not in client.list_group_offsets(group)[group]
+
+
+def delete_records():
+    topic = create_topic()
+    send(topic, numbered(10))
+    admin().delete_records({TopicPartition(topic, 0): 6})
+    equal([record.offset for record in read(topic, 4)], [6, 7, 8, 9])
+
+
+def cluster():
+    found = admin().describe_cluster()
+    equal(len(found["brokers"]), 1)
+    assert found["cluster_id"]
+
+
+def idempotent():
+    topic = create_topic()
+    send(topic, numbered(2000), enable_idempotence=True, batch_size=2000)
+    equal([record.value for record in read(topic, 2000)], numbered(2000))
+
+
+def transactional(name):
+    producer = KafkaProducer(bootstrap_servers=ADDRESS, transactional_id=name)
+    producer.init_transactions()
+    return producer
+
+
+def committed(topic, count):
+    """Values as a reader of committed records sees them."""
+    reader = consumer(isolation_level="read_committed")
+    reader.assign([TopicPartition(topic, 0)])
+    reader.seek_to_beginning()
+    seen = [record.value for record in take(reader, count)]
+    equal(reader.poll(500), {})
+    reader.close()
+    return seen
+
+
+def transactions():
+    topic = create_topic()
+    producer = transactional(fresh("kafka-python-tx"))
+    for word, end in ((b"one", producer.commit_transaction), (b"no", producer.abort_transaction), (b"two", producer.commit_transaction)):
+        producer.begin_transaction()
+        for _ in range(3):
+            producer.send(topic, word)
+        producer.flush()
+        end()
+    producer.close()
+    equal(committed(topic, 6), [b"one"] * 3 + [b"two"] * 3)
+    equal(len(read(topic, 9)), 9)
+
+
+def transactional_offsets():
+    topic = create_topic()
+    group = fresh("kafka-python-tx-group")
+    part = TopicPartition(topic, 0)
+    producer = transactional(fresh("kafka-python-tx"))
+    offset = lambda: admin().list_group_offsets(group)[group].get(part)
+    for number, end in ((5, producer.commit_transaction), (9, producer.abort_transaction)):
+        producer.begin_transaction()
+        producer.send(topic, b"x")
+        producer.send_offsets_to_transaction({part: OffsetAndMetadata(number, "", -1)}, group)
+        end()
+        until(lambda: offset() is not None and offset().offset == 5)
+    producer.close()
+
+
+def zombie():
+    topic = create_topic()
+    name = fresh("kafka-python-zombie")
+    old = transactional(name)
+    old.begin_transaction()
+    old.send(topic, b"old")
+    old.flush()
+    new = transactional(name)
+    new.begin_transaction()
+    new.send(topic, b"new")
+    new.commit_transaction()
+    try:
+        old.send(topic, b"late").get(20)
+        old.commit_transaction()
+        assert False, "a producer that was replaced could commit"
+    except KafkaError:
+        pass
+    equal(committed(topic, 1), [b"new"])
+
+
+MODERN_CHECKS = [
+    ("idempotent producer", idempotent),
+    ("transactions: commit and abort", transactions),
+    ("transactions: offsets of a group", transactional_offsets),
+    ("transactions: a zombie is fenced", zombie),
+    ("admin: offsets of a group", group_offsets),
+    ("admin: delete records", delete_records),
+    ("admin: cluster", cluster),
+]
 
 run(
     [("codec %s" % (name or "none"), codec(name)) for name in (None, "gzip")]
@@ -223,4 +354,5 @@ run(
         ("admin: configs", configs),
         ("admin: groups", groups),
     ]
+    + (MODERN_CHECKS if MODERN else [])
 )
