@@ -13,6 +13,9 @@ export interface Limits {
   membersMax: number
   offsetMetadataBytesMax: number
   fetchSessionsMax: number
+  shareSessionsMax: number
+  /** Records that the members of a share group may hold of one partition. */
+  shareInFlightMax: number
   usersMax: number
   rulesMax: number
 }
@@ -29,6 +32,8 @@ export const defaultLimits: Limits = {
   membersMax: 200_000,
   offsetMetadataBytesMax: 4096,
   fetchSessionsMax: 1000,
+  shareSessionsMax: 10_000,
+  shareInFlightMax: 1_000_000,
   usersMax: 100_000,
   rulesMax: 100_000,
 }

@@ -170,6 +170,13 @@ export const rows = {
     1000,
     'Fetch sessions kept; the least recently used one gives way.',
   ),
+  shareSessionsMax: option('limits', count(1, 1_000_000), 10_000, 'Sessions of members of share groups.'),
+  shareInFlightMax: option(
+    'limits',
+    count(1, 100_000_000),
+    1_000_000,
+    'Records that the members of a share group may hold of one partition without having settled them.',
+  ),
   usersMax: option('limits', count(1, 10_000_000), 100_000, 'Users that are made while the broker runs.'),
   rulesMax: option('limits', count(1, 10_000_000), 100_000, 'Rules about who may do what.'),
 } as const satisfies Record<string, Option<unknown>>

@@ -81,7 +81,11 @@ export const codes = {
   mismatchedEndpointType: 114,
   unsupportedEndpointType: 115,
   transactionAbortable: 120,
+  invalidRecordState: 121,
+  shareSessionNotFound: 122,
+  invalidShareSessionEpoch: 123,
   invalidRegularExpression: 128,
+  shareSessionLimitReached: 133,
 } as const
 
 /**
