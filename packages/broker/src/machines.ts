@@ -2,10 +2,12 @@ import type { MachineFactories } from './cell/state.ts'
 import { DirectoryMachine } from './core/directory.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
+import { ShareGroupsMachine } from './core/share/machine.ts'
 
 /** The machines of a cell that exist once. */
 export const machines: MachineFactories = {
   directory: () => new DirectoryMachine(),
   groups: () => new GroupsMachine(),
   identity: () => new IdentityMachine(),
+  shareGroups: () => new ShareGroupsMachine(),
 }
