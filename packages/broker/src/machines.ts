@@ -3,6 +3,7 @@ import { DirectoryMachine } from './core/directory.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
 import { ShareGroupsMachine } from './core/share/machine.ts'
+import { QuotasMachine } from './core/quotas/machine.ts'
 
 /** The machines of a cell that exist once. */
 export const machines: MachineFactories = {
@@ -10,4 +11,5 @@ export const machines: MachineFactories = {
   groups: () => new GroupsMachine(),
   identity: () => new IdentityMachine(),
   shareGroups: () => new ShareGroupsMachine(),
+  quotas: () => new QuotasMachine(),
 }

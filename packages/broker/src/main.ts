@@ -4,6 +4,7 @@ import { LocalCellClient } from './cell/local-client.ts'
 import { defaultCellSizes, type CellSizes } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
 import { Groups } from './core/groups/groups.ts'
+import { Quotas } from './core/quotas/quotas.ts'
 import { Topics } from './core/topics.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
 import { machines } from './machines.ts'
@@ -152,10 +153,20 @@ async function openCore(
       offsetsRetentionMs: settings.groupOffsetsRetentionMs,
     },
   })
+  const quotas = new Quotas({ ledger: cell, limits: settings })
   const addresses = new Map<string, Address>()
   const { clusterId } = topics
   const client = new LocalCellClient(cell)
-  const core = { clusterId, brokerId: settings.brokerId, cell: client, topics, groups, limits: settings, addresses }
+  const core = {
+    clusterId,
+    brokerId: settings.brokerId,
+    cell: client,
+    topics,
+    groups,
+    quotas,
+    limits: settings,
+    addresses,
+  }
   return { cell, core, groups, addresses }
 }
 

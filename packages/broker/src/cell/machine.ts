@@ -59,6 +59,8 @@ export const machineKinds = {
   transactions: 3,
   /** Users and rules about what they may do. `core/identity/` */
   identity: 4,
+  /** How much of what may be done by whom. `core/quotas/` */
+  quotas: 5,
   /** Where groups whose members take single messages stand in which topics. `core/share/` */
   shareGroups: 6,
   /** Members of groups among whom the broker shares out the work, and settings of groups. `core/groups/assigned/` */

@@ -2,6 +2,7 @@ import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Limits } from './limits.ts'
+import type { Quotas } from './quotas/quotas.ts'
 import type { Topics } from './topics.ts'
 
 export { homeNamespace, type Topic } from './topic.ts'
@@ -20,6 +21,7 @@ export interface Broker {
   readonly topics: Topics
   readonly groups: Groups
   readonly limits: Limits
+  readonly quotas: Quotas
   /** Where the broker listens, by protocol. Filled before the first connection is accepted. */
   readonly addresses: ReadonlyMap<string, Address>
 }

@@ -16,6 +16,10 @@ export interface Limits {
   shareSessionsMax: number
   /** Records that the members of a share group may hold of one partition. */
   shareInFlightMax: number
+  /** Entities for which quotas are set. */
+  quotasMax: number
+  /** Entities whose use is counted, for each quota. */
+  quotaMetersMax: number
   usersMax: number
   rulesMax: number
 }
@@ -34,6 +38,8 @@ export const defaultLimits: Limits = {
   fetchSessionsMax: 1000,
   shareSessionsMax: 10_000,
   shareInFlightMax: 1_000_000,
+  quotasMax: 10_000,
+  quotaMetersMax: 10_000,
   usersMax: 100_000,
   rulesMax: 100_000,
 }

@@ -177,6 +177,13 @@ export const rows = {
     1_000_000,
     'Records that the members of a share group may hold of one partition without having settled them.',
   ),
+  quotasMax: option('limits', count(1, 1_000_000), 10_000, 'Users, clients and addresses that quotas are set for.'),
+  quotaMetersMax: option(
+    'limits',
+    count(100, 1_000_000),
+    10_000,
+    'Users, clients and addresses whose use is counted, for each quota; the least recently active ones begin anew.',
+  ),
   usersMax: option('limits', count(1, 10_000_000), 100_000, 'Users that are made while the broker runs.'),
   rulesMax: option('limits', count(1, 10_000_000), 100_000, 'Rules about who may do what.'),
 } as const satisfies Record<string, Option<unknown>>
