@@ -1,6 +1,7 @@
 import type { MachineFactories } from './cell/state.ts'
 import { DirectoryMachine } from './core/directory.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
+import { TransactionsMachine } from './core/transactions/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
 import { ShareGroupsMachine } from './core/share/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
@@ -9,6 +10,7 @@ import { QuotasMachine } from './core/quotas/machine.ts'
 export const machines: MachineFactories = {
   directory: () => new DirectoryMachine(),
   groups: () => new GroupsMachine(),
+  transactions: () => new TransactionsMachine(),
   identity: () => new IdentityMachine(),
   shareGroups: () => new ShareGroupsMachine(),
   quotas: () => new QuotasMachine(),

@@ -6,6 +6,7 @@ import type { Broker } from './core/broker.ts'
 import { Groups } from './core/groups/groups.ts'
 import { Quotas } from './core/quotas/quotas.ts'
 import { Topics } from './core/topics.ts'
+import { Transactions } from './core/transactions/transactions.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
 import { machines } from './machines.ts'
 import { bindListeners, checkExposure, type OpenListener } from './listeners.ts'
@@ -122,6 +123,7 @@ async function openCore(
   const log = logFor('cell')
   let topics: Topics | undefined
   const cell = await Cell.open({
+  transactions: Transactions
     cell: 0,
     chain,
     blobs,
@@ -167,7 +169,7 @@ async function openCore(
     limits: settings,
     addresses,
   }
-  return { cell, core, groups, addresses }
+  return { cell, core, groups, transactions, addresses, stop: [] }
 }
 
 function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {
@@ -175,12 +177,25 @@ function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Sett
     ...defaultCellSizes,
     flushBytes,
     flushIntervalMs,
+  const transactions = new Transactions({
+    ledger: cell,
+    cell: client,
+    groups,
+    producerIds: topics,
+    limits: settings,
+    settings: {
+      timeoutMaxMs: settings.transactionTimeoutMaxMs,
+      idExpirationMs: settings.transactionalIdExpirationMs,
+      strictConnections: settings.transactionStrictConnections === 'on',
+    },
+  })
     retentionCheckMs: retentionCheckIntervalMs,
     unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 1.5 * flushBytes),
   }
 }
 
 function explainDamage(data: string, error: Corrupt): string {
+    transactions,
   return `The data in ${data} is damaged: ${error.message}. "dragoman verify ${data}" tells more. Nothing was changed`
 }
 
@@ -232,3 +247,4 @@ class EmbeddedBroker implements RunningBroker {
     })
   }
 }
+    this.#parts.transactions.close()

@@ -5,6 +5,7 @@ import type { Limits } from './limits.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Topics } from './topics.ts'
 
+import type { Transactions } from './transactions/transactions.ts'
 export { homeNamespace, type Topic } from './topic.ts'
 
 /**
@@ -21,6 +22,9 @@ export interface Broker {
   readonly topics: Topics
   readonly groups: Groups
   readonly limits: Limits
+  readonly transactions: Transactions
+  /** Users, how they prove who they are, and what they may do. */
+  readonly identity: Identity
   readonly quotas: Quotas
   /** Where the broker listens, by protocol. Filled before the first connection is accepted. */
   readonly addresses: ReadonlyMap<string, Address>

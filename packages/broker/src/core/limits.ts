@@ -13,6 +13,9 @@ export interface Limits {
   membersMax: number
   offsetMetadataBytesMax: number
   fetchSessionsMax: number
+  transactionalIdsMax: number
+  /** Streams and groups that take part in one transaction. */
+  transactionPartitionsMax: number
   shareSessionsMax: number
   /** Records that the members of a share group may hold of one partition. */
   shareInFlightMax: number
@@ -36,6 +39,8 @@ export const defaultLimits: Limits = {
   membersMax: 200_000,
   offsetMetadataBytesMax: 4096,
   fetchSessionsMax: 1000,
+  transactionalIdsMax: 100_000,
+  transactionPartitionsMax: 10_000,
   shareSessionsMax: 10_000,
   shareInFlightMax: 1_000_000,
   quotasMax: 10_000,

@@ -208,13 +208,18 @@ export class Topics {
 
   /** An id that no producer of this cluster had or will have. */
   async nextProducerId(): Promise<number> {
+    const id = this.takeProducerId()
+    await this.settle()
+    return id
+  }
+
+  /** The same at once; what is told of it waits for `settle()`, or for anything that is written after this. */
+  takeProducerId(): number {
     const { producerIdBlocks: blocks } = this.#machine
     if (this.#producerIdNext === blocks * producerIdBlock) {
       this.#atomic(() => this.#write(factTypes.producerIdsReserved, producerIdsReserved, { blocks: blocks + 1 }))
     }
-    const id = this.#producerIdNext++
-    await this.settle()
-    return id
+    return this.#producerIdNext++
   }
 
   #named(namespace: string, name: string): Topic {

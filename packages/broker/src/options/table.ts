@@ -93,6 +93,25 @@ export const rows = {
     'storage',
     size(64 * KiB, 1 * GiB),
     32 * MiB,
+  transactionTimeoutMaxMs: option(
+    'topics',
+    duration(second, 1 * day),
+    15 * minute,
+    'Longest time that a producer may ask for its transactions.',
+  ),
+  transactionalIdExpirationMs: option(
+    'topics',
+    duration(second, 3650 * day),
+    7 * day,
+    'Forget a transactional id that nobody has used for this long.',
+  ),
+  transactionStrictConnections: option(
+    'topics',
+    choice('on', 'off'),
+    'on',
+    'Refuse requests of transactions that come late, over a connection that their producer has replaced; `off` for producers that use several at once.',
+  ),
+
     'Write segments and a checkpoint after this much journal.',
   ),
   flushIntervalMs: option(
@@ -168,6 +187,13 @@ export const rows = {
     'limits',
     count(0, 1_000_000),
     1000,
+  transactionalIdsMax: option('limits', count(0, 10_000_000), 100_000, 'Transactional ids of producers.'),
+  transactionPartitionsMax: option(
+    'limits',
+    count(1, 100_000),
+    10_000,
+    'Partitions and groups that take part in one transaction.',
+  ),
     'Fetch sessions kept; the least recently used one gives way.',
   ),
   shareSessionsMax: option('limits', count(1, 1_000_000), 10_000, 'Sessions of members of share groups.'),
