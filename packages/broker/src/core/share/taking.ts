@@ -1,6 +1,6 @@
 import type { CellClient, FetchResult, StreamRead } from '../../cell/client.ts'
-import * as batches from '../../storage/record-batch.ts'
 import type { ConsumerId } from '../cursor/cursor.ts'
+import { Placing, type TakenRun } from './placing.ts'
 import type { SharePartition, Waiter } from './share-partition.ts'
 
 export interface TakeRequest {
@@ -15,13 +15,6 @@ export interface TakeRequest {
   readonly bytesMin: number
   readonly bytesMax: number
   readonly waitMsMax: number
-}
-
-/** Records at neighbouring offsets that were delivered equally often, this time included. */
-export interface TakenRun {
-  readonly first: number
-  last: number
-  readonly deliveryCount: number
 }
 
 export interface Taken {
@@ -240,8 +233,8 @@ export class Taking implements Waiter {
       this.#index++
       return
     }
-    const next = new Placing(partition, this.#host.consumerOf(partition), this.#request, read)
-    const placed = next.place(from, this.#recordsLeft)
+    const placing = new Placing(partition, this.#host.consumerOf(partition), this.#request.wholeBatches, read)
+    const placed = placing.place(from, this.#recordsLeft)
     if (placed.records > 0) {
       const entry = this.#entry(partition)
       entry.batches.push(...placed.batches)
@@ -257,107 +250,6 @@ export class Taking implements Waiter {
     const entry: Taken = { partition, batches: [], runs: [] }
     this.#taken.push(entry)
     return entry
-  }
-}
-
-interface Placed {
-  records: number
-  bytes: number
-  batches: Buffer[]
-  runs: TakenRun[]
-  /** All below is acquired, settled or somebody else's. */
-  next: number
-}
-
-/** Goes through the batches of one read and acquires of them what is available. */
-class Placing {
-  readonly #partition: SharePartition
-  readonly #consumer: ConsumerId
-  readonly #request: TakeRequest
-  readonly #read: StreamRead
-  readonly #end: number
-  readonly #placed: Placed = { records: 0, bytes: 0, batches: [], runs: [], next: 0 }
-
-  constructor(partition: SharePartition, consumer: ConsumerId, request: TakeRequest, read: StreamRead) {
-    this.#partition = partition
-    this.#consumer = consumer
-    this.#request = request
-    this.#read = read
-    this.#end = Math.min(partition.end, partition.settings.committed ? read.stableOffset : read.endOffset)
-  }
-
-  place(from: number, recordsMax: number): Placed {
-    const placed = this.#placed
-    placed.next = from
-    for (const bytes of this.#read.batches) {
-      let pieceAt = -1
-      let at = 0
-      for (; at < bytes.length; at += batches.batchBytes(bytes, at)) {
-        const base = batches.baseOffset(bytes, at)
-        if (base >= this.#end || placed.records >= recordsMax) break
-        if (base > placed.next) this.#settleEmpty(placed.next, base - 1)
-        const last = batches.lastOffset(bytes, at)
-        const isWanted = this.#take(bytes, at, last, recordsMax)
-        placed.next = last + 1
-        if (isWanted && pieceAt < 0) pieceAt = at
-        if (!isWanted && pieceAt >= 0) {
-          this.#keep(bytes.subarray(pieceAt, at))
-          pieceAt = -1
-        }
-      }
-      if (pieceAt >= 0) this.#keep(bytes.subarray(pieceAt, at))
-      if (at < bytes.length) break
-    }
-    return placed
-  }
-
-  #keep(piece: Buffer): void {
-    this.#placed.batches.push(piece)
-    this.#placed.bytes += piece.length
-  }
-
-  /** Whether anything of the batch was acquired. */
-  #take(bytes: Buffer, at: number, last: number, recordsMax: number): boolean {
-    const base = Math.max(batches.baseOffset(bytes, at), this.#read.startOffset)
-    const to = Math.min(last + 1, this.#end)
-    if (batches.recordCount(bytes, at) === 0 || this.#isHidden(bytes, at)) {
-      this.#settleEmpty(base, to - 1)
-      return false
-    }
-    const placed = this.#placed
-    const left = recordsMax - placed.records
-    const max = this.#request.wholeBatches ? to - base : Math.min(left, to - base)
-    const leaseMs = this.#partition.settings.lockDurationMs
-    const before = placed.records
-    placed.records += this.#partition.cursor.acquire(this.#consumer, { max, from: base, to, leaseMs }, this)
-    return placed.records > before
-  }
-
-  run(first: number, last: number, deliveryCount: number): void {
-    this.#placed.runs.push({ first, last, deliveryCount })
-  }
-
-  /** Control batches are for nobody; aborted ones are not for those who want what is committed. */
-  #isHidden(bytes: Buffer, at: number): boolean {
-    const attributes = batches.attributes(bytes, at)
-    if (attributes & batches.attributeBits.control) return true
-    if (!(attributes & batches.attributeBits.transactional) || this.#read.aborted.length === 0) return false
-    const producer = batches.producerId(bytes, at)
-    const offset = batches.baseOffset(bytes, at)
-    return this.#read.aborted.some(
-      ({ producerId, firstOffset, lastOffset }) =>
-        producerId === producer && firstOffset <= offset && offset <= lastOffset,
-    )
-  }
-
-  /** Nobody will ever get these: there is no record, or none for members. What somebody holds of them stays with its holder. */
-  #settleEmpty(first: number, last: number): void {
-    if (last < first) return
-    const { cursor } = this.#partition
-    const empty: [number, number][] = []
-    const wanted = { max: last - first + 1, from: first, to: last + 1 }
-    cursor.acquire(this.#consumer, wanted, { run: (runFirst, runLast) => void empty.push([runFirst, runLast]) })
-    for (const [runFirst, runLast] of empty) cursor.drop(runFirst, runLast, 'gap')
   }
 }
 

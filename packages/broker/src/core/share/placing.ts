@@ -1,0 +1,149 @@
+import type { StreamRead } from '../../cell/client.ts'
+import * as batches from '../../storage/record-batch.ts'
+import type { ConsumerId } from '../cursor/cursor.ts'
+import type { SharePartition } from './share-partition.ts'
+
+/** Records at neighbouring offsets that were delivered equally often, this time included. */
+export interface TakenRun {
+  readonly first: number
+  last: number
+  readonly deliveryCount: number
+}
+
+interface Placed {
+  records: number
+  bytes: number
+  batches: Buffer[]
+  runs: TakenRun[]
+}
+
+/** A batch that was read and may be had. */
+interface Candidate {
+  readonly bytes: Buffer
+  readonly at: number
+  readonly length: number
+  /** Inclusive. */
+  readonly from: number
+  /** Exclusive. */
+  readonly to: number
+}
+
+/** Goes through the batches of one read and acquires of them what is available, as many batches at once as may be needed. */
+export class Placing {
+  readonly #partition: SharePartition
+  readonly #consumer: ConsumerId
+  readonly #wholeBatches: boolean
+  readonly #read: StreamRead
+  readonly #end: number
+  readonly #placed: Placed = { records: 0, bytes: 0, batches: [], runs: [] }
+  #recordsMax = 0
+  #candidates: Candidate[] = []
+  #offsets = 0
+
+  constructor(partition: SharePartition, consumer: ConsumerId, wholeBatches: boolean, read: StreamRead) {
+    this.#partition = partition
+    this.#consumer = consumer
+    this.#wholeBatches = wholeBatches
+    this.#read = read
+    this.#end = Math.min(partition.end, partition.settings.committed ? read.stableOffset : read.endOffset)
+  }
+
+  place(from: number, recordsMax: number): Placed {
+    this.#recordsMax = recordsMax
+    let next = from
+    for (const bytes of this.#read.batches) {
+      for (let at = 0; at < bytes.length; at += batches.batchBytes(bytes, at)) {
+        const base = batches.baseOffset(bytes, at)
+        if (this.#isFull() || base >= this.#end) return this.#finish()
+        if (base > next) this.#settleEmpty(next, base)
+        next = batches.lastOffset(bytes, at) + 1
+        this.#consider(bytes, at, Math.max(base, this.#read.startOffset), Math.min(next, this.#end))
+      }
+    }
+    return this.#finish()
+  }
+
+  #finish(): Placed {
+    this.#acquire()
+    return this.#placed
+  }
+
+  /** Enough has been acquired, also when what is considered turns out to be all there. */
+  #isFull(): boolean {
+    if (this.#placed.records + this.#offsets >= this.#recordsMax) this.#acquire()
+    return this.#placed.records >= this.#recordsMax
+  }
+
+  #consider(bytes: Buffer, at: number, from: number, to: number): void {
+    if (batches.recordCount(bytes, at) === 0 || this.#isHidden(bytes, at)) return this.#settleEmpty(from, to)
+    this.#candidates.push({ bytes, at, length: batches.batchBytes(bytes, at), from, to })
+    this.#offsets += to - from
+  }
+
+  #acquire(): void {
+    const candidates = this.#candidates
+    const [first] = candidates
+    const last = candidates.at(-1)
+    if (first === undefined || last === undefined) return
+    const placed = this.#placed
+    const max = this.#wholeBatches ? this.#offsets : this.#recordsMax - placed.records
+    const { lockDurationMs: leaseMs } = this.#partition.settings
+    const runs: TakenRun[] = []
+    placed.records += this.#partition.cursor.acquire(
+      this.#consumer,
+      { max, from: first.from, to: last.to, leaseMs },
+      { run: (runFirst, runLast, deliveryCount) => void runs.push({ first: runFirst, last: runLast, deliveryCount }) },
+    )
+    this.#keep(candidates, runs)
+    placed.runs.push(...runs)
+    this.#candidates = []
+    this.#offsets = 0
+  }
+
+  /** The batches of which anything was acquired, neighbours in memory in one piece. */
+  #keep(candidates: readonly Candidate[], runs: readonly TakenRun[]): void {
+    const { batches: pieces } = this.#placed
+    let index = 0
+    let piece: { bytes: Buffer; at: number; end: number } | undefined
+    for (const { bytes, at, length, from, to } of candidates) {
+      for (let run = runs[index]; run !== undefined && run.last < from; run = runs[index]) index++
+      const run = runs[index]
+      if (run === undefined || run.first >= to) continue
+      this.#placed.bytes += length
+      if (piece?.bytes === bytes && piece.end === at) {
+        piece.end += length
+        continue
+      }
+      if (piece !== undefined) pieces.push(piece.bytes.subarray(piece.at, piece.end))
+      piece = { bytes, at, end: at + length }
+    }
+    if (piece !== undefined) pieces.push(piece.bytes.subarray(piece.at, piece.end))
+  }
+
+  /** Control batches are for nobody; aborted ones are not for those who want what is committed. */
+  #isHidden(bytes: Buffer, at: number): boolean {
+    const attributes = batches.attributes(bytes, at)
+    if (attributes & batches.attributeBits.control) return true
+    if (!(attributes & batches.attributeBits.transactional) || this.#read.aborted.length === 0) return false
+    const producer = batches.producerId(bytes, at)
+    const offset = batches.baseOffset(bytes, at)
+    return this.#read.aborted.some(
+      ({ producerId, firstOffset, lastOffset }) =>
+        producerId === producer && firstOffset <= offset && offset <= lastOffset,
+    )
+  }
+
+  /** Nobody will ever get these: there is no record, or none for members. What somebody holds of them stays with its holder. */
+  #settleEmpty(from: number, to: number): void {
+    this.#acquire()
+    if (to <= from) return
+    const { cursor } = this.#partition
+    const empty: [number, number][] = []
+    cursor.acquire(
+      this.#consumer,
+      { max: to - from, from, to },
+      { run: (first, last) => void empty.push([first, last]) },
+    )
+    for (const [first, last] of empty) cursor.drop(first, last, 'gap')
+  }
+}
