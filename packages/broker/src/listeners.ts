@@ -1,13 +1,15 @@
 import type { Log } from './admin/log.ts'
-import { isLoopback, isWildcard, showHostPort, type HostPort } from './options/address.ts'
+import { isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } from './options/address.ts'
 import { flagOf } from './options/option.ts'
-import { advertisedName, type ListenerValues, type Settings } from './options/table.ts'
+import { advertisedName, tlsName, type Settings } from './options/table.ts'
 import { protocols, type ProtocolEntry } from './protocols/index.ts'
 import { NetworkError, type Address, type Runtime } from './runtime/runtime.ts'
+import type { TlsFiles } from './security.ts'
 import { StartError } from './start-error.ts'
 import { Admission, ProtocolListener, type ListenerOptions, type Pressure } from './transport/listener.ts'
 
 export interface OpenListener {
+  /** The protocol's, and `-tls` behind it where connections are protected. */
   readonly name: string
   /** Where it listens. */
   readonly address: Address
@@ -16,42 +18,74 @@ export interface OpenListener {
   readonly listener: ProtocolListener<unknown>
 }
 
-/** Refuses to let the world in while there is nobody to ask for a password. */
-export function checkExposure(settings: Settings): void {
-  if (settings.insecure) return
-  for (const [name, { at }] of settings.listeners) {
-    if (at === 'off' || isLoopback(at.host)) continue
-    throw new StartError(
-      `Cannot let ${name} listen on ${showHostPort(at)}: no users are configured, so anyone who reaches it could read and ` +
-        `write everything. Listen on 127.0.0.1, or give --insecure if the network itself keeps others out`,
-    )
+/** One of the two listeners that a protocol can have. */
+interface Wanted {
+  readonly entry: ProtocolEntry
+  readonly name: string
+  /** Of its options: `kafka`, `kafkaTls`. */
+  readonly option: string
+  readonly at: HostPort
+  readonly asked: boolean
+  readonly advertised: HostPort | undefined
+  readonly isSecure: boolean
+}
+
+/** The listeners that can be reached from other machines, as the options name them. */
+export function exposedListeners(settings: Settings): string[] {
+  return wantedListeners(settings)
+    .filter(({ at }) => !isLoopback(at.host))
+    .map(({ name, at }) => `${name} on ${showHostPort(at)}`)
+}
+
+export function hasTlsListeners(settings: Settings): boolean {
+  return wantedListeners(settings).some(({ isSecure }) => isSecure)
+}
+
+/** Whether all listeners ask their peers for a certificate. */
+export function allNeedCertificates(settings: Settings): boolean {
+  return settings.tlsClientAuth === 'require' && wantedListeners(settings).every(({ isSecure }) => isSecure)
+}
+
+function wantedListeners(settings: Settings): Wanted[] {
+  const wanted: Wanted[] = []
+  const add = (isSecure: boolean, at: ListenAt, rest: Omit<Wanted, 'isSecure' | 'at'>): void => {
+    if (at !== 'off') wanted.push({ ...rest, at, isSecure })
   }
+  for (const entry of protocols) {
+    const values = settings.listeners.get(entry.name)
+    if (values === undefined) continue
+    const { at, asked, advertised, tls, tlsAdvertised } = values
+    const { name } = entry
+    add(false, at, { entry, name, option: name, asked, advertised })
+    add(true, tls, { entry, name: `${name}-tls`, option: tlsName(name), asked: true, advertised: tlsAdvertised })
+  }
+  return wanted
 }
 
 /**
- * Binds the listener of each protocol that is on; none serves yet. A default port that is taken costs that listener and a
+ * Binds the listeners of each protocol that is on; none serves yet. A default port that is taken costs that listener and a
  * warning; one that was asked for rejects with `StartError`.
  */
 export async function bindListeners(
   settings: Settings,
   runtime: Runtime,
+  tls: TlsFiles | undefined,
   pressure: Pressure,
   logFor: (component: string) => Log,
 ): Promise<OpenListener[]> {
   const admission = new Admission(settings.connectionsMax)
   const open: OpenListener[] = []
   try {
-    for (const entry of protocols) {
-      const wanted = settings.listeners.get(entry.name)
-      if (wanted === undefined || wanted.at === 'off') continue
+    for (const wanted of wantedListeners(settings)) {
       const { network, clock, random } = runtime
-      const log = logFor(entry.name)
-      const protocol = await entry.load()
-      const options = { protocol, network, clock, random, limits: settings, admission, pressure, log }
-      const listener = await bind(options, entry, wanted, logFor('broker'))
+      const log = logFor(wanted.name)
+      const protocol = await wanted.entry.load()
+      const shared = { protocol, network, clock, random, limits: settings, admission, pressure, log }
+      const options = { ...shared, tls: wanted.isSecure ? tls : undefined }
+      const listener = await bind(options, wanted, logFor('broker'))
       if (listener === undefined) continue
       const { address } = listener
-      open.push({ name: entry.name, address, told: toldAddress(entry, wanted, wanted.at, address, log), listener })
+      open.push({ name: wanted.name, address, told: toldAddress(wanted, address, log), listener })
     }
   } catch (error) {
     for (const { listener } of open) await listener.close()
@@ -63,18 +97,17 @@ export async function bindListeners(
 /** Undefined when the default port is taken. */
 async function bind(
   options: ListenerOptions<unknown>,
-  { name }: ProtocolEntry,
-  { at, asked }: ListenerValues,
+  { at, name, option, asked }: Wanted,
   log: Log,
 ): Promise<ProtocolListener<unknown> | undefined> {
-  if (at === 'off') return undefined
   try {
     return await ProtocolListener.bind(options, at)
   } catch (error) {
     if (!(error instanceof NetworkError)) throw error
-    const words = `Cannot listen on ${showHostPort(at)} for ${name}: ${reasons[error.code]}`
+    const reason = error.code === 'unusable' ? error.message : reasons[error.code]
+    const words = `Cannot listen on ${showHostPort(at)} for ${name}: ${reason}`
     if (asked) throw new StartError(words, { cause: error })
-    log('warn', `${words}; going on without it. Give ${flagOf(name)} another port`)
+    log('warn', `${words}; going on without it. Give ${flagOf(option)} another port`)
     return undefined
   }
 }
@@ -84,20 +117,14 @@ const reasons = {
   denied: 'the system does not allow it',
   unavailable: 'this machine has no such address',
   refused: 'the connection is refused',
-} as const satisfies Record<NetworkError['code'], string>
+} as const satisfies Record<Exclude<NetworkError['code'], 'unusable'>, string>
 
 /** A listener on all interfaces has no address of its own to tell. */
-function toldAddress(
-  entry: ProtocolEntry,
-  { advertised }: ListenerValues,
-  at: HostPort,
-  bound: Address,
-  log: Log,
-): Address {
+function toldAddress({ entry, option, at, advertised }: Wanted, bound: Address, log: Log): Address {
   if (advertised !== undefined) return advertised
   if (!isWildcard(at.host)) return { host: at.host, port: bound.port }
   if (entry.advertises) {
-    const flag = flagOf(advertisedName(entry.name))
+    const flag = flagOf(advertisedName(option))
     log('warn', `Clients are told to connect to 127.0.0.1; those on other machines need ${flag} HOST:PORT`)
   }
   return { host: '127.0.0.1', port: bound.port }

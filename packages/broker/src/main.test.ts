@@ -122,7 +122,9 @@ test('a port that was asked for and is taken rejects; a default one that is take
     /Cannot listen on 127\.0\.0\.1:\d+ for kafka: the port is taken/,
   )
   const settings = settle(protocols, [new Map([['data', { text: 'memory', origin: 'data' }]])])
-  settings.listeners.set('kafka', { at: { host: '127.0.0.1', port }, asked: false, advertised: undefined })
+  const present = settings.listeners.get('kafka')
+  assert(present !== undefined)
+  settings.listeners.set('kafka', { ...present, at: { host: '127.0.0.1', port }, asked: false })
   const lines: string[] = []
   const broker = await openBroker(settings, { writeLog: line => lines.push(line) })
   assert.equal(broker.listeners.length, 0)

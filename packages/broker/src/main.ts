@@ -9,24 +9,25 @@ import { Topics } from './core/topics.ts'
 import { Transactions } from './core/transactions/transactions.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
 import { machines } from './machines.ts'
-import { bindListeners, checkExposure, type OpenListener } from './listeners.ts'
+import { bindListeners, type OpenListener } from './listeners.ts'
 import { readObject, settle } from './options/read.ts'
 import { optionTable, type Settings, type Values } from './options/table.ts'
 import { protocols, type ProtocolName } from './protocols/index.ts'
 import { realRuntime } from './runtime/real/real-runtime.ts'
 import type { Address, Runtime } from './runtime/runtime.ts'
+import { checkExposure, makeIdentity, readSecurity, watchTls, type SecurityParts } from './security.ts'
 import { Corrupt } from './storage/errors.ts'
 import { StartError } from './start-error.ts'
 
-type Scalar<T> = T extends number | boolean ? T | string : T
+type Scalar<T> = T extends number | boolean ? T | string : T extends readonly unknown[] ? string : T
 
 /**
  * Options of an embedded broker: those of `dragoman serve`, in camel case. A protocol listens only when it is given a port (0:
  * any free one) or an address.
  */
 export type BrokerOptions = { [K in Exclude<keyof Values, 'config'>]?: Scalar<Values[K]> } & {
-  [P in ProtocolName]?: number | string
-} & { [P in ProtocolName as `${P}Advertised`]?: string }
+  [P in ProtocolName | `${ProtocolName}Tls`]?: number | string
+} & { [P in ProtocolName as `${P}Advertised` | `${P}TlsAdvertised`]?: string }
 
 /** What surrounds a broker; all of it has a default. */
 export interface Surroundings {
@@ -45,7 +46,7 @@ export interface Surroundings {
 
 export interface RunningBroker {
   /** The port on which a protocol listens. Throws when its listener is off. */
-  port(protocol: ProtocolName): number
+  port(protocol: ProtocolName | `${ProtocolName}-tls`): number
   readonly listeners: readonly { readonly name: string; readonly address: Address }[]
   /** The core, as the sessions see it. */
   readonly core: Broker
@@ -72,18 +73,31 @@ export async function startBroker(
 
 /** The same from settings: what the command line does. */
 export async function openBroker(settings: Settings, surroundings: Surroundings = {}): Promise<RunningBroker> {
-  checkExposure(settings)
   const runtime = surroundings.runtime ?? realRuntime(surroundings.onFatal && { onFatal: surroundings.onFatal })
   const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
   const logFor = createLog({ level: settings.logLevel, nowMs: () => runtime.clock.nowMs(), write })
+  const security = await readSecurity(settings, runtime, logFor('identity'))
   const stores = await openStores(settings, runtime, surroundings, logFor('storage'))
   let cell: Cell | undefined
   try {
-    const parts = await openCore(settings, runtime, stores, { ...sizesOf(settings), ...surroundings.sizes }, logFor)
+    const parts = await openCore(
+      settings,
+      runtime,
+      stores,
+      security,
+      { ...sizesOf(settings), ...surroundings.sizes },
+      logFor,
+    )
     cell = parts.cell
-    const listeners = await bindListeners(settings, runtime, cell, logFor)
+    checkExposure(settings, parts.core.identity)
+    const { tls } = security
+    const listeners = await bindListeners(settings, runtime, tls, cell, logFor)
     for (const { name, told } of listeners) parts.addresses.set(name, told)
     for (const { listener, told } of listeners) listener.serve(parts.core, told)
+    if (tls !== undefined) {
+      const renew = (files: typeof tls): void => listeners.forEach(({ listener }) => listener.renew(files))
+      parts.stop.push(watchTls(settings, runtime, tls, renew, logFor('broker')))
+    }
     return new EmbeddedBroker(runtime, stores, parts, listeners)
   } catch (error) {
     await cell?.close()
@@ -109,13 +123,17 @@ interface Parts {
   cell: Cell
   core: Broker
   groups: Groups
+  transactions: Transactions
   addresses: Map<string, Address>
+  /** Called first when the broker closes. */
+  stop: (() => void)[]
 }
 
 async function openCore(
   settings: Settings,
   runtime: Runtime,
   { chain, blobs }: Stores,
+  security: SecurityParts,
   sizes: CellSizes,
   logFor: (component: string) => Log,
 ): Promise<Parts> {
@@ -123,7 +141,6 @@ async function openCore(
   const log = logFor('cell')
   let topics: Topics | undefined
   const cell = await Cell.open({
-  transactions: Transactions
     cell: 0,
     chain,
     blobs,
@@ -156,27 +173,10 @@ async function openCore(
     },
   })
   const quotas = new Quotas({ ledger: cell, limits: settings })
+  const identity = makeIdentity(settings, security, { ledger: cell, random, log: logFor('identity') })
   const addresses = new Map<string, Address>()
   const { clusterId } = topics
   const client = new LocalCellClient(cell)
-  const core = {
-    clusterId,
-    brokerId: settings.brokerId,
-    cell: client,
-    topics,
-    groups,
-    quotas,
-    limits: settings,
-    addresses,
-  }
-  return { cell, core, groups, transactions, addresses, stop: [] }
-}
-
-function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {
-  return {
-    ...defaultCellSizes,
-    flushBytes,
-    flushIntervalMs,
   const transactions = new Transactions({
     ledger: cell,
     cell: client,
@@ -189,13 +189,32 @@ function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Sett
       strictConnections: settings.transactionStrictConnections === 'on',
     },
   })
+  const core = {
+    clusterId,
+    brokerId: settings.brokerId,
+    cell: client,
+    topics,
+    groups,
+    transactions,
+    quotas,
+    identity,
+    limits: settings,
+    addresses,
+  }
+  return { cell, core, groups, transactions, addresses, stop: [] }
+}
+
+function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {
+  return {
+    ...defaultCellSizes,
+    flushBytes,
+    flushIntervalMs,
     retentionCheckMs: retentionCheckIntervalMs,
     unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 1.5 * flushBytes),
   }
 }
 
 function explainDamage(data: string, error: Corrupt): string {
-    transactions,
   return `The data in ${data} is damaged: ${error.message}. "dragoman verify ${data}" tells more. Nothing was changed`
 }
 
@@ -215,7 +234,7 @@ class EmbeddedBroker implements RunningBroker {
     this.listeners = listeners
   }
 
-  port(protocol: ProtocolName): number {
+  port(protocol: ProtocolName | `${ProtocolName}-tls`): number {
     const listener = this.listeners.find(({ name }) => name === protocol)
     if (!listener) throw new Error(`The listener of ${protocol} is off`)
     return listener.address.port
@@ -227,8 +246,10 @@ class EmbeddedBroker implements RunningBroker {
 
   async #close(): Promise<void> {
     const listeners = this.listeners.map(({ listener }) => listener)
+    for (const stop of this.#parts.stop) stop()
     await Promise.all(listeners.map(listener => listener.close()))
     await this.#untilIdle(drainMs)
+    this.#parts.transactions.close()
     this.#parts.groups.close()
     await this.#parts.cell.close()
     await this.#untilIdle(partMs)
@@ -247,4 +268,3 @@ class EmbeddedBroker implements RunningBroker {
     })
   }
 }
-    this.#parts.transactions.close()

@@ -1,11 +1,12 @@
 import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Groups } from './groups/groups.ts'
+import type { Identity } from './identity/identity.ts'
 import type { Limits } from './limits.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Topics } from './topics.ts'
-
 import type { Transactions } from './transactions/transactions.ts'
+
 export { homeNamespace, type Topic } from './topic.ts'
 
 /**
@@ -21,10 +22,10 @@ export interface Broker {
   readonly cell: CellClient
   readonly topics: Topics
   readonly groups: Groups
-  readonly limits: Limits
   readonly transactions: Transactions
   /** Users, how they prove who they are, and what they may do. */
   readonly identity: Identity
+  readonly limits: Limits
   readonly quotas: Quotas
   /** Where the broker listens, by protocol. Filled before the first connection is accepted. */
   readonly addresses: ReadonlyMap<string, Address>

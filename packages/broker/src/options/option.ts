@@ -20,6 +20,8 @@ export interface Kind<T> {
   /** Undefined when the text is not such a value. */
   parse(text: string): T | undefined
   show(value: T): string
+  /** The text must not be repeated in an error. */
+  readonly isSecret?: boolean
 }
 
 /** An option that does not exist, or a value that it does not take. The message names both. */

@@ -8,8 +8,8 @@ import { optionTable, type ListenerInfo } from './table.ts'
 import { parseYaml } from './yaml.ts'
 
 const listeners: ListenerInfo[] = [
-  { name: 'first', title: 'First Protocol', port: 4001, advertises: true },
-  { name: 'second', title: 'Second Protocol', port: 4002, advertises: false },
+  { name: 'first', title: 'First Protocol', port: 4001, tlsPort: 4002, advertises: true },
+  { name: 'second', title: 'Second Protocol', port: 4002, tlsPort: 4004, advertises: false },
 ]
 const table = optionTable(listeners)
 
@@ -42,10 +42,35 @@ test('readFlags takes --flag value, --flag=value and a switch alone', () => {
     at: { host: '127.0.0.1', port: 0 },
     asked: true,
     advertised: undefined,
+    tls: 'off',
+    tlsAdvertised: undefined,
   })
   assert.equal(settings.listeners.get('second')?.asked, false)
   assert.equal(settings.insecure, true)
   assert.equal(settings.frameTimeoutMs, 2000)
+})
+
+test('a listener with TLS is off unless it is asked for, and says where clients shall go', () => {
+  const flags = readFlags(table, ['--first-tls', '0', '--first-tls-advertised', 'a.example:3'])
+  const given = settle(listeners, [flags]).listeners
+  assert.deepEqual(given.get('first')?.tls, { host: '127.0.0.1', port: 0 })
+  assert.deepEqual(given.get('first')?.tlsAdvertised, { host: 'a.example', port: 3 })
+  assert.equal(given.get('second')?.tls, 'off')
+  assert.equal(settle(listeners, [flags, readFlags(table, ['--only', 'second'])]).listeners.get('first')?.tls, 'off')
+})
+
+test('users are read with all their colons, and what is wrong with them is said without a password', () => {
+  const { users } = settle(listeners, [readFlags(table, ['--users', 'ann:a:b,bob:c'])])
+  assert.deepEqual(users, [
+    { name: 'ann', password: 'a:b' },
+    { name: 'bob', password: 'c' },
+  ])
+  for (const wrong of ['ann', ':secret', 'ann:', 'ann:secret,ann:secret']) {
+    assert.throws(
+      () => settle(listeners, [readFlags(table, ['--users', wrong])]),
+      ({ message }: Error) => message.includes('--users') && !message.includes('secret'),
+    )
+  }
 })
 
 test('only switches all other listeners off', () => {

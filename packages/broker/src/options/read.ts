@@ -1,4 +1,4 @@
-import { advertisedName, optionTable, type ListenerInfo, type Settings, type Values } from './table.ts'
+import { advertisedName, optionTable, tlsName, type ListenerInfo, type Settings, type Values } from './table.ts'
 import { environmentOf, flagOf, keyOf, OptionError, type Option } from './option.ts'
 import { nearest } from './nearest.ts'
 import type { HostPort, ListenAt } from './address.ts'
@@ -9,7 +9,9 @@ export type Given = Map<string, { text: string; origin: string }>
 type Table = ReadonlyMap<string, Option<unknown>>
 
 /** Variables with our prefix that are not options of the broker: what the command line's clients read. */
-const foreignVariables = new Set(['DRAGOMAN_BROKER'])
+const foreignVariables = new Set(
+  ['BROKER', 'USER', 'PASSWORD', 'MECHANISM', 'TOKEN', 'TLS', 'CA', 'CERT', 'KEY'].map(name => `DRAGOMAN_${name}`),
+)
 /** Kubernetes sets these for a service that is called `dragoman…`. */
 const serviceVariable = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP)(_.*)?)?)$/
 
@@ -88,16 +90,20 @@ export function settle(listeners: readonly ListenerInfo[], sources: readonly Giv
   const only = values.only as readonly string[] | undefined
   const settings: Settings = { ...(values as Values), only, listeners: new Map() }
   for (const { name } of listeners) {
-    const at: ListenAt = only && !only.includes(name) ? 'off' : (values[name] as ListenAt)
+    const isOn = !only || only.includes(name)
+    const at = isOn ? (values[name] as ListenAt) : 'off'
     const advertised = values[advertisedName(name)] as HostPort | undefined
-    settings.listeners.set(name, { at, asked: asked.has(name), advertised })
+    const tls = isOn ? (values[tlsName(name)] as ListenAt) : 'off'
+    const tlsAdvertised = values[advertisedName(tlsName(name))] as HostPort | undefined
+    settings.listeners.set(name, { at, asked: asked.has(name), advertised, tls, tlsAdvertised })
   }
   return settings
 }
 
 function parse(value: string, origin: string, kind: Option<unknown>['kind']): unknown {
   const parsed = kind.parse(value)
-  if (parsed === undefined) throw new OptionError(`Cannot take "${value}" for ${origin}: it takes ${kind.takes}`)
+  const shown = kind.isSecret ? 'what is given' : `"${value}"`
+  if (parsed === undefined) throw new OptionError(`Cannot take ${shown} for ${origin}: it takes ${kind.takes}`)
   return parsed
 }
 

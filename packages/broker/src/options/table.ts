@@ -1,4 +1,5 @@
 import { hostPort, listenAt, loopback, type HostPort, type ListenAt } from './address.ts'
+import { securityRows } from './security.ts'
 import { choice, count, duration, names, optionalText, size, text, toggle, type Kind, type Option } from './option.ts'
 
 const KiB = 2 ** 10
@@ -14,6 +15,7 @@ export type LogLevel = (typeof logLevels)[number]
 export const sections = {
   general: 'General',
   listeners: 'Listeners',
+  security: 'Security',
   topics: 'Topics and groups',
   storage: 'Storage',
   connections: 'Connections',
@@ -57,6 +59,8 @@ export const rows = {
   ),
   logLevel: option('general', choice(...logLevels), 'info', 'Least important log lines that are written to stderr.'),
 
+  ...securityRows,
+
   topicAutoCreate: option(
     'topics',
     choice('on', 'off'),
@@ -89,10 +93,6 @@ export const rows = {
     'Keep the committed offsets of a group this long after its last member left.',
   ),
 
-  flushBytes: option(
-    'storage',
-    size(64 * KiB, 1 * GiB),
-    32 * MiB,
   transactionTimeoutMaxMs: option(
     'topics',
     duration(second, 1 * day),
@@ -112,6 +112,10 @@ export const rows = {
     'Refuse requests of transactions that come late, over a connection that their producer has replaced; `off` for producers that use several at once.',
   ),
 
+  flushBytes: option(
+    'storage',
+    size(64 * KiB, 1 * GiB),
+    32 * MiB,
     'Write segments and a checkpoint after this much journal.',
   ),
   flushIntervalMs: option(
@@ -183,10 +187,6 @@ export const rows = {
     4 * KiB,
     'Metadata that a client may store with a committed offset.',
   ),
-  fetchSessionsMax: option(
-    'limits',
-    count(0, 1_000_000),
-    1000,
   transactionalIdsMax: option('limits', count(0, 10_000_000), 100_000, 'Transactional ids of producers.'),
   transactionPartitionsMax: option(
     'limits',
@@ -194,6 +194,10 @@ export const rows = {
     10_000,
     'Partitions and groups that take part in one transaction.',
   ),
+  fetchSessionsMax: option(
+    'limits',
+    count(0, 1_000_000),
+    1000,
     'Fetch sessions kept; the least recently used one gives way.',
   ),
   shareSessionsMax: option('limits', count(1, 1_000_000), 10_000, 'Sessions of members of share groups.'),
@@ -222,6 +226,8 @@ export interface ListenerInfo {
   readonly name: string
   readonly title: string
   readonly port: number
+  /** The standard port with TLS. */
+  readonly tlsPort: number
   /** Its clients are told an address to come back to. */
   readonly advertises: boolean
 }
@@ -231,6 +237,9 @@ export interface ListenerValues {
   /** The address was given, not the default: a taken port is then an error, not a warning. */
   asked: boolean
   advertised: HostPort | undefined
+  /** Where it is to listen for connections with TLS. */
+  tls: ListenAt
+  tlsAdvertised: HostPort | undefined
 }
 
 export interface Settings extends Values {
@@ -238,13 +247,14 @@ export interface Settings extends Values {
   listeners: Map<string, ListenerValues>
 }
 
+export const tlsName = (listener: string): string => `${listener}Tls`
 export const advertisedName = (listener: string): string => `${listener}Advertised`
 
 /** All options by name, those of the listeners included. */
 export function optionTable(listeners: readonly ListenerInfo[]): Map<string, Option<unknown>> {
   const table = new Map<string, Option<unknown>>()
   for (const [name, row] of Object.entries(rows)) if (row.section === 'general') table.set(name, row)
-  for (const { name, title, port, advertises } of listeners) {
+  for (const { name, title, port, tlsPort, advertises } of listeners) {
     table.set(
       name,
       option(
@@ -254,19 +264,28 @@ export function optionTable(listeners: readonly ListenerInfo[]): Map<string, Opt
         `Where ${title} clients connect; port 0 takes any free one.`,
       ),
     )
+    table.set(
+      tlsName(name),
+      option(
+        'listeners',
+        listenAt,
+        'off',
+        `Where ${title} clients connect with TLS; the usual port is ${tlsPort}. Needs \`--tls-cert\` and \`--tls-key\`.`,
+      ),
+    )
     if (advertises)
-      table.set(
-        advertisedName(name),
-        option(
-          'listeners',
-          hostPort,
-          undefined,
-          `Address that ${title} clients are told to connect to, if it is not that of the listener.`,
-        ),
-      )
+      for (const listener of [name, tlsName(name)]) table.set(advertisedName(listener), advertisedOption(title))
   }
   const all = listeners.map(({ name }) => name)
   table.set('only', option('listeners', names(all), undefined, 'Open only these listeners.'))
   for (const [name, row] of Object.entries(rows)) if (row.section !== 'general') table.set(name, row)
   return table
 }
+
+const advertisedOption = (title: string): Option<HostPort | undefined> =>
+  option(
+    'listeners',
+    hostPort,
+    undefined,
+    `Address that ${title} clients are told to connect to, if it is not that of the listener.`,
+  )

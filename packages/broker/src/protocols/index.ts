@@ -9,6 +9,7 @@ export const protocols = [
     name: 'kafka',
     title: 'Apache Kafka',
     port: 9092,
+    tlsPort: 9093,
     advertises: true,
     load: async () => (await import('./kafka/index.ts')).kafka,
   },
@@ -21,6 +22,8 @@ export interface ProtocolEntry {
   readonly title: string
   /** The standard port. */
   readonly port: number
+  /** The standard port with TLS. */
+  readonly tlsPort: number
   /** Its clients are told an address to come back to. */
   readonly advertises: boolean
   load(): Promise<Protocol>

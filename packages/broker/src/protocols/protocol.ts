@@ -1,6 +1,6 @@
 import type { Codec, Random } from '@dragoman/wire'
 import type { Broker } from '../core/broker.ts'
-import type { Address, Cancel } from '../runtime/runtime.ts'
+import type { Address, Cancel, ConnectionTls } from '../runtime/runtime.ts'
 
 /** What each protocol folder exports, and all that the rest of the broker knows of it. */
 export interface Protocol<P = unknown> {
@@ -43,6 +43,8 @@ export interface Session<P> {
   readonly inFlight: number
   /** The peer brings data: it is not read while the broker has more than the disk can take. Those who only consume go on. */
   readonly feeds: boolean
+  /** The peer is held back: it is not read until `Outbox.progress` tells that this is over. */
+  readonly muted: boolean
   /** The peer is gone or was sent away: release all. Called exactly once, nothing after it. */
   closed(): void
 }
@@ -61,10 +63,13 @@ export interface Outbox {
 
 export interface SessionContext {
   readonly remote: Address
+  /** What the peer has shown of itself; undefined when the connection is not protected. */
+  readonly tls?: ConnectionTls | undefined
   /** Address under which this listener is reached, for protocols that tell clients where to go. */
   readonly local: Address
   readonly clock: { nowMs(): number; monotonicMs(): number; after(delayMs: number, run: () => void): Cancel }
   readonly random: Random
+  /** This connection's own, shared with its decoder: a session may lower them while it does not know its peer. */
   readonly limits: ProtocolLimits
   /** Our bug, or something an operator should know. Never a payload. */
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void

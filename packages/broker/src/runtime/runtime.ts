@@ -79,9 +79,46 @@ export class DiskError extends Error {
 }
 
 export interface Network {
-  /** Port 0 takes any free port. Rejects with `NetworkError` (`in-use`, `denied`, `unavailable`). */
-  listen(address: Address, accept: (connection: Connection) => void): Promise<Listener>
-  connect(address: Address): Promise<Connection>
+  /**
+   * Port 0 takes any free port. With `tls`, connections are handed over when their handshake is done.
+   * Rejects with `NetworkError` (`in-use`, `denied`, `unavailable`; with `tls` also `unusable`).
+   */
+  listen(address: Address, accept: (connection: Connection) => void, tls?: ListenerTls): Promise<Listener>
+  /** Rejects with `NetworkError`; with `tls` also when the other side is not who it should be. */
+  connect(address: Address, tls?: ClientTls): Promise<Connection>
+  /** The text at an address that begins with `http://` or `https://`. Rejects with `NetworkError` when it does not come whole. */
+  download(url: string, limits: { bytesMax: number; timeoutMs: number }): Promise<string>
+}
+
+/** A certificate and its key, in PEM. */
+export interface TlsIdentity {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface ListenerTls {
+  readonly identity: TlsIdentity
+  readonly settings: TlsListenerSettings
+  /** Told of each handshake that failed, in words for an operator. */
+  failed(remote: Address, reason: string): void
+}
+
+export interface TlsListenerSettings {
+  /** Authorities of client certificates, in PEM; undefined: those that the system trusts. */
+  readonly ca: string | undefined
+  readonly clientAuth: 'none' | 'want' | 'require'
+  readonly versionMin: '1.2' | '1.3'
+  /** Further connections are closed at once. */
+  readonly handshakesMax: number
+  readonly handshakeTimeoutMs: number
+}
+
+export interface ClientTls {
+  readonly identity?: TlsIdentity | undefined
+  /** Authorities of the other side's certificate, in PEM; undefined: those that the system trusts. */
+  readonly ca?: string | undefined
+  /** Takes any certificate. */
+  readonly isUnchecked?: boolean
 }
 
 export interface Address {
@@ -91,6 +128,8 @@ export interface Address {
 
 export interface Listener {
   readonly address: Address
+  /** With TLS: new connections get this certificate and these authorities. Throws `NetworkError` `unusable` and leaves all as it was. */
+  renew?(identity: TlsIdentity, ca: string | undefined): void
   /** Stops accepting; connections already open stay. */
   close(): Promise<void>
 }
@@ -98,6 +137,8 @@ export interface Listener {
 /** A byte stream in both directions. Handlers are set once, right after it was accepted or connected. */
 export interface Connection {
   readonly remote: Address
+  /** Present when the connection is protected. */
+  readonly tls?: ConnectionTls | undefined
   /** `chunk` is valid only during the call: what is kept is copied. `ended`: the peer sends no more. `closed`: nothing goes either way; called exactly once, last. */
   handle(handlers: { data(chunk: Buffer): void; ended(): void; drained(): void; closed(error?: Error): void }): void
   /** Queues the parts in order. Their bytes must not change until `written` is called (after the system took them, or the connection closed). */
@@ -112,7 +153,18 @@ export interface Connection {
   destroy(): void
 }
 
-export type NetworkErrorCode = 'in-use' | 'denied' | 'unavailable' | 'refused'
+/** What is known of the other side of a protected connection. */
+export interface ConnectionTls {
+  /** `TLSv1.3` */
+  readonly version: string
+  /**
+   * Subject of the certificate that the peer has proved to be its own and that an authority has issued, as RFC 2253 writes
+   * it (`CN=app,O=Example`); undefined when it showed none.
+   */
+  readonly subject: string | undefined
+}
+
+export type NetworkErrorCode = 'in-use' | 'denied' | 'unavailable' | 'refused' | 'unusable'
 
 export class NetworkError extends Error {
   override name = 'NetworkError'

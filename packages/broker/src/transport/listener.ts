@@ -1,7 +1,7 @@
 import type { Random } from '@dragoman/wire'
 import type { Broker } from '../core/broker.ts'
-import type { Protocol, SessionContext } from '../protocols/protocol.ts'
-import type { Address, Cancel, Clock, Connection, Listener, Network } from '../runtime/runtime.ts'
+import type { Protocol, ProtocolLimits, SessionContext } from '../protocols/protocol.ts'
+import type { Address, Cancel, Clock, Connection, Listener, ListenerTls, Network } from '../runtime/runtime.ts'
 import { Pump, type Flushable, type PumpHost, type PumpLimits } from './pump.ts'
 
 export interface ListenerOptions<P> {
@@ -13,6 +13,8 @@ export interface ListenerOptions<P> {
   /** Shared by all listeners of a broker. */
   admission: Admission
   pressure: Pressure
+  /** Connections are protected. */
+  tls?: Omit<ListenerTls, 'failed'> | undefined
   log: SessionContext['log']
 }
 
@@ -95,8 +97,18 @@ export class ProtocolListener<P> implements PumpHost {
   /** Rejects with `NetworkError`. */
   static async bind<P>(options: ListenerOptions<P>, address: Address): Promise<ProtocolListener<P>> {
     const listener = new ProtocolListener(options)
-    listener.#listener = await options.network.listen(address, connection => listener.#accept(connection))
+    const tls = options.tls && { ...options.tls, failed: listener.#handshakeFailed }
+    listener.#listener = await options.network.listen(address, connection => listener.#accept(connection), tls)
     return listener
+  }
+
+  /** New connections get this certificate. Throws `NetworkError` when it cannot be used. Nothing happens without TLS. */
+  renew({ identity, settings }: Omit<ListenerTls, 'failed'>): void {
+    if (this.#options.tls !== undefined) this.#listener?.renew?.(identity, settings.ca)
+  }
+
+  get isSecure(): boolean {
+    return this.#options.tls !== undefined
   }
 
   get name(): string {
@@ -162,9 +174,17 @@ export class ProtocolListener<P> implements PumpHost {
     if (!this.#serving) return this.#wait(connection)
     const { protocol, admission, clock, limits } = this.#options
     if (!admission.enter()) return this.#refuse(connection)
-    const pump = new Pump(this, connection, protocol.decoder(limits), clock.monotonicMs())
+    const { frameBytesMax, requestsInFlightMax } = limits
+    const own = { frameBytesMax, requestsInFlightMax }
+    const pump = new Pump(this, connection, protocol.decoder(own), clock.monotonicMs())
     this.#pumps.add(pump)
-    pump.start(protocol.session(this.#serving.broker, pump, this.#context(connection, this.#serving.local)))
+    const { broker, local } = this.#serving
+    pump.start(protocol.session(broker, pump, this.#context(connection, local, own)))
+    const holdMs = broker.quotas.connected(connection.remote.host)
+    if (holdMs > 0) {
+      pump.hold(holdMs)
+      clock.after(holdMs, () => pump.release())
+    }
     this.#cancelSweep ??= clock.after(this.#sweepMs, this.#sweep)
   }
 
@@ -175,18 +195,26 @@ export class ProtocolListener<P> implements PumpHost {
 
   #refuse(connection: Connection): void {
     connection.destroy()
+    const { remote } = connection
+    const { count: connections } = this.#options.admission
+    this.#logSeldom('warn', 'Connection refused: connections-max is reached', { remote, connections })
+  }
+
+  readonly #handshakeFailed = (remote: Address, reason: string): void => {
+    this.#logSeldom('info', 'Connection closed: TLS could not be agreed upon', { remote, reason })
+  }
+
+  #logSeldom(level: 'info' | 'warn', message: string, fields: Record<string, unknown>): void {
     const now = this.#options.clock.monotonicMs()
     if (now - this.#refusedAtMs < refusalLogMs) return
     this.#refusedAtMs = now
-    this.log('warn', 'Connection refused: connections-max is reached', {
-      remote: connection.remote,
-      connections: this.#options.admission.count,
-    })
+    this.log(level, message, fields)
   }
 
-  #context(connection: Connection, local: Address): SessionContext {
-    const { clock, random, limits, log } = this.#options
-    return { remote: connection.remote, local, clock, random, limits, log }
+  #context(connection: Connection, local: Address, limits: ProtocolLimits): SessionContext {
+    const { clock, random, log } = this.#options
+    const { remote, tls } = connection
+    return { remote, local, tls, clock, random, limits, log }
   }
 
   readonly #relieved = (): void => {

@@ -53,6 +53,7 @@ export class Pump<P> implements Outbox, Flushable {
   #session!: Session<P>
   #state: State = 'open'
   #reading = true
+  #held = false
 
   #parts: Uint8Array[] = []
   #written: (() => void)[] = []
@@ -65,7 +66,7 @@ export class Pump<P> implements Outbox, Flushable {
   #sentBytes = 0
   readonly #frameMark: Mark
   readonly #writeMark: Mark
-  readonly #openedMs: number
+  #openedMs: number
 
   /** `start` follows at once: the session needs its outbox first. */
   constructor(host: PumpHost, connection: Connection, decoder: Decoder<P>, nowMs: number) {
@@ -135,12 +136,26 @@ export class Pump<P> implements Outbox, Flushable {
     this.reconsider()
   }
 
+  /** Reads nothing until `release`, in `holdMs`: the peer opens connections faster than it may. */
+  hold(holdMs: number): void {
+    this.#held = true
+    this.#openedMs += holdMs
+    this.reconsider()
+  }
+
+  release(): void {
+    this.#held = false
+    this.reconsider()
+  }
+
   /** Reads or does not read, as things are now; closes when a peer that has ended is answered. */
   reconsider(): void {
     if (this.#state === 'ended' && this.#session.inFlight === 0) return this.close()
     const reading =
       this.#state === 'open' &&
       this.#session.inFlight < this.#host.limits.requestsInFlightMax &&
+      !this.#session.muted &&
+      !this.#held &&
       this.queuedBytes <= this.#host.limits.outboxBytesMax &&
       !(this.#session.feeds && this.#host.saturated())
     if (reading === this.#reading || this.#state === 'closing' || this.#state === 'closed') return
@@ -176,6 +191,10 @@ export class Pump<P> implements Outbox, Flushable {
 
   #data(chunk: Buffer): void {
     if (this.#state !== 'open') return
+    if (this.#receivedBytes === 0 && this.#connection.tls === undefined && isHandshake(chunk)) {
+      this.#host.log('info', 'Connection closed: the peer speaks TLS, but this port does not', this.#fields({}))
+      return this.close()
+    }
     this.#receivedBytes += chunk.length
     try {
       this.#decoder.push(chunk, this.#receive)
@@ -218,6 +237,11 @@ export class Pump<P> implements Outbox, Flushable {
   #fields(more: Record<string, unknown>): Record<string, unknown> {
     return { remote: this.#connection.remote, ...more }
   }
+}
+
+/** How a client of TLS begins: a record of a handshake that holds its hello (RFC 8446, 4 and 5.1). No protocol of ours does. */
+function isHandshake(chunk: Buffer): boolean {
+  return chunk.length > 5 && chunk[0] === 0x16 && chunk[1] === 3 && chunk[5] === 1
 }
 
 function runAll(callbacks: readonly (() => void)[]): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ProtocolError } from '@dragoman/wire'
 import type { Broker } from '../core/broker.ts'
+import { QuotasBench } from '../core/quotas/test-bench.ts'
 import type { Decoder, Outbox, Protocol, Session } from '../protocols/protocol.ts'
 import type { Connection, Runtime } from '../runtime/runtime.ts'
 import { Simulator } from '../runtime/simulated/simulator.ts'
@@ -124,7 +125,7 @@ class World {
 
   // The toy sessions ask nothing of the broker.
   serve(): void {
-    this.listener.serve({} as Broker, this.listener.address)
+    this.listener.serve({ quotas: this.quotas.quotas } as Broker, this.listener.address)
   }
 
   async connect(): Promise<Client> {

@@ -49,6 +49,8 @@ export interface IdentitySettings {
   withoutRule: Effect
   /** A proof lasts at most so long; 0: as long as the connection. */
   sessionMs: number
+  /** Who must say who they are has so long for it. */
+  authenticationMs: number
 }
 
 /** How it is known who somebody is. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Address, Connection } from '../runtime.ts'
+import type { Address, Connection, ConnectionTls } from '../runtime.ts'
 
 /** `drained` is worth telling only to one that had filled this much. */
 const drainedAboveBytes = 64 * 1024
@@ -23,6 +23,7 @@ type Handlers = Parameters<Connection['handle']>[0]
  */
 export class RealConnection implements Connection {
   readonly remote: Address
+  readonly tls: ConnectionTls | undefined
   readonly #socket: Socket
   #handlers: Handlers | undefined
   #error: Error | undefined
@@ -34,8 +35,9 @@ export class RealConnection implements Connection {
   readonly #callbacks: ((() => void) | undefined)[] = []
   readonly #taken = (): void => this.#oldestTaken()
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, tls?: ConnectionTls) {
     this.#socket = socket
+    this.tls = tls
     this.remote = { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
     socket.on('error', error => (this.#error = error))
     socket.on('close', () => this.#closed())

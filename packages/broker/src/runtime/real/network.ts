@@ -1,7 +1,18 @@
 import * as net from 'node:net'
-import type { Address, Connection, Listener, Network, NetworkErrorCode } from '../runtime.ts'
+import type {
+  Address,
+  ClientTls,
+  Connection,
+  Listener,
+  ListenerTls,
+  Network,
+  NetworkErrorCode,
+  TlsIdentity,
+} from '../runtime.ts'
 import { NetworkError } from '../runtime.ts'
 import { RealConnection } from './connection.ts'
+import { download } from './download.ts'
+import { connectSecurely, SecureAcceptor } from './tls.ts'
 
 /** Connections that the system holds for us until they are accepted. */
 const backlog = 1024
@@ -10,13 +21,15 @@ const keepAliveMs = 60_000
 
 /** TCP on this machine. Nagle's delay is off: writes are already gathered by the turn. */
 export class RealNetwork implements Network {
-  listen(address: Address, accept: (connection: Connection) => void): Promise<Listener> {
+  async listen(address: Address, accept: (connection: Connection) => void, tls?: ListenerTls): Promise<Listener> {
+    const secure = tls && new SecureAcceptor(tls, accept)
     // Without keep-alive the connection of a machine that lost its power would be held for ever.
     const keepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveMs }
-    const server = net.createServer(
-      { allowHalfOpen: true, noDelay: true, pauseOnConnect: true, ...keepAlive },
-      socket => accept(new RealConnection(withSharedBuffer(socket))),
-    )
+    const options = { allowHalfOpen: true, noDelay: true, pauseOnConnect: secure === undefined, ...keepAlive }
+    const server = net.createServer(options, socket => {
+      if (secure === undefined) accept(new RealConnection(withSharedBuffer(socket)))
+      else secure.begin(socket)
+    })
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(networkError(error, `Cannot listen on ${format(address)}`))
       server.once('error', fail)
@@ -24,12 +37,13 @@ export class RealNetwork implements Network {
         server.removeListener('error', fail)
         // An accept that fails (no file descriptors left) drops that one connection; the listener goes on.
         server.on('error', () => {})
-        resolve(new RealListener(server))
+        resolve(new RealListener(server, secure))
       })
     })
   }
 
-  connect(address: Address): Promise<Connection> {
+  connect(address: Address, tls?: ClientTls): Promise<Connection> {
+    if (tls !== undefined) return connectSecurely(address, tls)
     return new Promise((resolve, reject) => {
       const socket = net.connect({ host: address.host, port: address.port, allowHalfOpen: true, noDelay: true })
       const fail = (error: Error): void => reject(networkError(error, `Cannot connect to ${format(address)}`))
@@ -39,6 +53,10 @@ export class RealNetwork implements Network {
         resolve(new RealConnection(socket))
       })
     })
+  }
+
+  download(url: string, limits: { bytesMax: number; timeoutMs: number }): Promise<string> {
+    return download(url, limits)
   }
 }
 
@@ -73,18 +91,25 @@ function withSharedBuffer(accepted: net.Socket): net.Socket {
 
 class RealListener implements Listener {
   readonly #server: net.Server
+  readonly #secure: SecureAcceptor | undefined
   readonly address: Address
 
-  constructor(server: net.Server) {
+  constructor(server: net.Server, secure: SecureAcceptor | undefined) {
     this.#server = server
+    this.#secure = secure
     const bound = server.address()
     this.address =
       typeof bound === 'object' && bound ? { host: bound.address, port: bound.port } : { host: '', port: 0 }
   }
 
+  renew(identity: TlsIdentity, ca: string | undefined): void {
+    this.#secure?.renew(identity, ca)
+  }
+
   /** The port is free when this resolves. `close` of Node reports only when the last connection has ended: not waited for. */
   close(): Promise<void> {
     if (this.#server.listening) this.#server.close()
+    this.#secure?.close()
     return new Promise(resolve => setImmediate(resolve))
   }
 }

@@ -55,8 +55,11 @@ export class SimNetwork {
   port(process: Owner): Network {
     const { incarnation } = process
     return {
-      listen: (address, accept) => this.#listen(process, incarnation, address, accept),
-      connect: address => this.#connect(process, incarnation, address),
+      listen: (address, accept, tls) =>
+        tls ? Promise.reject(notSimulated('TLS')) : this.#listen(process, incarnation, address, accept),
+      connect: (address, tls) =>
+        tls ? Promise.reject(notSimulated('TLS')) : this.#connect(process, incarnation, address),
+      download: () => Promise.reject(notSimulated('the web')),
     }
   }
 
@@ -397,3 +400,6 @@ function checksumOf(parts: readonly Uint8Array[]): number {
   for (const part of parts) checksum = crc32(part, checksum)
   return checksum
 }
+
+const notSimulated = (what: string): NetworkError =>
+  new NetworkError('unavailable', `There is no ${what} in the simulation`)
