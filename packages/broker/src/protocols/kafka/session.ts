@@ -43,6 +43,7 @@ export class KafkaSession implements Session<RequestFrame> {
   #goingOn = false
   #cancelWatch: (() => void) | undefined
   readonly #clientIds = new ClientIds()
+  #atClose: Map<string, () => void> | undefined
 
   constructor(
     broker: Broker,
@@ -73,6 +74,13 @@ export class KafkaSession implements Session<RequestFrame> {
     for (let pending = this.#first; pending !== undefined; pending = pending.next) pending.abandon()
     this.#first = this.#last = undefined
     this.#pending = 0
+    for (const run of this.#atClose?.values() ?? []) run()
+  }
+
+  atClose(key: string, run: (() => void) | undefined): void {
+    if (run === undefined) this.#atClose?.delete(key)
+    else if (this.#state === 'closed') run()
+    else (this.#atClose ??= new Map()).set(key, run)
   }
 
   #mayBegin(frame: RequestFrame): boolean {
@@ -263,6 +271,10 @@ class Pending implements Exchange<unknown> {
     this.deadlineMs = this.connection.clock.monotonicMs() + delayMs
     this.overdue = run
     this.#session.watch()
+  }
+
+  atClose(key: string, run: (() => void) | undefined): void {
+    this.#session.atClose(key, run)
   }
 
   replyNothing(): void {

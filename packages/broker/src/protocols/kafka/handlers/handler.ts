@@ -39,6 +39,8 @@ export interface Exchange<A> {
   answerWithin(delayMs: number, run: () => void): void
   /** Called if the connection closes before the answer. */
   cancel: (() => void) | undefined
+  /** Calls `run` when the connection is gone, instead of what was given under the same key before. Undefined: nothing. */
+  atClose(key: string, run: (() => void) | undefined): void
 }
 
 /**
