@@ -16,6 +16,7 @@ class LineSession implements Session<string> {
   readonly #world: World
   #held: string[] = []
   feeds = false
+  muted = false
 
   constructor(outbox: Outbox, world: World) {
     this.#outbox = outbox
@@ -32,10 +33,16 @@ class LineSession implements Session<string> {
     if (line.startsWith('feed')) this.feeds = true
     if (line === 'breach') throw new ProtocolError('Cannot take a breach')
     if (line === 'bug') throw new TypeError('A bug')
+    if (line === 'mute') this.muted = true
     if (line === 'bye') return this.#outbox.close()
     if (line.startsWith('hold')) return void this.#held.push(line)
     if (line.startsWith('big')) return this.#answer('x'.repeat(Number(line.slice(3)) - 1))
     this.#answer(line)
+  }
+
+  unmute(): void {
+    this.muted = false
+    this.#outbox.progress()
   }
 
   release(): void {
@@ -87,6 +94,7 @@ class World {
   lent = 0
   listener!: ProtocolListener<string>
   readonly admission = new Admission(3)
+  readonly quotas = new QuotasBench()
   readonly pressure = {
     saturated: false,
     run: [] as (() => void)[],
@@ -408,4 +416,45 @@ transportTest('close lets what is in flight be answered, takes nothing new, and 
   assert.equal(world.listener.connectionCount, 0)
   assert.equal(world.admission.count, 0)
   await assert.rejects(world.connect())
+})
+
+transportTest('a session that is muted is not read until it is over, and then goes on', async world => {
+  await world.start()
+  world.serve()
+  const client = await world.connect()
+  client.send('one\nmute\n')
+  await world.simulator.sleep(100)
+  client.send('two\n')
+  await world.simulator.sleep(10_000)
+  assert.equal(client.text, 'one\nmute\n')
+  world.sessions[0]?.unmute()
+  await world.simulator.sleep(100)
+  assert.equal(client.text, 'one\nmute\ntwo\n')
+})
+
+transportTest('who opens connections too fast is served later, not refused', async world => {
+  await world.quotas.set({ address: null }, 'connections', 1)
+  await world.start()
+  world.serve()
+  const clients: Client[] = []
+  for (let count = 0; count < 12; count++) {
+    const client = await world.connect()
+    client.send('hello\n')
+    await world.simulator.sleep(50)
+    if (count < 10) {
+      assert.equal(client.text, 'hello\n')
+      client.connection.end()
+      await world.simulator.sleep(50)
+    } else clients.push(client)
+  }
+  await world.simulator.sleep(500)
+  assert.deepEqual(
+    clients.map(({ text }) => text),
+    ['', ''],
+  )
+  await world.simulator.sleep(2000)
+  assert.deepEqual(
+    clients.map(({ text }) => text),
+    ['hello\n', 'hello\n'],
+  )
 })

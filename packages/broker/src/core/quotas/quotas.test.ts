@@ -1,44 +1,13 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Random, Reader, Writer } from '@dragoman/wire'
-import type { FactContext, Ledger, Machine } from '../../cell/machine.ts'
 import { BrokerError } from '../errors.ts'
 import { Bucket, burstMs } from './bucket.ts'
 import { entityId, quotaKeyNames, type QuotaEntity, type QuotaKeyName } from './entity.ts'
 import { QuotasMachine } from './machine.ts'
-import { Quotas } from './quotas.ts'
+import { QuotasBench } from './test-bench.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() >>> 0)
-
-/** One machine, whose facts are durable at once, and a clock that the test turns. */
-class Bench {
-  readonly machine: QuotasMachine
-  nowMs = 1_000_000
-  readonly quotas: Quotas
-
-  constructor(machine = new QuotasMachine(), quotaMetersMax = 1000, quotasMax = 1000) {
-    this.machine = machine
-    const ledger: Partial<Ledger> = {
-      clock: { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs, after: () => () => {} },
-      machine: (): Machine => machine,
-      fact: (_machine, type, payload) => {
-        machine.apply(type, Buffer.from(payload), {} as FactContext)
-        return 1
-      },
-      atomic: run => {
-        run()
-        return 1
-      },
-      durable: () => Promise.resolve(),
-      openSeq: 1,
-    }
-    this.quotas = new Quotas({ ledger: ledger as Ledger, limits: { quotaMetersMax, quotasMax } })
-  }
-
-  set(entity: QuotaEntity, key: QuotaKeyName, value: number | undefined): Promise<void> {
-    return this.quotas.change(entity, [{ key, value }])
-  }
-}
 
 const caller = (user: string, client: string | null) => ({ user, client })
 
@@ -70,7 +39,7 @@ test(`who waits as told does not exceed the limit, whatever the steps (SEED=${se
 })
 
 test('quotas: the most specific one that is set counts, each key for itself', async () => {
-  const bench = new Bench()
+  const bench = new QuotasBench()
   const levels: [QuotaEntity, number][] = [
     [{ client: null }, 8],
     [{ client: 'c' }, 7],
@@ -100,7 +69,7 @@ test('quotas: the most specific one that is set counts, each key for itself', as
 })
 
 test('quotas: those for whom one is set share it', async () => {
-  const { quotas, ...bench } = new Bench()
+  const { quotas, ...bench } = new QuotasBench()
   void bench
   await quotas.change({ user: null }, [{ key: 'publishBytes', value: 1000 }])
   assert.equal(quotas.published(caller('u', 'a'), 6000), 0)
@@ -113,7 +82,7 @@ test('quotas: those for whom one is set share it', async () => {
 })
 
 test('quotas: changes are refused strictly, or made and held back for', async () => {
-  const bench = new Bench()
+  const bench = new QuotasBench()
   const { quotas } = bench
   await bench.set({ user: 'u' }, 'changes', 1)
   const who = caller('u', null)
@@ -125,7 +94,7 @@ test('quotas: changes are refused strictly, or made and held back for', async ()
 })
 
 test('quotas: work is held back for a second at most, connections as long as it takes', async () => {
-  const bench = new Bench()
+  const bench = new QuotasBench()
   const { quotas } = bench
   assert.equal(quotas.measuresWork, false)
   await bench.set({ client: 'c' }, 'workPercent', 50)
@@ -141,7 +110,7 @@ test('quotas: work is held back for a second at most, connections as long as it 
 })
 
 test('quotas: what is counted is bounded; the least recently active begin anew', async () => {
-  const bench = new Bench(new QuotasMachine(), 100)
+  const bench = new QuotasBench({ quotaMetersMax: 100 })
   await bench.set({ client: null }, 'publishBytes', 1)
   const used = () => bench.quotas.published(caller('u', 'first'), 1000)
   assert.equal(used(), 990_000)
@@ -158,7 +127,7 @@ test('quotas: what is counted is bounded; the least recently active begin anew',
 })
 
 test('quotas: what cannot be is refused with its reason', async () => {
-  const bench = new Bench(new QuotasMachine(), 100, 2)
+  const bench = new QuotasBench({ quotaMetersMax: 100, quotasMax: 2 })
   const refused = async (entity: QuotaEntity, key: QuotaKeyName, value: number, reason: RegExp) => {
     await assert.rejects(bench.set(entity, key, value), (error: unknown) => {
       assert(error instanceof BrokerError)
@@ -189,7 +158,7 @@ test('quotas: what cannot be is refused with its reason', async () => {
 
 test(`quotas: what is saved is what all facts have made (SEED=${seed})`, async () => {
   const random = new Random(seed)
-  const bench = new Bench()
+  const bench = new QuotasBench()
   const name = () => random.pick([null, 'a', 'b', 'ü'])
   for (let round = 0; round < 300; round++) {
     const entity = random.pick<QuotaEntity>([{ user: name() }, { client: name() }, { user: name(), client: name() }])

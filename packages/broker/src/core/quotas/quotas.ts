@@ -50,6 +50,8 @@ export class Quotas {
   readonly #limits: QuotasOptions['limits']
   readonly #gauges: Record<QuotaKeyName, Gauge>
   #seenVersion = -1
+  /** Quotas that are set for users and clients, whatever they limit. */
+  #callersCount = 0
 
   constructor({ ledger, limits }: QuotasOptions) {
     const machine = ledger.machine(machineKinds.quotas)
@@ -111,6 +113,11 @@ export class Quotas {
     const seq = this.#write({ entity, values })
     this.#refresh()
     await this.#durable(seq)
+  }
+
+  /** Whether anybody who calls may have to be held back: counting costs a little. */
+  get isActive(): boolean {
+    return this.#callersCount > 0
   }
 
   /** Counts published bytes. Returns the milliseconds for which the caller should be held back. */
@@ -181,6 +188,7 @@ export class Quotas {
   #refresh(): void {
     if (this.#seenVersion === this.#machine.version) return
     this.#seenVersion = this.#machine.version
+    this.#callersCount = 0
     for (const key of quotaKeyNames) {
       const limits = new Map<string, number>()
       for (const { entity, values } of this.#machine.all()) {
@@ -188,6 +196,7 @@ export class Quotas {
         if (limit !== undefined) limits.set(entityId(entity), limit)
       }
       this.#gauges[key].limits = limits
+      if (quotaKeys[key].of === 'caller') this.#callersCount += limits.size
     }
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ProtocolError, Random, Reader, type Codec, type Infer, type Write } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
+import { QuotasBench } from '../../core/quotas/test-bench.ts'
 import type { SessionContext } from '../protocol.ts'
 import { encodeRequest } from './client.ts'
 import { codes } from './errors.ts'
@@ -25,6 +26,7 @@ class Bench {
   queuedBytes = 0
   nowMs = 0
   readonly timers: { dueMs: number; run: () => void }[] = []
+  readonly quotas = new QuotasBench()
   readonly session: KafkaSession
   readonly #decoder = new RequestDecoder(limits)
   #correlationId = 0
@@ -69,7 +71,7 @@ class Bench {
       log: (_, message) => this.logged.push(message),
     }
     const table: ReadonlyMap<number, Handler> = new Map(handlers.map(handler => [handler.key, handler]))
-    this.session = new KafkaSession({} as Broker, outbox, context, table)
+    this.session = new KafkaSession({ quotas: this.quotas.quotas } as Broker, outbox, context, table)
   }
 
   ask<Q extends Codec<unknown>>(api: Api<Q>, body: Write<Q>, version = api.versions[1]): number {
@@ -280,4 +282,45 @@ test('closed cancels what waits, gives lent bytes back and ignores late answers'
   first.reply({}, () => calls.push('late'))
   assert.deepEqual(calls, ['cancelled', 'written', 'late'])
   assert.deepEqual(bench.order, [])
+})
+
+test('who is to wait is told so, and not listened to for that time', () => {
+  const bench = new Bench()
+  for (const group of ['a', 'b']) bench.heartbeat(group)
+  bench.asked[0]?.holdBack(400)
+  bench.asked[0]?.reply({})
+  assert.equal(bench.session.muted, true)
+  bench.sent[0]?.rest.u8()
+  assert.equal(bench.answered(0, apis.heartbeat, 4).throttleTimeMs, 400)
+  bench.heartbeat('c')
+  assert.equal(bench.asked.length, 2, 'what comes meanwhile waits')
+  bench.asked[1]?.reply({})
+  assert.deepEqual(bench.order, [1, 2], 'what had begun is answered')
+  bench.advance(399)
+  assert.equal(bench.asked.length, 2)
+  bench.advance(1)
+  assert.equal(bench.session.muted, false)
+  assert.deepEqual(bench.asked[2]?.group, 'c')
+  bench.asked[2]?.reply({})
+  bench.sent[2]?.rest.u8()
+  assert.equal(bench.answered(2, apis.heartbeat, 4).throttleTimeMs, 0)
+})
+
+test('what a request uses is counted only for the requests that it is about', async () => {
+  const bench = new Bench()
+  await bench.quotas.set({ client: 'c' }, 'fetchBytes', 1)
+  bench.ask(apis.findCoordinator, { key: 'long' }, 3)
+  await turns()
+  assert.equal(bench.session.muted, false, 'what is not counted')
+  const who = { user: 'ANONYMOUS', client: 'c' }
+  assert.equal(bench.quotas.quotas.fetched(who, 11), 1000, 'the whole burst was there')
+})
+
+test('a connection that closes while it is held back leaves no timer', () => {
+  const bench = new Bench()
+  bench.heartbeat('a')
+  bench.asked[0]?.holdBack(400)
+  bench.asked[0]?.reply({})
+  bench.session.closed()
+  assert.deepEqual(bench.timers, [])
 })

@@ -9,6 +9,7 @@ import type { Exchange, Handler } from './handlers/handler.ts'
 import { versionRanges } from './handlers/18-api-versions.ts'
 import { handlers as allHandlers } from './handlers/index.ts'
 import { apis } from './messages/index.ts'
+import { Usage } from './usage.ts'
 
 /** A peer that does not read its answers gets no further ones while this many bytes wait for it. */
 const outboxBytesMax = 4 * 1024 * 1024
@@ -42,6 +43,8 @@ export class KafkaSession implements Session<RequestFrame> {
   readonly #putOff: RequestFrame[] = []
   #goingOn = false
   #cancelWatch: (() => void) | undefined
+  #mutedUntilMs = 0
+  #cancelMute: (() => void) | undefined
   readonly #clientIds = new ClientIds()
   #atClose: Map<string, () => void> | undefined
 
@@ -61,6 +64,23 @@ export class KafkaSession implements Session<RequestFrame> {
     return this.#pending + this.#putOff.length + this.#unwritten
   }
 
+  get muted(): boolean {
+    return this.#cancelMute !== undefined
+  }
+
+  /** Begins no further request for so long: the client was told to wait. */
+  mute(ms: number): void {
+    const { clock } = this.context
+    const untilMs = clock.monotonicMs() + ms
+    if (ms === 0 || this.#state !== 'open' || untilMs <= this.#mutedUntilMs) return
+    this.#mutedUntilMs = untilMs
+    this.#cancelMute?.()
+    this.#cancelMute = clock.after(ms, () => {
+      this.#cancelMute = undefined
+      this.#goOn()
+    })
+  }
+
   receive(frame: RequestFrame): void {
     if (this.#state !== 'open') return // Frames already in flight when we closed.
     if (this.#putOff.length > 0 || !this.#mayBegin(frame)) this.#putOff.push(keep(frame))
@@ -70,6 +90,7 @@ export class KafkaSession implements Session<RequestFrame> {
   closed(): void {
     this.#state = 'closed'
     this.#cancelWatch?.()
+    this.#cancelMute?.()
     this.#putOff.length = 0
     for (let pending = this.#first; pending !== undefined; pending = pending.next) pending.abandon()
     this.#first = this.#last = undefined
@@ -84,7 +105,8 @@ export class KafkaSession implements Session<RequestFrame> {
   }
 
   #mayBegin(frame: RequestFrame): boolean {
-    if (this.#state !== 'open' || this.#pending >= this.context.limits.requestsInFlightMax) return false
+    if (this.#state !== 'open' || this.muted) return false
+    if (this.#pending >= this.context.limits.requestsInFlightMax) return false
     if (this.#bulky > 0 && this.handlers.get(frame.apiKey)?.bulky === true) return false
     return this.#outbox.queuedBytes <= outboxBytesMax || this.#unwritten === 0
   }
@@ -97,9 +119,11 @@ export class KafkaSession implements Session<RequestFrame> {
     const clientId = this.#clientIds.read(rest)
     if (apiVersion >= handler.flexible) skipTaggedFields(rest)
     const pending = new Pending(this, handler, apiVersion, correlationId, clientId)
+    pending.usage = Usage.begin(this.broker.quotas, this.context.clock, rest.remaining)
     this.#append(pending)
     rest.itemsLeft = requestItemsMax
     handler.serve(pending, rest)
+    pending.usage?.pause()
   }
 
   /**
@@ -224,6 +248,9 @@ class Pending implements Exchange<unknown> {
   cancel: (() => void) | undefined = undefined
   overdue: (() => void) | undefined = undefined
   deadlineMs = 0
+  /** Undefined while nobody has a quota. */
+  usage: Usage | undefined = undefined
+  #holdBackMs = 0
   #abandoned = false
 
   constructor(
@@ -257,7 +284,7 @@ class Pending implements Exchange<unknown> {
     assert(this.outcome === undefined, 'A request is answered once')
     this.written = written
     try {
-      this.parts = encodeAnswer(this.handler, this.version, this.#correlationId, answer)
+      this.parts = this.#encode(answer)
     } catch (error) {
       // An answer that cannot be put into this version must not reach the one who called: the cell, say.
       this.fail(error)
@@ -278,7 +305,31 @@ class Pending implements Exchange<unknown> {
   }
 
   replyNothing(): void {
-    if (!this.#abandoned) this.#end('unanswered')
+    if (this.#abandoned) return
+    this.#session.mute(this.#countUse(0))
+    this.#end('unanswered')
+  }
+
+  holdBack(ms: number): void {
+    this.#holdBackMs = Math.max(this.#holdBackMs, ms)
+  }
+
+  /** Who exceeds a quota is told for how long, and not listened to for that time. */
+  #encode(answer: unknown): Buffer[] {
+    this.usage?.resume()
+    const parts = encodeAnswer(this.handler, this.version, this.#correlationId, answer)
+    const throttleTimeMs = this.#countUse(parts.reduce((sum, part) => sum + part.length, 0))
+    if (throttleTimeMs === 0) return parts
+    this.#session.mute(throttleTimeMs)
+    const told = Object.assign({}, answer, { throttleTimeMs })
+    return encodeAnswer(this.handler, this.version, this.#correlationId, told)
+  }
+
+  /** Whole milliseconds for which the client is to be held back. */
+  #countUse(answerBytes: number): number {
+    const { principal: user, clientId: client, handler } = this
+    const usedMs = this.usage?.end({ user, client }, handler.counts, answerBytes) ?? 0
+    return Math.min(0x7fff_ffff, Math.ceil(Math.max(this.#holdBackMs, usedMs)))
   }
 
   disconnect(reason: string): void {

@@ -28,7 +28,7 @@ type Answer = Write<typeof apis.produce.response>
  *
  * Transactions are not there: transactional requests and batches, and control batches, are refused.
  */
-export const handler = defineHandler(apis.produce, handle, { feeds: true })
+export const handler = defineHandler(apis.produce, handle, { feeds: true, counts: 'published' })
 
 function handle(exchange: Exchange<Answer>, request: Request): void {
   new Production(exchange, request).run()

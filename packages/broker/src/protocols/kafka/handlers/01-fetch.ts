@@ -19,7 +19,7 @@ const answerBytesMax = 16 * 1024 * 1024
  * Sessions (KIP-227) and topic ids are supported. Without transactions the last stable offset is the end of the log, and no
  * transaction was aborted. There is one copy of everything: no diverging log, no other replica to prefer.
  */
-export const handler = defineHandler(apis.fetch, handle, { bulky: true })
+export const handler = defineHandler(apis.fetch, handle, { bulky: true, counts: 'fetched' })
 
 function handle(exchange: Exchange<Answer>, request: Request): void {
   const plan = FetchSessions.of(exchange.broker).plan(request, exchange.version, exchange.connection)
@@ -76,10 +76,11 @@ class Fetch {
       refused ||= refusal !== undefined
     }
     const { minBytes, maxBytes, maxWaitMs } = this.#request
-    const bytesMax = Math.min(Math.max(maxBytes, 0), answerBytesMax)
+    const { broker, principal: user, clientId: client } = this.#exchange
+    const quotaBytesMax = broker.quotas.fetchBytesMax({ user, client })
+    const bytesMax = Math.min(Math.max(maxBytes, 0), answerBytesMax, quotaBytesMax)
     // Who is told of an error must not wait for data first.
     const wait = refused ? 0 : Math.max(0, maxWaitMs)
-    const { broker } = this.#exchange
     this.#exchange.cancel = broker.cell.fetch(
       { streams: this.#positions, minBytes: Math.min(minBytes, bytesMax), maxBytes: bytesMax, maxWaitMs: wait },
       result => this.#answer(result),

@@ -37,6 +37,8 @@ export interface Exchange<A> {
    * watched: those behind it could not be answered anyhow.
    */
   answerWithin(delayMs: number, run: () => void): void
+  /** Tells the client to wait for so long, and does not listen to it meanwhile. To be called before the answer. */
+  holdBack(ms: number): void
   /** Called if the connection closes before the answer. */
   cancel: (() => void) | undefined
   /** Calls `run` when the connection is gone, instead of what was given under the same key before. Undefined: nothing. */
@@ -63,6 +65,8 @@ export interface Handler {
   readonly bulky: boolean
   /** Brings records: who sends such requests is held back while the disk is behind. */
   readonly feeds: boolean
+  /** The bytes of the request count as published, or those of the answer as fetched. */
+  readonly counts: 'published' | 'fetched' | undefined
   readonly answer: Codec<unknown>
   /** Reads the body and handles it. Throws `ProtocolError` when the bytes are not such a request. */
   serve(exchange: Exchange<unknown>, body: Reader): void
@@ -73,6 +77,7 @@ export interface HandlerOptions {
   versions?: readonly [number, number]
   bulky?: boolean
   feeds?: boolean
+  counts?: 'published' | 'fetched'
 }
 
 /** Makes a handler of a declared request and the function that answers it. */
@@ -88,6 +93,7 @@ export function defineHandler<Q extends Codec<unknown>, A extends Codec<unknown>
     flexible: api.flexible,
     bulky: options.bulky ?? false,
     feeds: options.feeds ?? false,
+    counts: options.counts,
     answer: api.response,
     serve(exchange, body) {
       // Bytes after the last field are ignored, as Kafka ignores them.
