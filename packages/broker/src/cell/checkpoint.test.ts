@@ -3,7 +3,14 @@ import test from 'node:test'
 import { Random, Writer } from '@dragoman/wire'
 import { Corrupt } from '../storage/errors.ts'
 import type { Extent } from '../storage/segment.ts'
-import { checkpointName, checkpointSeq, readCheckpoint, saveExtents, writeCheckpoint } from './checkpoint.ts'
+import {
+  checkpointName,
+  checkpointSeq,
+  readCheckpoint,
+  saveCompacted,
+  saveExtents,
+  writeCheckpoint,
+} from './checkpoint.ts'
 import type { CheckpointParts } from './checkpoint.ts'
 import { CellState } from './state.ts'
 import { extent, Stream } from './stream.ts'
@@ -26,6 +33,7 @@ function sample(random: Random): { parts: CheckpointParts; state: CellState } {
     stream.epochs.set(epoch, 0, 2 ** 31 - 1)
     stream.epochs.set(epoch, 1, 7)
     stream.producers.append(2 ** 50, 3, 4, 5, 6, 7)
+    stream.compactedTo = random.chance(0.5) ? random.below(2 ** 50) : 0
     state.streams.set(id, stream)
   }
   const out = new Writer()
@@ -35,6 +43,7 @@ function sample(random: Random): { parts: CheckpointParts; state: CellState } {
     point: { seq: 2 ** 41, epoch: 9, timeMs: 1.7e12, link: { writer: 2n ** 64n - 5n, crc: 0xffff_fffe } },
     state: out.take(),
     extents: saveExtents(state).bytes,
+    compacted: saveCompacted(state),
     flushed: [placed(random, 1024, 2 ** 41), placed(random, 1029, 2 ** 41)],
     flushedSegment: 3,
     placement: { nextSegment: 77, segments },
@@ -72,6 +81,7 @@ test(`a checkpoint gives back the state, the place in the chain and where the by
     assert.deepEqual({ point, placement }, { point: parts.point, placement: parts.placement })
     for (const added of parts.flushed) state.streams.get(added.stream)!.place(added, parts.flushedSegment)
     assert.deepEqual(extentsOf(loaded), extentsOf(state))
+    assert.deepEqual(saveCompacted(loaded), saveCompacted(state))
     assert.deepEqual(loaded.fences, state.fences)
     const out = new Writer()
     loaded.save(out)

@@ -11,17 +11,18 @@ import type { CellState } from './state.ts'
  * The state of a cell after a block, and where the flushed bytes of its streams lie. It is the only place that names
  * segments: what no checkpoint names is an orphan. Big-endian.
  *
- *   magic 'DRGC', version u8 = 1, 3 x 0, cell u32, epoch i64, seq i64, writer u64 and checksum u32 of that block, time i64,
+ *   magic 'DRGC', version u8 = 2, 3 x 0, cell u32, epoch i64, seq i64, writer u64 and checksum u32 of that block, time i64,
  *   state length u32, state (`CellState.save`)
  *   next segment u32, segments u32 x { id u32, name, bytes i64 }
  *   streams u32 x { stream u32, extents u32 x { segment u32, first i64, last i64, position u32, bytes u32,
  *                   chunk position u32, chunks u32, greatest timestamp i64 } }
+ *   compacted streams u32 x { stream u32, below which offset i64 }: not in version 1
  *   CRC-32C of all before u32
  *
  * On-disk format: to change it, raise the version, keep the old reader, add a file of the old form to `test/upgrade`.
  */
 const magic = 0x44524743
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 export interface SegmentInfo {
   id: number
@@ -105,6 +106,27 @@ function writeFlushed(out: Writer, flushed: readonly Extent[], segment: number):
   }
 }
 
+/** How far the streams are compacted now: it is a property of the bytes that the extents name. */
+export function saveCompacted(state: CellState): Buffer {
+  const out = new Writer()
+  const compacted = [...state.streams.values()].filter(({ compactedTo }) => compactedTo > 0)
+  out.u32(compacted.length)
+  for (const { id, compactedTo } of compacted) {
+    out.u32(id)
+    out.i64(compactedTo)
+  }
+  return out.take()
+}
+
+function readCompacted(from: Reader, state: CellState): void {
+  for (let left = from.u32(); left > 0; left--) {
+    const stream = state.streams.get(from.u32())
+    const compactedTo = from.i64()
+    if (!stream) throw new Corrupt('the checkpoint tells of the compaction of a stream that does not exist')
+    stream.compactedTo = compactedTo
+  }
+}
+
 export interface CheckpointParts {
   cell: number
   point: ChainPoint
@@ -112,6 +134,8 @@ export interface CheckpointParts {
   state: Buffer
   /** `saveExtents` at that point. */
   extents: Buffer
+  /** `saveCompacted` at that point. */
+  compacted: Buffer
   /** What was flushed since, up to that point, all in one segment. */
   flushed: readonly Extent[]
   flushedSegment: number
@@ -141,7 +165,7 @@ export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
   }
   const added = new Writer()
   writeFlushed(added, parts.flushed, parts.flushedSegment)
-  const all = [head.take(), parts.state, names.take(), parts.extents, added.take()]
+  const all = [head.take(), parts.state, names.take(), parts.extents, added.take(), parts.compacted]
   const sum = Buffer.alloc(4)
   sum.writeUInt32BE(all.reduce((crc, part) => crc32c(part, 0, part.length, crc), 0))
   return [...all, sum]
@@ -150,7 +174,9 @@ export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
 /** Fills `state`, which must be new, and tells the rest. Throws `Corrupt` when the bytes are not a whole checkpoint. */
 export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainPoint; placement: Placement } {
   if (bytes.length < 64 || bytes.readUInt32BE(0) !== magic) throw new Corrupt('these bytes are not a checkpoint')
-  if (bytes[4] !== checkpointVersion) throw new Corrupt(`checkpoint version ${bytes[4]} cannot be read by this release`)
+  const version = bytes[4]!
+  if (version < 1 || version > checkpointVersion)
+    throw new Corrupt(`checkpoint version ${version} cannot be read by this release`)
   if (crc32c(bytes, 0, bytes.length - 4) !== bytes.readUInt32BE(bytes.length - 4))
     throw new Corrupt('the checksum of the checkpoint is wrong')
   const from = new Reader(bytes, 12, bytes.length - 4)
@@ -167,6 +193,7 @@ export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainP
     }
     readExtents(from, state)
     readExtents(from, state)
+    if (version >= 2) readCompacted(from, state)
     return { point: { epoch, seq, link, timeMs }, placement }
   } catch (error) {
     if (error instanceof ProtocolError)

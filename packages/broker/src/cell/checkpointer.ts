@@ -6,13 +6,14 @@ import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt, Fenced } from '../storage/errors.ts'
 import { SegmentWriter } from '../storage/segment.ts'
 import type { Extent } from '../storage/segment.ts'
+import { Compactor } from './compactor.ts'
 import type { CellCore } from './core.ts'
-import { checkpointName, readCheckpoint, saveExtents, writeCheckpoint } from './checkpoint.ts'
+import { checkpointName, readCheckpoint, saveCompacted, saveExtents, writeCheckpoint } from './checkpoint.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import { enforceRetention } from './retention.ts'
 import type { Restore } from './restore.ts'
 import { chooseSegments, installRewritten, rewriteSegments, UnreadableSegment } from './rewriter.ts'
-import type { Rewritten } from './rewriter.ts'
+import type { CreateSegment, Rewritten } from './rewriter.ts'
 import { CellState, cellFacts, cellMachine } from './state.ts'
 import type { MachineFactories } from './state.ts'
 import { tail } from './stream.ts'
@@ -32,6 +33,7 @@ interface Cut {
   point: Promise<ChainPoint>
   state: Buffer
   extents: Buffer
+  compacted: Buffer
   usage: Map<number, Usage>
   plans: Plan[]
 }
@@ -65,6 +67,7 @@ export class Checkpointer {
   readonly #cell: CellCore
   readonly placement: Placement
   /** Numbers of the checkpoints that are kept, ascending, and the segments that each names. */
+  readonly #compactor: Compactor
   readonly #kept: { seq: number; segments: Set<number> }[] = []
   readonly #restore: Restore
   #running: Promise<void> | undefined
@@ -79,6 +82,8 @@ export class Checkpointer {
   #isWanted = false
   #rewriting: Promise<void> | undefined
   #rewritten: Rewritten | undefined
+  /** What was rewritten is to be written down without delay. */
+  #isHurried = false
   #restUntilMs = 0
   /** Segments that could not be read when they were to be rewritten. */
   readonly #unreadable = new Set<number>()
@@ -89,6 +94,7 @@ export class Checkpointer {
     this.#cell = cell
     this.#restore = restore
     this.placement = restore.placement
+    this.#compactor = new Compactor(cell, this.placement)
     this.#lastSeq = restore.from?.seq ?? -1
     if (restore.from) this.#kept.push({ seq: restore.from.seq, segments: new Set(this.placement.segments.keys()) })
   }
@@ -179,7 +185,7 @@ export class Checkpointer {
         this.#cell.relieve()
         if (this.#stopped) return
         const { journal, options } = this.#cell
-        if (again || journal.keptBytes > options.sizes.flushBytes) this.#begin()
+        if (again || this.#isHurried || journal.keptBytes > options.sizes.flushBytes) this.#begin()
         else if (journal.keptBytes + journal.pendingBytes > 0 || this.#isWanted) this.#schedule()
       })
   }
@@ -214,6 +220,7 @@ export class Checkpointer {
     if (this.#rewritten) {
       installRewritten(cell, this.placement, this.#rewritten)
       this.#rewritten = undefined
+      this.#isHurried = false
       this.#isWanted = true
     }
     const cut = this.#cut()
@@ -238,20 +245,34 @@ export class Checkpointer {
     const { clock } = this.#cell
     const mayMerge = !this.#cell.full && clock.monotonicMs() >= this.#restUntilMs
     const chosen = chooseSegments(this.#cell, this.placement, usage, this.#unreadable, mayMerge)
-    if (chosen.size === 0) return
-    const create = () => this.#createSegment()
+    if (chosen.size === 0) return this.#beginCompaction()
     // What was chosen on a full disk is little and gives room; else the copy must not take the reserve.
     const wasFull = this.#cell.full
     const isStopped = () => this.#stopped || (this.#cell.full && !wasFull)
-    this.#rewriting = rewriteSegments(this.#cell, this.placement, chosen, create, isStopped)
-      .then(
-        rewritten => {
-          this.#rewritten = rewritten
-          if (!rewritten) this.#restUntilMs = clock.monotonicMs() + restMs
-          if (rewritten && !this.#stopped) this.#schedule()
-        },
-        (error: unknown) => this.#rewriteFailed(error),
-      )
+    const rewriting = rewriteSegments(this.#cell, this.placement, chosen, this.#createSegment, isStopped)
+    this.#await(rewriting, rewritten => {
+      this.#rewritten = rewritten
+      if (!rewritten) this.#restUntilMs = clock.monotonicMs() + restMs
+      if (rewritten && !this.#stopped) this.#schedule()
+    })
+  }
+
+  /** One step of compaction. What it has made is written down at once, so that the next step can begin. */
+  #beginCompaction(): void {
+    if (this.#rewriting || this.#rewritten || this.#stopped) return
+    const isStopped = () => this.#stopped || this.#cell.full
+    const compacting = this.#compactor.begin(this.#createSegment, isStopped, this.#unreadable)
+    if (!compacting) return
+    this.#await(compacting, rewritten => {
+      this.#rewritten = rewritten
+      this.#isHurried = rewritten !== undefined
+      if (rewritten) this.#begin()
+    })
+  }
+
+  #await(rewriting: Promise<Rewritten | undefined>, ended: (rewritten: Rewritten | undefined) => void): void {
+    this.#rewriting = rewriting
+      .then(ended, (error: unknown) => this.#rewriteFailed(error))
       .then(() => {
         this.#rewriting = undefined
       })
@@ -287,7 +308,8 @@ export class Checkpointer {
       while (skip < rows && stream.tail.get(skip, tail.last) < stream.startOffset) skip++
       if (rows > 0) plans.push({ stream, rows, skip })
     }
-    return { seq, point: this.#pointAt(seq), state: out.take(), extents, usage, plans }
+    const compacted = saveCompacted(state)
+    return { seq, point: this.#pointAt(seq), state: out.take(), extents, compacted, usage, plans }
   }
 
   /** Where the chain stands at block `seq`, which is the newest one: known when it is durable, and only then. */
@@ -301,7 +323,7 @@ export class Checkpointer {
     return found
   }
 
-  async #createSegment(): Promise<{ id: number; name: string; writer: SegmentWriter }> {
+  readonly #createSegment: CreateSegment = async () => {
     const { options, epoch } = this.#cell
     const id = this.placement.nextSegment++
     const number = this.#segmentNumber++
@@ -336,6 +358,7 @@ export class Checkpointer {
       point,
       state: cut.state,
       extents: cut.extents,
+      compacted: cut.compacted,
       flushed: written?.extents ?? [],
       flushedSegment: written?.id ?? 0,
       placement: { nextSegment: this.placement.nextSegment, segments },
@@ -431,6 +454,7 @@ export class Checkpointer {
     this.#cancelRetention = options.clock.after(options.sizes.retentionCheckMs, () => {
       if (this.#stopped) return
       enforceRetention(this.#cell)
+      if (!this.#running) this.#beginCompaction()
       this.#scheduleRetention()
     })
   }

@@ -29,6 +29,19 @@ export interface Retention {
   ms: number
   /** Bytes, or -1. */
   bytes: number
+  /** Of the records of one key only the newest is kept; undefined: all. */
+  compaction?: CompactionPolicy | undefined
+}
+
+export interface CompactionPolicy {
+  /** Compacted when more than this share of the bytes has not been. */
+  dirtyRatioMin: number
+  /** Records younger than this stay as they are. */
+  lagMinMs: number
+  /** Records older than this are compacted, however few they are. */
+  lagMaxMs: number
+  /** How long a tombstone stays after the first compaction that met it. */
+  deleteRetentionMs: number
 }
 
 export interface CellSizes {
@@ -45,6 +58,8 @@ export interface CellSizes {
   retentionCheckMs: number
   /** Idempotent producers silent for so long are forgotten. */
   producerIdleMs: number
+  /** Memory for the keys of one pass of compaction: 25 bytes for each; a stream with more of them takes several passes. */
+  keyMapBytes: number
 }
 
 const MiB = 1024 * 1024
@@ -59,4 +74,5 @@ export const defaultCellSizes: CellSizes = {
   unflushedBytesMax: 48 * MiB,
   retentionCheckMs: 30_000,
   producerIdleMs: 24 * 3600 * 1000,
+  keyMapBytes: 64 * MiB,
 }

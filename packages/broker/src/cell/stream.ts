@@ -60,6 +60,8 @@ export class Stream implements Machine {
   visibleEnd = 0
   /** Bytes of all batches in extents and tail. */
   bytes = 0
+  /** Below it, compaction has left the newest record of each key. It goes with the extents and is none of the state. */
+  compactedTo = 0
   /** Epochs with the offset at which each began: pairs, ascending. */
   readonly epochs = new Rows(2)
   readonly tail = new Rows(6)
@@ -239,6 +241,12 @@ export class Stream implements Machine {
     this.extents.remove(row + 1, rows - 1)
     this.#setExtent(row, placed, segment)
     this.bytes += placed.bytes
+  }
+
+  /** Nothing is left of `rows` extents from `row` on. */
+  removeExtents(row: number, rows: number): void {
+    for (let at = row; at < row + rows; at++) this.bytes -= this.extents.get(at, extent.bytes)
+    this.extents.remove(row, rows)
   }
 
   #setExtent(row: number, placed: Extent, segment: number): void {

@@ -22,6 +22,8 @@ export interface ChainStore {
   cut?(cell: number, fromSeq: number): Promise<void>
   /** So many bytes were written beside the blocks, which may share their room: time to look how much is left. */
   noteWritten?(bytes: number): void
+  /** So many bytes can still be written before it is full; absent: no end is in sight. */
+  room?(): Promise<number>
   close(): Promise<void>
 }
 

@@ -347,14 +347,19 @@ export class FileChain {
   /** Looks how much the file system still takes and sets `full`; while it is, looks again until space was freed. */
   async checkRoom(): Promise<void> {
     this.#sinceRoomCheck = 0
-    const free = await this.#options.disk.freeBytes(this.#directory).catch(() => 0)
-    this.full = free < this.#options.reserveBytes
+    this.full = (await this.room()) < 0
     if (this.full && !this.#cancelWatch && !this.#closed) {
       this.#cancelWatch = this.#options.clock.after(fullRetryMs, () => {
         this.#cancelWatch = undefined
         if (!this.#closed) void this.checkRoom()
       })
     }
+  }
+
+  /** What the file system still takes but for the reserve; negative when that is begun. */
+  async room(): Promise<number> {
+    const free = await this.#options.disk.freeBytes(this.#directory).catch(() => 0)
+    return free - this.#options.reserveBytes
   }
   #sinceRoomCheck = 0
   #cancelWatch: (() => void) | undefined

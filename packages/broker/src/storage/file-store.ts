@@ -54,6 +54,9 @@ export class FileChainStore implements ChainStore {
   noteWritten(bytes: number): void {
     for (const chain of this.#open) chain.noteWritten(bytes)
   }
+  async room(): Promise<number> {
+    return Math.min(...(await Promise.all(this.#open.map(chain => chain.room()))))
+  }
   async close(): Promise<void> {
     for (const chain of this.#open) await chain.close()
   }

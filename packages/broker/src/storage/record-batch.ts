@@ -10,9 +10,9 @@ import { crc32c } from './crc32c.ts'
  *       12    4 leader epoch              (outside the checksum)
  *       16    1 magic = 2
  *       17    4 CRC-32C of bytes 21 to the end
- *       21    2 attributes                bits 0-2 compression, 3 time of append, 4 transactional, 5 control
+ *       21    2 attributes                bits 0-2 compression, 3 time of append, 4 transactional, 5 control, 6 delete horizon
  *       23    4 last offset delta
- *       27    8 base timestamp
+ *       27    8 base timestamp            with bit 6 the delete horizon: when tombstones in it may go
  *       35    8 greatest timestamp
  *       43    8 producer id               (-1: none)
  *       51    2 producer epoch
@@ -29,7 +29,13 @@ export const batchLengthOverhead = 12
 export const compressionNames = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 export type Compression = (typeof compressionNames)[number]
 
-export const attributeBits = { compression: 0x07, appendTime: 0x08, transactional: 0x10, control: 0x20 } as const
+export const attributeBits = {
+  compression: 0x07,
+  appendTime: 0x08,
+  transactional: 0x10,
+  control: 0x20,
+  deleteHorizon: 0x40,
+} as const
 
 /** Why a batch cannot be taken. */
 export type BatchError =
@@ -54,6 +60,10 @@ export const baseSequence = (bytes: Buffer, at = 0): number => bytes.readInt32BE
 export const recordCount = (bytes: Buffer, at = 0): number => bytes.readInt32BE(at + 57)
 export const compressionOf = (bytes: Buffer, at = 0): Compression | undefined =>
   compressionNames[attributes(bytes, at) & attributeBits.compression]
+
+/** The time from which the batch's tombstones, or it as a marker, may be removed; undefined while none is set. */
+export const deleteHorizon = (bytes: Buffer, at = 0): number | undefined =>
+  attributes(bytes, at) & attributeBits.deleteHorizon ? baseTimestamp(bytes, at) : undefined
 
 /** Puts the batch at its place in the log. Touches only bytes that the checksum leaves out. */
 export function placeBatch(bytes: Buffer, at: number, offset: number, epoch: number): void {

@@ -1,8 +1,9 @@
 import { ProtocolError, Reader } from '@dragoman/wire'
 
 /** What the Java library puts before its blocks: a magic of 8 bytes, then two versions of 4 bytes each. */
-const streamMagic = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00])
-const streamHeaderBytes = 16
+export const snappyStreamHeader = Buffer.from('82534e41505059000000000100000001', 'hex')
+const streamMagic = snappyStreamHeader.subarray(0, 8)
+const streamHeaderBytes = snappyStreamHeader.length
 /** The shortest element that copies (3 bytes for 64) bounds what a block can grow to. */
 const growthMax = 22
 

@@ -1,0 +1,25 @@
+import type { Clock } from '../runtime/runtime.ts'
+
+/** So long is worked in one go, and so long is rested before going on: what clients wait for comes in between. */
+const sliceMs = 2
+const restMs = 2
+
+/** Cuts long work in the background into slices. Ask `isDue` every few microseconds of work, and await `rest` when it says so. */
+export class Pace {
+  readonly #clock: Clock
+  #untilMs: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#untilMs = clock.monotonicMs() + sliceMs
+  }
+
+  get isDue(): boolean {
+    return this.#clock.monotonicMs() >= this.#untilMs
+  }
+
+  async rest(): Promise<void> {
+    await new Promise<void>(resolve => this.#clock.after(restMs, resolve))
+    this.#untilMs = this.#clock.monotonicMs() + sliceMs
+  }
+}

@@ -1,0 +1,102 @@
+import { Writer } from '@dragoman/wire'
+import type { BatchRecords } from './batch-records.ts'
+import { compress } from './compress.ts'
+import {
+  attributeBits,
+  attributes,
+  baseTimestamp,
+  batchBytes,
+  batchHeaderBytes,
+  batchLengthOverhead,
+  compressionOf,
+  sealBatch,
+  writeInt64,
+} from './record-batch.ts'
+import { Rows } from './rows.ts'
+
+const column = { start: 0, end: 1, restAt: 2, timeDelta: 3 } as const
+
+/**
+ * Records of one batch that stay when others go. What is left keeps the batch's offsets, producer and sequence numbers, its
+ * owner's epoch and its compression: base offset and last offset delta are as before, though there are fewer records.
+ */
+export class Survivors {
+  readonly #rows = new Rows(4)
+  #maxTimestamp = -1
+
+  get count(): number {
+    return this.#rows.count
+  }
+
+  clear(): void {
+    this.#rows.dropFirst(this.#rows.count)
+    this.#maxTimestamp = -1
+  }
+
+  /** The record at which `records` stands; `baseTime` is its batch's base timestamp. */
+  add({ start, end, restAt, timeDelta }: BatchRecords, baseTime: number): void {
+    const row = this.#rows.add()
+    this.#rows.set(row, column.start, start)
+    this.#rows.set(row, column.end, end)
+    this.#rows.set(row, column.restAt, restAt)
+    this.#rows.set(row, column.timeDelta, timeDelta)
+    if (baseTime + timeDelta > this.#maxTimestamp) this.#maxTimestamp = baseTime + timeDelta
+  }
+
+  /**
+   * A batch of these records, of which there is at least one, in the place of the one at `at`, sealed. `plain` are the records
+   * of that one uncompressed. With `horizonMs` it becomes the batch's delete horizon.
+   */
+  rebuild(batch: Buffer, at: number, plain: Buffer, horizonMs?: number): Buffer {
+    const old = batch.subarray(at + batchHeaderBytes, at + batchBytes(batch, at))
+    const bits = attributes(batch, at)
+    const records =
+      horizonMs === undefined ? this.#gather(plain) : this.#retime(plain, baseTimestamp(batch, at) - horizonMs)
+    const body = compress(compressionOf(batch, at) ?? 'none', records, old)
+    const bytes = Buffer.allocUnsafe(batchHeaderBytes + body.length)
+    batch.copy(bytes, 0, at, at + batchHeaderBytes)
+    body.copy(bytes, batchHeaderBytes)
+    bytes.writeInt32BE(bytes.length - batchLengthOverhead, 8)
+    if (horizonMs !== undefined) {
+      bytes.writeInt16BE(bits | attributeBits.deleteHorizon, 21)
+      writeInt64(bytes, 27, horizonMs)
+    }
+    if ((bits & attributeBits.appendTime) === 0) writeInt64(bytes, 35, this.#maxTimestamp)
+    bytes.writeInt32BE(this.count, 57)
+    sealBatch(bytes)
+    return bytes
+  }
+
+  /** Neighbours are copied together. */
+  #gather(plain: Buffer): Buffer {
+    const rows = this.#rows
+    let bytes = 0
+    for (let row = 0; row < rows.count; row++) bytes += rows.get(row, column.end) - rows.get(row, column.start)
+    const gathered = Buffer.allocUnsafe(bytes)
+    let at = 0
+    for (let row = 0; row < rows.count;) {
+      const start = rows.get(row, column.start)
+      let end = rows.get(row, column.end)
+      for (row++; row < rows.count && rows.get(row, column.start) === end; row++) end = rows.get(row, column.end)
+      at += plain.copy(gathered, at, start, end)
+    }
+    return gathered
+  }
+
+  /** Times are told from the base timestamp: when that moves back by `byMs`, each moves on by as much. */
+  #retime(plain: Buffer, byMs: number): Buffer {
+    const out = new Writer()
+    const head = new Writer()
+    const rows = this.#rows
+    for (let row = 0; row < rows.count; row++) {
+      const rest = plain.subarray(rows.get(row, column.restAt), rows.get(row, column.end))
+      head.i8(0)
+      head.varlong(rows.get(row, column.timeDelta) + byMs)
+      const bytes = head.take()
+      out.varint(bytes.length + rest.length)
+      out.bytes(bytes)
+      out.bytes(rest)
+    }
+    return out.take()
+  }
+}
