@@ -1,12 +1,13 @@
 import type { MachineFactories } from './cell/state.ts'
 import { DirectoryMachine } from './core/directory.ts'
+import { CursorMachine } from './core/cursor/machine.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
 import { TransactionsMachine } from './core/transactions/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
 import { ShareGroupsMachine } from './core/share/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
 
-/** The machines of a cell that exist once. */
+/** The machines of a cell. */
 export const machines: MachineFactories = {
   directory: () => new DirectoryMachine(),
   groups: () => new GroupsMachine(),
@@ -14,4 +15,5 @@ export const machines: MachineFactories = {
   identity: () => new IdentityMachine(),
   shareGroups: () => new ShareGroupsMachine(),
   quotas: () => new QuotasMachine(),
+  cursor: () => new CursorMachine(),
 }

@@ -3,8 +3,10 @@ import { Cell } from './cell/cell.ts'
 import { LocalCellClient } from './cell/local-client.ts'
 import { defaultCellSizes, type CellSizes } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
+import { Cursors } from './core/cursor/cursors.ts'
 import { Groups } from './core/groups/groups.ts'
 import { Quotas } from './core/quotas/quotas.ts'
+import { TimerWheel } from './core/timers/wheel.ts'
 import { Topics } from './core/topics.ts'
 import { Transactions } from './core/transactions/transactions.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
@@ -172,6 +174,7 @@ async function openCore(
       offsetsRetentionMs: settings.groupOffsetsRetentionMs,
     },
   })
+  const cursors = new Cursors(cell, new TimerWheel(clock))
   const quotas = new Quotas({ ledger: cell, limits: settings })
   const identity = makeIdentity(settings, security, { ledger: cell, random, log: logFor('identity') })
   const addresses = new Map<string, Address>()
@@ -201,7 +204,7 @@ async function openCore(
     limits: settings,
     addresses,
   }
-  return { cell, core, groups, transactions, addresses, stop: [] }
+  return { cell, core, groups, transactions, addresses, stop: [() => cursors.close()] }
 }
 
 function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {

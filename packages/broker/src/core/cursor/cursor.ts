@@ -85,9 +85,12 @@ export interface Cursor {
 
   // Without a consumer
 
-  /** Settles all of [first, last] that is not settled yet, in flight or not, delivered or never. Returns how many offsets that were. */
+  /**
+   * Settles all of [first, last] that is not settled yet, in flight or not, delivered or never. Returns how many offsets that were.
+   * What is ready is settled in order only: none of it when `first` lies beyond `next`. `last` may lie beyond the stream's end.
+   */
   drop(first: number, last: number, reason: DropReason): number
-  /** Settles what is ready or returned below `end` and leaves alone what is in flight. Returns how many offsets that were. */
+  /** Settles what is ready or returned below `end` (exclusive) and leaves alone what is in flight. Returns how many offsets that were. */
   purge(end: number): number
   /** Begins anew at `offset`: nothing is in flight or returned, consumers stay. What they held is no longer theirs. */
   move(offset: number): void
@@ -138,13 +141,11 @@ export interface LeaseSink {
   run(first: number, last: number, deliveryCount: number): void
 }
 
-export interface Settlement {
-  first: number
-  last: number
-  /** `release` is counted. `extend` needs `leaseMs`. */
-  outcome: 'ack' | 'release' | 'reject' | 'extend'
-  leaseMs?: number
-}
+/** What becomes of [first, last]. `release` is counted. */
+export type Settlement = { first: number; last: number } & (
+  | { outcome: 'ack' | 'release' | 'reject' }
+  | { outcome: 'extend'; leaseMs: number }
+)
 
 export type MessageState = 'ready' | 'in-flight' | 'returned' | 'settled'
 
@@ -177,11 +178,11 @@ export interface PendingRun {
 
 /** Called within the verb (or the timer) that caused it, after the state has changed. Must not call verbs of the same cursor. */
 export interface CursorWatcher {
-  /** Something has come back that can be acquired. Not called for what is appended to the stream. */
+  /** Something has come back that can be acquired, or the cursor was moved. Not called for what is appended to the stream. */
   returned?(): void
   /** Messages were settled without an acknowledgement: once for each run. */
   dropped?(first: number, last: number, reason: DropReason): void
-  /** Leases ran out: once for each run, before `returned` and `dropped`. */
+  /** Leases ran out: once for each run. */
   expired?(consumer: ConsumerId, first: number, last: number): void
   /** The floor has moved up: the stream may be trimmed below it. */
   floorMoved?(floor: number): void
