@@ -1,6 +1,7 @@
 import type { MachineFactories } from './cell/state.ts'
 import { DirectoryMachine } from './core/directory.ts'
 import { CursorMachine } from './core/cursor/machine.ts'
+import { MembershipsMachine } from './core/groups/assigned/machine.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
 import { TransactionsMachine } from './core/transactions/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
@@ -11,6 +12,7 @@ import { QuotasMachine } from './core/quotas/machine.ts'
 export const machines: MachineFactories = {
   directory: () => new DirectoryMachine(),
   groups: () => new GroupsMachine(),
+  memberships: () => new MembershipsMachine(),
   transactions: () => new TransactionsMachine(),
   identity: () => new IdentityMachine(),
   shareGroups: () => new ShareGroupsMachine(),

@@ -68,6 +68,8 @@ export class DirectoryMachine implements Machine {
   /** Blocks of producer ids reserved so far. */
   producerIdBlocks = 0
   partitionCount = 0
+  /** Changes with each topic that is made, changed or removed. Not kept. */
+  revision = 0
   readonly #byId = new Map<string, Topic>()
   /** By namespace, then by name, in the order of creation. */
   readonly #byName = new Map<string, Map<string, Topic>>()
@@ -144,6 +146,7 @@ export class DirectoryMachine implements Machine {
   }
 
   #insert(topic: Topic): void {
+    this.revision++
     this.#byId.set(topic.id, topic)
     let names = this.#byName.get(topic.namespace)
     if (names === undefined) this.#byName.set(topic.namespace, (names = new Map()))
@@ -159,6 +162,7 @@ export class DirectoryMachine implements Machine {
   }
 
   #remove(topic: Topic): void {
+    this.revision++
     this.#byId.delete(topic.id)
     const names = this.#byName.get(topic.namespace)
     names?.delete(topic.name)

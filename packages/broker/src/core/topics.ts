@@ -3,7 +3,7 @@ import type { Codec, Random } from '@dragoman/wire'
 import { StorageFull } from '../cell/cell.ts'
 import type { StreamId } from '../cell/client.ts'
 import { machineKinds, type Ledger } from '../cell/machine.ts'
-import type { Retention } from '../cell/options.ts'
+import type { CompactionPolicy, Retention } from '../cell/options.ts'
 import { Fenced } from '../storage/errors.ts'
 import {
   DirectoryMachine,
@@ -22,7 +22,7 @@ import {
 import { BrokerError } from './errors.ts'
 import type { Limits } from './limits.ts'
 import { checkTopicName, quote } from './names.ts'
-import { checkTopicConfig, topicConfig } from './topic-config.ts'
+import { checkTopicConfig, topicConfig, type TopicSettings } from './topic-config.ts'
 import type { Topic } from './topic.ts'
 
 export interface TopicsOptions {
@@ -107,8 +107,18 @@ export class Topics {
   retentionOf(stream: StreamId): Retention | undefined {
     const place = this.#machine.ofStream(stream)
     if (place === undefined) return undefined
-    const { retentionMs, retentionBytes } = topicConfig(place.topic)
-    return { ms: retentionMs, bytes: retentionBytes }
+    const settings = topicConfig(place.topic)
+    const { deletes, compacts } = settings.cleanupPolicy
+    return {
+      ms: deletes ? settings.retentionMs : -1,
+      bytes: deletes ? settings.retentionBytes : -1,
+      compaction: compacts ? compactionOf(settings) : undefined,
+    }
+  }
+
+  /** Changes whenever a topic is made or removed or gets more partitions. */
+  get revision(): number {
+    return this.#machine.revision
   }
 
   /** Whether all that `get` and the others show is durable. */
@@ -287,6 +297,11 @@ export class Topics {
   factSettled(): void {
     this.#unsettled--
   }
+}
+
+function compactionOf(settings: TopicSettings): CompactionPolicy {
+  const { dirtyRatioMin, deleteRetentionMs, compactionLagMinMs: lagMinMs, compactionLagMaxMs: lagMaxMs } = settings
+  return { dirtyRatioMin, lagMinMs, lagMaxMs, deleteRetentionMs }
 }
 
 /** One function for all facts: none is made for each. */

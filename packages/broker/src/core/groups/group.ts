@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ErrorCode } from '../errors.ts'
 import { Alarm } from './alarm.ts'
+import type { ClassicMember } from './assigned/requests.ts'
 import type { StoredMember } from './facts.ts'
 import type { GroupRecord } from './machine.ts'
 import {
@@ -561,6 +562,24 @@ export class Group {
   /** Subscriptions of all members for the present protocol, whatever the state. */
   subscriptions(): Buffer[] {
     return Array.from(this.#roster.members(), member => subscriptionOf(member, this.#protocol))
+  }
+
+  /** All members, as another kind of group takes them over. */
+  handedOver(): { generation: number; isBetweenGenerations: boolean; members: ClassicMember[] } {
+    const isBetweenGenerations = this.#state.kind === 'completing-rebalance'
+    const members = Array.from(this.#roster.members(), ({ id: memberId, ...member }) => {
+      const { instanceId, clientId, clientHost, sessionTimeoutMs, rebalanceTimeoutMs, offers, assignment } = member
+      const subscription = (offers.find(({ name }) => name === this.#protocol) ?? offers[0])?.metadata ?? noBytes
+      const timeouts = { sessionTimeoutMs, rebalanceTimeoutMs }
+      return { memberId, instanceId, clientId, clientHost, ...timeouts, offers, subscription, assignment }
+    })
+    return { generation: this.#generation, isBetweenGenerations, members }
+  }
+
+  /** Has all members join anew. */
+  regroup(): void {
+    this.#rebalance()
+    this.#flush()
   }
 
   /** Ends it: all who wait are told `reason`, and no timer is left. */

@@ -9,6 +9,7 @@ import { Groups } from './groups.ts'
 import { GroupsMachine } from './machine.ts'
 import type { JoinResult, SyncResult } from './requests.ts'
 import { TestLedger } from './test-ledger.ts'
+import { TestTopics } from './test-topics.ts'
 
 const namespace = homeNamespace
 const group = 'g'
@@ -171,7 +172,13 @@ class World {
 
   #start(): Groups {
     const settings = { initialRebalanceDelayMs: this.random.pick([0, 100]) }
-    return new Groups({ ledger: this.ledger, random: this.random.fork(), limits: defaultLimits, settings })
+    return new Groups({
+      ledger: this.ledger,
+      random: this.random.fork(),
+      limits: defaultLimits,
+      settings,
+      topics: new TestTopics(),
+    })
   }
 
   addClient(instanceId: string | null = null): void {

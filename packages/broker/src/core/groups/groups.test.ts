@@ -8,6 +8,7 @@ import { Groups } from './groups.ts'
 import type { JoinRequest } from './requests.ts'
 import { Bench, group, namespace, topicId, valueOf } from './test-bench.ts'
 import { TestLedger } from './test-ledger.ts'
+import { TestTopics } from './test-topics.ts'
 
 const nobody = { memberId: '', instanceId: null, generation: -1 }
 
@@ -344,25 +345,14 @@ test('Groups: administrators remove offsets and groups, but not groups in use', 
 
 test('Groups: a removed topic takes its offsets with it', () => {
   const ledger = new TestLedger()
-  let remove = (): void => assert.fail('not registered')
-  const topics = {
-    beforeRemove(
-      run: (topic: {
-        id: string
-        namespace: string
-        name: string
-        partitions: []
-        config: Map<string, string>
-      }) => void,
-    ): void {
-      remove = () => run({ id: topicId, namespace, name: 't', partitions: [], config: new Map() })
-    },
-  }
+  const topics = new TestTopics()
+  const { id } = topics.create('t', 4)
   const groups = new Groups({ ledger, random: new Random(1), limits: defaultLimits, topics })
   const partitions = [{ partition: 3, offset: 4, leaderEpoch: -1, metadata: '' }]
-  groups.commit({ ...nobody, namespace, group, expiresMs: -1, topics: [{ topicId, partitions }] }, () => {})
-  remove()
-  remove()
+  groups.commit({ ...nobody, namespace, group, expiresMs: -1, topics: [{ topicId: id, partitions }] }, () => {})
+  topics.remove('t')
+  topics.create('t', 4)
+  topics.remove('t')
   assert.equal(groups.offsets(namespace, group)?.size, 0)
   assert.equal(ledger.facts.length, 2)
 })

@@ -6,6 +6,18 @@ import type { Topic } from '../topic.ts'
 import { BrokerError, type ErrorCode } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { quote } from '../names.ts'
+import { uuidOf } from './assigned/assigned-groups.ts'
+import type { Assignor } from './assigned/assignor.ts'
+import { factOf as membershipFactOf } from './assigned/facts.ts'
+import type { TopicView } from './assigned/interests.ts'
+import { MembershipsMachine, type GroupConfig } from './assigned/machine.ts'
+import {
+  heartbeatRefused,
+  type AssignedDescription,
+  type GroupBridge,
+  type HeartbeatRequest,
+  type HeartbeatResult,
+} from './assigned/requests.ts'
 import {
   emptied,
   factOf,
@@ -25,6 +37,7 @@ import {
   syncRefused,
   type CommitRequest,
   type GroupDescription,
+  type GroupKind,
   type GroupName,
   type JoinDone,
   type JoinRequest,
@@ -35,6 +48,8 @@ import {
   type TopicCommits,
   type TopicPartitions,
 } from './requests.ts'
+import { Memberships, type ClassicGroups } from './memberships.ts'
+import { OffsetsSweep, type SweepHost } from './offsets-sweep.ts'
 import { offerBytes } from './roster.ts'
 import { defaultGroupSettings, type GroupSettings } from './settings.ts'
 
@@ -45,13 +60,15 @@ export interface GroupsOptions {
   limits: Limits
   settings?: Partial<GroupSettings>
   /** Offsets of topics that are about to be removed go in the same block. */
-  topics?: { beforeRemove(run: (topic: Topic) => void): void }
+  topics: TopicView & { beforeRemove(run: (topic: Topic) => void): void }
+  /** How members that assign among themselves put it; without one, they and others cannot be in one group. */
+  bridge?: GroupBridge | undefined
+  /** Ways of assigning to the members of shared groups. */
+  sharedAssignors?: ReadonlyMap<string, Assignor>
 }
 
 /** Partitions in one fact: what a peer commits at once may be larger than a block. */
 const partitionsPerFact = 500
-/** Groups looked through at once by the sweep. */
-const groupsPerSweep = 500
 /** Characters of what a member calls itself, its protocols and their type. */
 const nameLengthMax = 1000
 
@@ -71,33 +88,46 @@ export class Groups {
   readonly #host: GroupHost
   /** Groups with members, or with members expected, by namespace and id. The others are in the machine only. */
   readonly #live = new Map<string, Map<string, Group>>()
+  /** Groups to which the broker assigns. */
+  readonly #memberships: Memberships
   #liveCount = 0
   /** Members and ids given away, of all groups. */
   #population = 0
   /** The block of the last change of any group. */
   #lastSeq = -1
   #closed = false
-  #cancelSweep: (() => void) | undefined
+  readonly #sweep: OffsetsSweep
 
   /** Over a cell that has been recovered: the sessions of all known members begin now. */
-  constructor({ ledger, random, limits, settings, topics }: GroupsOptions) {
+  constructor({ ledger, random, limits, settings, topics, bridge, sharedAssignors = new Map() }: GroupsOptions) {
     const machine = ledger.machine(machineKinds.groups)
-    assert(machine instanceof GroupsMachine)
+    const members = ledger.machine(machineKinds.memberships)
+    assert(machine instanceof GroupsMachine && members instanceof MembershipsMachine)
     this.#ledger = ledger
     this.#machine = machine
     this.#limits = limits
     this.#random = random
     this.settings = { ...defaultGroupSettings, ...settings }
     this.#host = this.#hosting()
-    topics?.beforeRemove(topic => this.#forget(topic.id))
+    topics.beforeRemove(topic => this.#forget(topic.id))
+    this.#memberships = new Memberships({
+      ...{ ledger, machine: members, random, limits, settings: this.settings, topics, bridge, sharedAssignors },
+      classic: this.#classic(),
+      write: run => this.#write(run),
+      fact: (type, codec, value) => {
+        this.#lastSeq = ledger.fact(machineKinds.memberships, type, membershipFactOf(codec, value))
+      },
+    })
     for (const record of machine.all()) this.#find(record.namespace, record.id)
-    this.#scheduleSweep(machine.all(), this.settings.sweepIntervalMs)
+    this.#sweep = new OffsetsSweep(this.#sweeping())
   }
 
   join(request: JoinRequest, done: JoinDone): void {
     const error = this.#checkJoin(request)
     if (error !== undefined) return done(joinRefused(error, request.memberId))
     const { namespace, memberId } = request
+    const result = this.#memberships.join(request)
+    if (result !== undefined) return this.settled(namespace, request.group, done, result)
     const known = this.#find(namespace, request.group)
     const bytes = (known?.bytes ?? 0) + offerBytes(request.offers)
     if (bytes > this.settings.groupBytesMax) return done(joinRefused('group-full', ''))
@@ -123,6 +153,8 @@ export class Groups {
   sync(request: SyncRequest, done: SyncDone): void {
     if (this.#closed) return done(syncRefused('shutting-down'))
     if (!this.#nameAllowed(request.group)) return done(syncRefused('group-id-invalid'))
+    const result = this.#memberships.sync(request)
+    if (result !== undefined) return this.settled(request.namespace, request.group, done, result)
     const group = this.#find(request.namespace, request.group)
     if (group === undefined) return done(syncRefused('member-unknown'))
     group.sync(request, done)
@@ -139,13 +171,26 @@ export class Groups {
     if (this.#closed) return 'shutting-down'
     if (!this.#nameAllowed(group)) return 'group-id-invalid'
     const found = this.#live.get(namespace)?.get(group)
-    return found === undefined ? 'member-unknown' : found.heartbeat(memberId, instanceId, generation)
+    if (found !== undefined) return found.heartbeat(memberId, instanceId, generation)
+    const result = this.#memberships.heartbeatBridged(namespace, group, { memberId, instanceId }, generation)
+    return result === 'none' ? 'member-unknown' : result
+  }
+
+  /** A sign of life of a member to which the broker assigns; it joins and leaves by the same. */
+  heartbeatAssigned(request: HeartbeatRequest, done: (result: HeartbeatResult) => void): void {
+    if (this.#closed) return done(heartbeatRefused('shutting-down', ''))
+    if (!this.#nameAllowed(request.group)) return done(heartbeatRefused('group-id-invalid', ''))
+    const result = this.#memberships.heartbeat(request)
+    this.settled(request.namespace, request.group, done, result)
   }
 
   /** Removes members; an empty member id stands for whoever holds the instance id. Gives one result for each, in order. */
   leave(name: GroupName, members: readonly MemberName[], done: (results: (ErrorCode | undefined)[]) => void): void {
     const absent = this.#closed ? 'shutting-down' : 'member-unknown'
-    const results = this.#find(name.namespace, name.group)?.leave(members) ?? members.map((): ErrorCode => absent)
+    const results =
+      (this.#closed ? undefined : this.#memberships.leave(name, members)) ??
+      this.#find(name.namespace, name.group)?.leave(members) ??
+      members.map((): ErrorCode => absent)
     this.settled(name.namespace, name.group, done, results)
   }
 
@@ -197,6 +242,9 @@ export class Groups {
     const { namespace, group, generation } = request
     if (this.#closed) return 'shutting-down'
     if (group.length > this.settings.groupIdLengthMax) return 'group-id-invalid'
+    if (this.#memberships.kindOf(namespace, group) !== undefined) {
+      return this.#memberships.checkMember(request, request.memberId, generation, request.knowsEpochs ?? true)
+    }
     const live = this.#find(request.namespace, request.group)
     if (live !== undefined) return live.checkCommit(request, generation)
     const known = this.#machine.get(namespace, group) !== undefined
@@ -211,7 +259,8 @@ export class Groups {
 
   /** Calls `run(argument)` when all that can be seen of the group now is durable. */
   settled<A>(namespace: string, group: string, run: (argument: A) => void, argument: A): void {
-    this.#ledger.whenDurable(this.#machine.get(namespace, group)?.seq ?? this.#lastSeq, run, argument)
+    const seq = Math.max(this.#machine.get(namespace, group)?.seq ?? -1, this.#memberships.seqOf(namespace, group))
+    this.#ledger.whenDurable(seq < 0 ? this.#lastSeq : seq, run, argument)
   }
 
   /** Calls `run(argument)` when all that can be seen of any group now is durable. */
@@ -241,10 +290,12 @@ export class Groups {
     if (this.#closed) throw unchanged('shutting-down', group)
     const live = this.#find(namespace, group)
     const known = this.#machine.get(namespace, group) !== undefined
-    if (live === undefined && !known) throw new BrokerError('group-not-found', quote(group))
+    const assigned = this.#memberships.kindOf(namespace, group) !== undefined
+    if (this.#memberships.hasMembers(namespace, group)) throw new BrokerError('group-not-empty', quote(group))
+    if (live === undefined && !known && !assigned) throw new BrokerError('group-not-found', quote(group))
     if (live !== undefined && live.state !== 'empty') throw new BrokerError('group-not-empty', quote(group))
     const removal = { namespace, group }
-    const refusal = known ? this.#write(() => this.#fact(groupFacts.removed, removed, removal)) : undefined
+    const refusal = this.#write(() => void this.#ledger.atomic(() => this.#removeAll(removal)))
     if (refusal !== undefined) throw unchanged(refusal, group)
     if (live !== undefined) {
       this.#drop(live)
@@ -254,17 +305,59 @@ export class Groups {
   }
 
   list(namespace: string): ListedGroup[] {
-    const listed: ListedGroup[] = []
+    const listed = this.#memberships.list(namespace)
     for (const { id, state, protocolType } of this.#live.get(namespace)?.values() ?? []) {
-      listed.push({ id, state, protocolType })
+      listed.push({ id, kind: 'classic', state, protocolType })
     }
     for (const { id, protocolType } of this.#machine.list(namespace)) {
-      if (this.#live.get(namespace)?.has(id) !== true) listed.push({ id, state: 'empty', protocolType })
+      const isListed = this.#live.get(namespace)?.has(id) === true || this.kindOf(namespace, id) !== 'classic'
+      if (!isListed) listed.push({ id, kind: 'classic', state: 'empty', protocolType })
     }
     return listed
   }
 
+  /** `classic` also when there is no such group. */
+  kindOf(namespace: string, group: string): GroupKind {
+    return this.#memberships.kindOf(namespace, group) ?? 'classic'
+  }
+
+  /** A group to which the broker assigns; undefined when there is none or it is of another kind. */
+  describeAssigned(namespace: string, group: string): AssignedDescription | undefined {
+    return this.#memberships.describe(namespace, group)
+  }
+
+  /** Names of all topics that members subscribe to, in a group to which the broker assigns. */
+  subscribedTopics(namespace: string, group: string): Set<string> {
+    return this.#memberships.subscribedTopics(namespace, group)
+  }
+
+  /** Why offsets are not for this member's eyes, or undefined. A null id: somebody outside the group. */
+  checkFetch(namespace: string, group: string, memberId: string | null, epoch: number): ErrorCode | undefined {
+    if (this.kindOf(namespace, group) === 'classic' || (memberId === null && epoch < 0)) return undefined
+    return this.#memberships.checkMember({ namespace, group }, memberId ?? '', epoch, true)
+  }
+
+  /** The settings of a group, of whatever kind; only what was set. See `group-config.ts`. */
+  config(namespace: string, group: string): GroupConfig {
+    return this.#memberships.config(namespace, group)
+  }
+
+  /** Groups that have settings, whether they exist or not. */
+  configured(namespace: string): string[] {
+    return [...this.#memberships.configured(namespace)]
+  }
+
+  /** Sets the settings of a group, whether it exists or not: `config` is the complete set. Resolves when that is durable. */
+  async configure(name: GroupName, config: GroupConfig, { validateOnly = false } = {}): Promise<void> {
+    if (this.#closed) throw unchanged('shutting-down', name.group)
+    if (!this.#nameAllowed(name.group)) throw new BrokerError('group-id-invalid', quote(name.group))
+    this.#memberships.configure(name, config, validateOnly)
+    await this.#settle()
+  }
+
+  /** Undefined also for a group to which the broker assigns: see `describeAssigned`. */
   describe(namespace: string, group: string): GroupDescription | undefined {
+    if (this.kindOf(namespace, group) !== 'classic') return undefined
     const live = this.#find(namespace, group)
     if (live !== undefined) return live.describe()
     const record = this.#machine.get(namespace, group)
@@ -281,7 +374,8 @@ export class Groups {
   /** Tells all who wait that the broker goes, and stops all timers. Members find their generation again after the restart. */
   close(): void {
     this.#closed = true
-    this.#cancelSweep?.()
+    this.#sweep.stop()
+    this.#memberships.close()
     for (const groups of this.#live.values()) for (const group of groups.values()) group.end('shutting-down')
     this.#live.clear()
   }
@@ -291,7 +385,7 @@ export class Groups {
   }
 
   #hasRoom(): boolean {
-    return Math.max(this.#machine.count, this.#liveCount) < this.#limits.groupsMax
+    return Math.max(this.#machine.count, this.#liveCount) + this.#memberships.count < this.#limits.groupsMax
   }
 
   /** The group if it has members or expects some. */
@@ -340,6 +434,53 @@ export class Groups {
     }
   }
 
+  #classic(): ClassicGroups {
+    return {
+      find: (namespace, id) => this.#find(namespace, id),
+      hasOffsets: (namespace, id) => this.#machine.get(namespace, id) !== undefined,
+      hasRoom: () => this.#hasRoom(),
+      hasRoomForMember: () => this.#population < this.#limits.membersMax,
+      populated: by => void (this.#population += by),
+      empty: ({ namespace, id: group, generation, protocolType }) => {
+        if ((this.#machine.get(namespace, group)?.members.length ?? 0) > 0) {
+          this.#fact(groupFacts.emptied, emptied, { namespace, group, generation, protocolType })
+        }
+        const live = this.#live.get(namespace)?.get(group)
+        if (live !== undefined) this.#drop(live)
+      },
+      restore: generation => {
+        this.#fact(groupFacts.stabilised, stabilised, generation)
+        const { namespace, group } = generation
+        return this.#revive(namespace, group, this.#machine.get(namespace, group))
+      },
+    }
+  }
+
+  #sweeping(): SweepHost {
+    const { sweepIntervalMs: intervalMs, offsetsRetentionMs: retentionMs } = this.settings
+    return {
+      ...{ clock: this.#ledger.clock, intervalMs, retentionMs },
+      records: () => this.#machine.all(),
+      abandoned: () => this.#memberships.abandoned(),
+      record: ({ namespace, group }) => this.#machine.get(namespace, group),
+      hasMembers: ({ namespace, group }) =>
+        this.#find(namespace, group) !== undefined || this.#memberships.hasMembers(namespace, group),
+      emptiedMs: ({ namespace, group }) => this.#memberships.emptiedMsOf(namespace, group),
+      remove: name => void this.#write(() => void this.#ledger.atomic(() => this.#removeAll(name))),
+      removeOffsets: (name, topics) =>
+        void this.#write(() =>
+          this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, { ...name, topics: writable(topics) }),
+        ),
+    }
+  }
+
+  #removeAll({ namespace, group }: GroupName): void {
+    if (this.#machine.get(namespace, group) !== undefined) {
+      this.#fact(groupFacts.removed, removed, { namespace, group })
+    }
+    if (this.#memberships.kindOf(namespace, group) !== undefined) this.#memberships.remove({ namespace, group })
+  }
+
   #store(group: Group): boolean {
     const { namespace, id, generation, protocolType, protocol, leader } = group
     if (group.state !== 'stable') {
@@ -379,51 +520,6 @@ export class Groups {
       if (offsets.has(topicId) || isPending) return this.#fact(groupFacts.topicForgotten, topicForgotten, { topicId })
     }
   }
-
-  /** Goes through all groups a few at a time, then rests. */
-  #scheduleSweep(records: Iterator<GroupRecord>, delayMs: number): void {
-    this.#cancelSweep = this.#ledger.clock.after(delayMs, () => {
-      for (let left = groupsPerSweep; left > 0; left--) {
-        const next = records.next()
-        if (next.done === true) return this.#scheduleSweep(this.#machine.all(), this.settings.sweepIntervalMs)
-        this.#expire(next.value)
-      }
-      this.#scheduleSweep(records, 1)
-    })
-  }
-
-  /** Removes offsets that have been of no use for long enough, and the group when nothing of it is left. */
-  #expire(record: GroupRecord): void {
-    if (this.#find(record.namespace, record.id) !== undefined) return
-    const now = this.#ledger.clock.nowMs()
-    const topics: TopicPartitions[] = []
-    let kept = record.pending !== undefined
-    for (const [topicId, offsets] of record.offsets) {
-      const partitions: number[] = []
-      for (const [partition, offset] of offsets) {
-        if (this.#expired(offset, record, now)) partitions.push(partition)
-        else kept = true
-      }
-      if (partitions.length > 0) topics.push({ topicId, partitions })
-    }
-    const { namespace, id: group } = record
-    if (!kept) this.#write(() => this.#fact(groupFacts.removed, removed, { namespace, group }))
-    else if (topics.length > 0) {
-      this.#write(() =>
-        this.#fact(groupFacts.offsetsRemoved, offsetsRemoved, { namespace, group, topics: writable(topics) }),
-      )
-    }
-  }
-
-  #expired(
-    { committedMs, expiresMs }: CommittedOffset,
-    { protocolType, emptiedMs }: GroupRecord,
-    now: number,
-  ): boolean {
-    if (expiresMs >= 0) return now >= expiresMs
-    const unusedSinceMs = protocolType === null ? committedMs : Math.max(committedMs, emptiedMs)
-    return now - unusedSinceMs >= this.settings.offsetsRetentionMs
-  }
 }
 
 export type { CommittedOffset, GroupOffsets }
@@ -460,12 +556,4 @@ function* inParts(
     }
   }
   if (part.length > 0) yield part
-}
-
-/** Random bytes in the usual form of a random UUID (version 4). */
-function uuidOf(bytes: Buffer): string {
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
-  const hex = bytes.toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts'
+import type { AssignedKind } from './assigned/machine.ts'
 
 /**
  * What members ask of a group and what they are told. Protocols, subscriptions and assignments are the members' own
@@ -107,7 +108,18 @@ export const syncRefused = (error: ErrorCode): SyncResult => ({
   assignment: noBytes,
 })
 
-export type GroupState = 'empty' | 'preparing-rebalance' | 'completing-rebalance' | 'stable' | 'dead'
+/** The last two: of groups to which the broker assigns. */
+export type GroupState =
+  | 'empty'
+  | 'preparing-rebalance'
+  | 'completing-rebalance'
+  | 'stable'
+  | 'dead'
+  | 'assigning'
+  | 'reconciling'
+
+/** `classic`: the members assign among themselves, or there never were any. Else the broker assigns to them. */
+export type GroupKind = 'classic' | AssignedKind
 
 /** For administrators. */
 export interface GroupDescription {
@@ -129,13 +141,16 @@ export interface MemberDescription extends MemberName {
 
 export interface ListedGroup {
   readonly id: string
+  readonly kind: GroupKind
   readonly protocolType: string | null
   readonly state: GroupState
 }
 
 export interface CommitRequest extends GroupName, MemberName {
-  /** -1: from somebody outside the group. */
+  /** The generation, or the member's epoch. -1: from somebody outside the group. */
   readonly generation: number
+  /** False: the peer knows nothing of epochs of members. */
+  readonly knowsEpochs?: boolean
   /** Wall clock until which the offsets are kept whatever the group does, or -1. */
   readonly expiresMs: number
   readonly topics: readonly TopicCommits[]

@@ -18,7 +18,23 @@ export interface GroupSettings {
   readonly groupBytesMax: number
   /** Longest name of a group. */
   readonly groupIdLengthMax: number
+  /** Where the broker assigns: without a sign of life for this long a member is removed, unless its group says otherwise. */
+  readonly assignedSessionTimeoutMs: number
+  readonly assignedSessionTimeoutMinMs: number
+  readonly assignedSessionTimeoutMaxMs: number
+  /** Where the broker assigns: how often members are asked for a sign of life, unless their group says otherwise. */
+  readonly heartbeatIntervalMs: number
+  readonly heartbeatIntervalMinMs: number
+  readonly heartbeatIntervalMaxMs: number
+  readonly migration: GroupMigration
 }
+
+/**
+ * Whether a group with members may change its kind: `upgrade` when a member comes that is assigned to by the broker,
+ * `downgrade` when the last such member goes, `bidirectional` both, `disabled` neither.
+ */
+export const groupMigrations = ['bidirectional', 'upgrade', 'downgrade', 'disabled'] as const
+export type GroupMigration = (typeof groupMigrations)[number]
 
 export const defaultGroupSettings: GroupSettings = {
   initialRebalanceDelayMs: 100,
@@ -29,4 +45,11 @@ export const defaultGroupSettings: GroupSettings = {
   sweepIntervalMs: 600_000,
   groupBytesMax: 4 * 1024 * 1024,
   groupIdLengthMax: 4096,
+  assignedSessionTimeoutMs: 45_000,
+  assignedSessionTimeoutMinMs: 45_000,
+  assignedSessionTimeoutMaxMs: 60_000,
+  heartbeatIntervalMs: 5_000,
+  heartbeatIntervalMinMs: 5_000,
+  heartbeatIntervalMaxMs: 15_000,
+  migration: 'bidirectional',
 }

@@ -7,6 +7,7 @@ import { Groups } from './groups.ts'
 import type { JoinRequest, JoinResult, MemberName, SyncResult } from './requests.ts'
 import type { GroupSettings } from './settings.ts'
 import { TestLedger } from './test-ledger.ts'
+import { TestTopics } from './test-topics.ts'
 
 export const namespace = homeNamespace
 export const group = 'workers'
@@ -15,6 +16,7 @@ export const topicId = 'a'.repeat(32)
 /** A broker's groups on a ledger of virtual time, with the answers to members as values. */
 export class Bench {
   readonly ledger = new TestLedger()
+  readonly topics = new TestTopics()
   groups: Groups
   readonly #options: { settings?: Partial<GroupSettings>; limits?: Partial<Limits> }
 
@@ -26,7 +28,7 @@ export class Bench {
   #start(): Groups {
     const limits = { ...defaultLimits, ...this.#options.limits }
     const settings = { initialRebalanceDelayMs: 0, ...this.#options.settings }
-    return new Groups({ ledger: this.ledger, random: new Random(7), limits, settings })
+    return new Groups({ ledger: this.ledger, random: new Random(7), limits, settings, topics: this.topics })
   }
 
   restart(): void {

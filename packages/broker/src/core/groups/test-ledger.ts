@@ -1,8 +1,10 @@
 import { Reader, Writer } from '@dragoman/wire'
 import { machineKinds, type Ledger, type Machine } from '../../cell/machine.ts'
+import { MembershipsMachine } from './assigned/machine.ts'
 import { GroupsMachine } from './machine.ts'
 
 interface Fact {
+  machine: number
   type: number
   payload: Buffer
   seq: number
@@ -19,7 +21,7 @@ export class TestLedger implements Ledger {
   syncMs = 2
   /** Virtual time, for both clocks. */
   now = 1_000_000
-  #machine = new GroupsMachine()
+  #machines = newMachines()
   #facts: Fact[] = []
   #durableSeq = 0
   #timers: { atMs: number; order: number; run: () => void }[] = []
@@ -50,23 +52,23 @@ export class TestLedger implements Ledger {
     return this.#timers.length
   }
 
-  fact(_machine: number, type: number, payload: Uint8Array): number {
+  fact(machine: number, type: number, payload: Uint8Array): number {
     if (this.full) {
       const error = new Error('The disk is full')
       error.name = 'StorageFull'
       throw error
     }
-    const fact = { type, payload: Buffer.from(payload), seq: this.openSeq, timeMs: this.now }
+    const fact = { machine, type, payload: Buffer.from(payload), seq: this.openSeq, timeMs: this.now }
     this.#facts.push(fact)
-    this.#apply(this.#machine, fact)
+    this.#apply(this.#machines, fact)
     this.clock.after(this.syncMs, () => this.#durable(fact.seq))
     return fact.seq
   }
 
-  #apply(machine: Machine, { type, payload, seq, timeMs }: Fact): void {
+  #apply(machines: Machines, { machine, type, payload, seq, timeMs }: Fact): void {
     // The machine may keep none of the bytes that it is lent.
     const lent = Buffer.from(payload)
-    machine.apply(type, lent, { seq, timeMs, epoch: this.epoch })
+    machines.get(machine)?.apply(type, lent, { seq, timeMs, epoch: this.epoch })
     lent.fill(0xee)
   }
 
@@ -100,7 +102,7 @@ export class TestLedger implements Ledger {
   }
 
   machine(id: number): Machine | undefined {
-    return id === machineKinds.groups ? this.#machine : undefined
+    return this.#machines.get(id)
   }
 
   /** Lets time pass, with all that is due in it. */
@@ -123,29 +125,41 @@ export class TestLedger implements Ledger {
     this.#timers = []
     this.#waiting = []
     this.#facts.length = this.#durableSeq
-    const early = new GroupsMachine()
+    const early = newMachines()
     const half = Math.floor(this.#facts.length / 2)
     for (const fact of this.#facts.slice(0, half)) this.#apply(early, fact)
-    const saved = new Writer()
-    early.save(saved)
-    this.#machine = new GroupsMachine()
-    this.#machine.load(new Reader(saved.take()))
-    for (const fact of this.#facts.slice(half)) this.#apply(this.#machine, fact)
+    this.#machines = newMachines()
+    for (const [id, machine] of early) {
+      const saved = new Writer()
+      machine.save(saved)
+      this.#machines.get(id)?.load(new Reader(saved.take()))
+    }
+    for (const fact of this.#facts.slice(half)) this.#apply(this.#machines, fact)
   }
 
   /** The state as a checkpoint would hold it. */
   saved(): Buffer {
-    const out = new Writer()
-    this.#machine.save(out)
-    return out.take()
+    return savedOf(this.#machines)
   }
 
   /** The same state reached by all facts from the beginning. */
   replayed(): Buffer {
-    const machine = new GroupsMachine()
-    for (const fact of this.#facts) this.#apply(machine, fact)
-    const out = new Writer()
-    machine.save(out)
-    return out.take()
+    const machines = newMachines()
+    for (const fact of this.#facts) this.#apply(machines, fact)
+    return savedOf(machines)
   }
+}
+
+type Machines = ReadonlyMap<number, Machine>
+
+const newMachines = (): Machines =>
+  new Map<number, Machine>([
+    [machineKinds.groups, new GroupsMachine()],
+    [machineKinds.memberships, new MembershipsMachine()],
+  ])
+
+function savedOf(machines: Machines): Buffer {
+  const out = new Writer()
+  for (const machine of machines.values()) machine.save(out)
+  return out.take()
 }

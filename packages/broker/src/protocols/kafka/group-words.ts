@@ -1,6 +1,6 @@
 import { ProtocolError, Reader } from '@dragoman/wire'
 import type { ErrorCode } from '../../core/errors.ts'
-import type { GroupState } from '../../core/groups/requests.ts'
+import type { GroupKind, GroupState } from '../../core/groups/requests.ts'
 import { codeOf, codes } from './errors.ts'
 
 /** Groups in Kafka's words. */
@@ -20,10 +20,14 @@ export const stateNames = {
   'completing-rebalance': 'CompletingRebalance',
   stable: 'Stable',
   dead: 'Dead',
+  assigning: 'Assigning',
+  reconciling: 'Reconciling',
 } satisfies Record<GroupState, string>
 
-/** All groups here follow the classic protocol. */
-export const groupType = 'classic'
+export const groupTypes = { classic: 'classic', exclusive: 'consumer', shared: 'share' } satisfies Record<
+  GroupKind,
+  string
+>
 
 /** The protocol type whose subscriptions are Kafka's own and can be read. */
 export const consumerProtocol = 'consumer'

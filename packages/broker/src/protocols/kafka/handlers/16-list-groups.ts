@@ -1,7 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
 import { codes } from '../errors.ts'
-import { groupType, stateNames } from '../group-words.ts'
+import { consumerProtocol, groupTypes, stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
@@ -17,11 +17,12 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
   const types = filterOf(request.typesFilter)
   const groups = broker.groups
     .list(homeNamespace)
-    .map(({ id, protocolType, state }) => ({
+    .map(({ id, kind, protocolType, state }) => ({
       groupId: id,
-      protocolType: protocolType ?? '',
+      protocolType:
+        kind === 'classic' ? (protocolType ?? '') : kind === 'shared' ? groupTypes.shared : consumerProtocol,
       groupState: stateNames[state],
-      groupType,
+      groupType: groupTypes[kind],
     }))
     .filter(group => states(group.groupState) && types(group.groupType))
   broker.groups.allSettled(answer => exchange.reply(answer), { errorCode: codes.none, groups })
