@@ -62,6 +62,8 @@ export interface Outbox {
 }
 
 export interface SessionContext {
+  /** Connections of this process in the order of their acceptance: a later one has a greater number. */
+  readonly ordinal: number
   readonly remote: Address
   /** What the peer has shown of itself; undefined when the connection is not protected. */
   readonly tls?: ConnectionTls | undefined

@@ -33,6 +33,7 @@ export interface Pressure {
 export class Admission {
   readonly #max: number
   #count = 0
+  #entered = 0
 
   constructor(max: number) {
     this.#max = max
@@ -42,9 +43,15 @@ export class Admission {
     return this.#count
   }
 
+  /** How many have ever come in. */
+  get entered(): number {
+    return this.#entered
+  }
+
   enter(): boolean {
     if (this.#count >= this.#max) return false
     this.#count++
+    this.#entered++
     return true
   }
 
@@ -214,7 +221,7 @@ export class ProtocolListener<P> implements PumpHost {
   #context(connection: Connection, local: Address, limits: ProtocolLimits): SessionContext {
     const { clock, random, log } = this.#options
     const { remote, tls } = connection
-    return { remote, local, tls, clock, random, limits, log }
+    return { ordinal: this.#options.admission.entered, remote, local, tls, clock, random, limits, log }
   }
 
   readonly #relieved = (): void => {

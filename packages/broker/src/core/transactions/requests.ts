@@ -66,5 +66,5 @@ export interface TransactionFilter {
   readonly producerIds?: ReadonlySet<number>
   /** Ongoing for longer than this. */
   readonly longerThanMs?: number
-  readonly id?: RegExp
+  readonly id?: (id: string) => boolean
 }

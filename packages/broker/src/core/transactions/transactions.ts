@@ -256,7 +256,7 @@ export class Transactions {
     const nowMs = this.#ledger.clock.nowMs()
     for (const record of this.#machine.list(namespace)) {
       if (states?.has(record.state) === false || producerIds?.has(record.producerId) === false) continue
-      if (id?.test(record.id) === false) continue
+      if (id?.(record.id) === false) continue
       if (longerThanMs !== undefined && !(record.startedMs > 0 && nowMs - record.startedMs > longerThanMs)) continue
       yield record
     }

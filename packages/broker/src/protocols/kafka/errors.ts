@@ -46,6 +46,7 @@ export const codes = {
   invalidProducerIdMapping: 49,
   invalidTransactionTimeout: 50,
   transactionalIdAuthorizationFailed: 53,
+  operationNotAttempted: 55,
   securityDisabled: 54,
   kafkaStorageError: 56,
   saslAuthenticationFailed: 58,

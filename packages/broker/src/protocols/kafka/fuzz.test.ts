@@ -35,6 +35,7 @@ class Peer {
     }
     const address = { host: '127.0.0.1', port: 1 }
     this.#session = new KafkaSession(core, outbox, {
+      ordinal: 1,
       remote: address,
       local: address,
       clock,

@@ -55,6 +55,7 @@ class Bench {
     }
     Object.defineProperty(outbox, 'queuedBytes', { get: () => this.queuedBytes })
     const context: SessionContext = {
+      ordinal: 1,
       remote: { host: '127.0.0.1', port: 1 },
       local: { host: '127.0.0.1', port: 2 },
       clock: {

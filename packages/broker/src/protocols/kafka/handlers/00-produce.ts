@@ -1,7 +1,8 @@
 import type { Infer, Write } from '@dragoman/wire'
-import type { AppendResult } from '../../../cell/client.ts'
+import type { StreamId } from '../../../cell/client.ts'
 import { homeNamespace, type Topic } from '../../../core/broker.ts'
 import { topicConfig, type TopicSettings } from '../../../core/topic-config.ts'
+import type { AppendOutcome } from '../../../core/transactions/transactions.ts'
 import {
   attributeBits,
   attributes,
@@ -12,6 +13,7 @@ import {
   checkBatch,
   compressionOf,
   maxTimestamp,
+  producerEpoch,
   producerId,
   stampBatch,
 } from '../../../storage/record-batch.ts'
@@ -26,7 +28,8 @@ type Answer = Write<typeof apis.produce.response>
  * Produce 3-13: one record batch of version 2 for each partition. With acks 1 and -1 the answer waits until all batches are
  * durable; with 0 there is none, and a refusal closes the connection, which is the only way to tell.
  *
- * Transactions are not there: transactional requests and batches, and control batches, are refused.
+ * From version 12 on, the first batch of a transaction for a partition lets it take part; before, that must have been asked for.
+ * Control batches are refused.
  */
 export const handler = defineHandler(apis.produce, handle, { feeds: true, counts: 'published' })
 
@@ -108,12 +111,10 @@ class Production {
   }
 
   #partition(answer: PartitionAnswer, topic: Topic, settings: TopicSettings, records: Buffer | null): void {
-    const { acks, transactionalId } = this.#request
+    const { acks } = this.#request
     const stream = topic.partitions[answer.index]
     if (stream === undefined) return this.#refuse(answer, codes.unknownTopicOrPartition, 'There is no such partition')
     if (acks < -1 || acks > 1) return this.#refuse(answer, codes.invalidRequiredAcks, `Acks ${acks} is not 0, 1 or -1`)
-    if (transactionalId !== null)
-      return this.#refuse(answer, codes.invalidTransactionState, 'Transactions are not available')
     if (records === null) return this.#refuse(answer, codes.invalidRecord, 'There are no records')
     const problem = problemOf(records, settings, this.#nowMs, this.#exchange.version)
     if (problem !== undefined) return this.#refuse(answer, problem.code, problem.text)
@@ -122,13 +123,29 @@ class Production {
       answer.logAppendTimeMs = this.#nowMs
     }
     this.#open++
+    if (isTransactional(records)) return this.#appendInTransaction(answer, stream, records)
     this.#exchange.broker.cell.append(stream, records, result => this.#appended(answer, result))
   }
 
-  #appended(answer: PartitionAnswer, result: AppendResult): void {
+  #appendInTransaction(answer: PartitionAnswer, stream: StreamId, records: Buffer): void {
+    const { broker, version, connection } = this.#exchange
+    const id = this.#request.transactionalId
+    if (id === null) {
+      this.#refuse(answer, codes.invalidProducerIdMapping, 'Transactional records need the transactional id')
+      return this.#settle()
+    }
+    const producer = { producerId: producerId(records), epoch: producerEpoch(records) }
+    const epochPerTransaction = version >= 12
+    const request = { namespace: homeNamespace, id, ...producer, epochPerTransaction, connection: connection.ordinal }
+    broker.transactions.append(request, stream, records, result => this.#appended(answer, result))
+  }
+
+  #appended(answer: PartitionAnswer, result: AppendOutcome): void {
     if (result.error === undefined) {
       answer.baseOffset = result.baseOffset
       answer.logStartOffset = result.startOffset
+    } else if (result.error === 'transaction-abortable' && this.#exchange.version < 11) {
+      this.#refuse(answer, codes.invalidTransactionState, null)
     } else this.#refuse(answer, codeOfAppend[result.error], null)
     this.#settle()
   }
@@ -150,9 +167,11 @@ class Production {
 
 /** As `codeOf`, and a stream that is gone is a topic that was deleted meanwhile. */
 const codeOfAppend = { ...codeOf, 'stream-not-found': codes.unknownTopicOrPartition } satisfies Record<
-  NonNullable<AppendResult['error']>,
+  NonNullable<AppendOutcome['error']>,
   number
 >
+
+const isTransactional = (records: Buffer): boolean => (attributes(records) & attributeBits.transactional) !== 0
 
 function newAnswer(index: number): PartitionAnswer {
   return {
@@ -183,8 +202,8 @@ function problemOf(records: Buffer, settings: TopicSettings, nowMs: number, vers
   if (error !== undefined) return { code: codeOf[error], text: textOf(error, records, settings) }
   const bits = attributes(records)
   if (bits & attributeBits.control) return { code: codes.invalidRecord, text: 'Clients cannot write control batches' }
-  if (bits & attributeBits.transactional) {
-    return { code: codes.invalidTransactionState, text: 'Transactions are not available' }
+  if (isTransactional(records) && producerId(records) < 0) {
+    return { code: codes.invalidRecord, text: 'Transactional records need a producer id' }
   }
   if (producerId(records) >= 0 && baseSequence(records) < 0) {
     return { code: codes.invalidRecord, text: 'A producer id needs a sequence number' }

@@ -16,8 +16,8 @@ const answerBytesMax = 16 * 1024 * 1024
 
 /**
  * Fetch 4-18: waits for `minBytes`, reads partitions in turn up to `maxBytes`, answers with the batches as they are stored.
- * Sessions (KIP-227) and topic ids are supported. Without transactions the last stable offset is the end of the log, and no
- * transaction was aborted. There is one copy of everything: no diverging log, no other replica to prefer.
+ * Sessions (KIP-227) and topic ids are supported. Who reads only what is committed gets batches up to the last stable offset, and
+ * which transactions in them were aborted: the client leaves those out. There is one copy of everything: no diverging log, no other replica to prefer.
  */
 export const handler = defineHandler(apis.fetch, handle, { bulky: true, counts: 'fetched' })
 
@@ -37,7 +37,7 @@ interface PartitionAnswer {
   lastStableOffset: number
   logStartOffset: number
   divergingEpoch: { epoch: number; endOffset: number } | undefined
-  abortedTransactions: [] | null
+  abortedTransactions: readonly { producerId: number; firstOffset: number }[] | null
   records: Slices
 }
 
@@ -79,10 +79,17 @@ class Fetch {
     const { broker, principal: user, clientId: client } = this.#exchange
     const quotaBytesMax = broker.quotas.fetchBytesMax({ user, client })
     const bytesMax = Math.min(Math.max(maxBytes, 0), answerBytesMax, quotaBytesMax)
+    const committed = this.#isCommitted()
     // Who is told of an error must not wait for data first.
     const wait = refused ? 0 : Math.max(0, maxWaitMs)
     this.#exchange.cancel = broker.cell.fetch(
-      { streams: this.#positions, minBytes: Math.min(minBytes, bytesMax), maxBytes: bytesMax, maxWaitMs: wait },
+      {
+        streams: this.#positions,
+        minBytes: Math.min(minBytes, bytesMax),
+        maxBytes: bytesMax,
+        maxWaitMs: wait,
+        committed,
+      },
       result => this.#answer(result),
     )
   }
@@ -143,10 +150,10 @@ class Fetch {
       partitionIndex: partition,
       errorCode,
       highWatermark: read.endOffset,
-      lastStableOffset: read.endOffset,
+      lastStableOffset: read.stableOffset,
       logStartOffset: read.startOffset,
       divergingEpoch: undefined,
-      abortedTransactions: this.#aborted(),
+      abortedTransactions: this.#isCommitted() ? read.aborted : null,
       records: read.batches,
     }
   }
@@ -161,14 +168,14 @@ class Fetch {
       lastStableOffset: -1,
       logStartOffset: -1,
       divergingEpoch,
-      abortedTransactions: this.#aborted(),
+      abortedTransactions: this.#isCommitted() ? [] : null,
       records: noRecords,
     }
   }
 
-  /** Who reads only what is committed gets a list. */
-  #aborted(): [] | null {
-    return this.#request.isolationLevel === 1 ? [] : null
+  /** The client reads only what is committed. */
+  #isCommitted(): boolean {
+    return this.#request.isolationLevel === 1
   }
 }
 

@@ -23,17 +23,18 @@ const places = {
 
 /**
  * ListOffsets 1-11: by time, the first record that is not older; and the places above. Nothing is kept elsewhere, so all is
- * local and nothing is tiered. Both isolation levels see the same, as there are no transactions.
+ * local and nothing is tiered. Who reads only what is committed sees nothing from the last stable offset on.
  */
 export const handler = defineHandler(apis.listOffsets, handle)
 
 async function handle({ broker, connection, version }: Exchange<Answer>, request: Request): Promise<Answer> {
+  const isCommitted = request.isolationLevel === 1
   const wanted = request.topics.flatMap(({ name, partitions }) => partitions.map(partition => ({ name, partition })))
   const found = await inSlices(connection, wanted, async ({ name, partition }) => {
     const { partitionIndex } = partition
     const stream = broker.topics.get(homeNamespace, name)?.partitions[partitionIndex]
     if (stream === undefined) return { partitionIndex, ...refusal(codes.unknownTopicOrPartition) }
-    return { partitionIndex, ...(await find(broker, stream, partition, version)) }
+    return { partitionIndex, ...(await find(broker, stream, partition, { version, isCommitted })) }
   })
   let at = 0
   return {
@@ -55,7 +56,12 @@ interface Found {
 const nothing: Found = { errorCode: codes.none, timestamp: -1, offset: -1, leaderEpoch: -1 }
 const refusal = (errorCode: number): Found => ({ ...nothing, errorCode })
 
-async function find(broker: Broker, stream: StreamId, partition: PartitionRequest, version: number): Promise<Found> {
+async function find(
+  broker: Broker,
+  stream: StreamId,
+  partition: PartitionRequest,
+  { version, isCommitted }: { version: number; isCommitted: boolean },
+): Promise<Found> {
   const { timestamp, currentLeaderEpoch } = partition
   const { cell } = broker
   const problem = epochProblem(broker, currentLeaderEpoch)
@@ -64,13 +70,14 @@ async function find(broker: Broker, stream: StreamId, partition: PartitionReques
   if (timestamp < 0 && (place === undefined || version < place.since)) return refusal(codes.unsupportedVersion)
   const bounds = cell.bounds(stream)
   if (bounds === undefined) return refusal(codes.unknownTopicOrPartition)
-  if (place === places.latest) return { ...nothing, offset: bounds.endOffset, leaderEpoch: bounds.epoch }
+  const endOffset = isCommitted ? bounds.stableOffset : bounds.endOffset
+  if (place === places.latest) return { ...nothing, offset: endOffset, leaderEpoch: bounds.epoch }
   if (place === places.earliest || place === places.earliestLocal) return { ...nothing, offset: bounds.startOffset }
   if (place === places.latestTiered || place === places.earliestPendingUpload) return nothing
   try {
     const at =
       place === undefined ? await cell.offsetAtTime(stream, timestamp) : await cell.offsetOfMaxTimestamp(stream)
-    if (at === undefined) return nothing
+    if (at === undefined || at.offset >= endOffset) return nothing
     return { errorCode: codes.none, timestamp: at.timestampMs, offset: at.offset, leaderEpoch: at.epoch }
   } catch (error) {
     return refusal(errorCodeOf(error))

@@ -23,7 +23,7 @@ const nilId = '0'.repeat(32)
 
 /**
  * OffsetFetch 1-10: what is committed and durable, of one group before version 8, of several from it on; topics by id from
- * version 10. There are no offsets in open transactions that `requireStable` would have to wait for.
+ * version 10. With `requireStable`, a partition whose offset an open transaction may yet change is refused: the client asks again.
  */
 export const handler = defineHandler(apis.offsetFetch, handle)
 
@@ -32,13 +32,14 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   if (version < 8) {
     const wanted = request.topics?.map(topic => ({ ...topic, topicId: nilId })) ?? null
     const topics = offsetsOf(broker, request.groupId, wanted, false)
+    if (request.requireStable) refuseUnstable(broker, request.groupId, topics, false)
     return answerSettled(exchange, [request.groupId], { topics })
   }
-  const groups = request.groups.map(({ groupId, topics }) => ({
-    groupId,
-    topics: offsetsOf(broker, groupId, topics, version >= 10),
-    errorCode: codes.none,
-  }))
+  const groups = request.groups.map(({ groupId, topics: wanted }) => {
+    const topics = offsetsOf(broker, groupId, wanted, version >= 10)
+    if (request.requireStable) refuseUnstable(broker, groupId, topics, version >= 10)
+    return { groupId, topics, errorCode: codes.none }
+  })
   answerSettled(
     exchange,
     Array.from(request.groups, ({ groupId }) => groupId),
@@ -66,6 +67,18 @@ function offsetsOf(broker: Broker, group: string, wanted: readonly WantedTopic[]
     const partitions = partitionIndexes.map(index => answerPartition(index, committed?.get(index), errorCode))
     return { name, topicId, partitions }
   })
+}
+
+function refuseUnstable(broker: Broker, group: string, topics: AnswerTopic[], byId: boolean): void {
+  for (const named of topics) {
+    const topic = topicNamed(broker, named, byId)
+    if (topic === undefined) continue
+    for (const partition of named.partitions) {
+      const { partitionIndex } = partition
+      if (!broker.groups.isPending({ namespace: homeNamespace, group }, topic.id, partitionIndex)) continue
+      Object.assign(partition, answerPartition(partitionIndex, undefined, codes.unstableOffsetCommit))
+    }
+  }
 }
 
 function allOffsets(broker: Broker, offsets: GroupOffsets): AnswerTopic[] {

@@ -11,7 +11,7 @@ type Answer = Write<typeof apis.findCoordinator.response>
 const keyTypes = { group: 0, transaction: 1, share: 2 } as const
 
 /**
- * FindCoordinator 0-6: this broker, for groups. Transactions and share groups are refused, not put off, because clients would
+ * FindCoordinator 0-6: this broker, for groups and transactional ids. Share groups are refused, not put off, because clients would
  * ask for ever.
  */
 export const handler = defineHandler(apis.findCoordinator, handle)
@@ -27,9 +27,8 @@ function handle({ broker, connection }: Exchange<Answer>, request: Request, vers
 function outcomeFor(keyType: number): Outcome {
   switch (keyType) {
     case keyTypes.group:
-      return succeeded
     case keyTypes.transaction:
-      return refused(codes.invalidRequest, 'This broker has no transactions.')
+      return succeeded
     case keyTypes.share:
       return refused(codes.invalidRequest, 'This broker has no share groups.')
     default:

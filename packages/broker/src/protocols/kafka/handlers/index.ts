@@ -17,6 +17,11 @@ import * as deleteTopics from './20-delete-topics.ts'
 import * as deleteRecords from './21-delete-records.ts'
 import * as initProducerId from './22-init-producer-id.ts'
 import * as offsetForLeaderEpoch from './23-offset-for-leader-epoch.ts'
+import * as addPartitionsToTxn from './24-add-partitions-to-txn.ts'
+import * as addOffsetsToTxn from './25-add-offsets-to-txn.ts'
+import * as endTxn from './26-end-txn.ts'
+import * as writeTxnMarkers from './27-write-txn-markers.ts'
+import * as txnOffsetCommit from './28-txn-offset-commit.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
 import * as createPartitions from './37-create-partitions.ts'
@@ -24,6 +29,9 @@ import * as deleteGroups from './42-delete-groups.ts'
 import * as incrementalAlterConfigs from './44-incremental-alter-configs.ts'
 import * as offsetDelete from './47-offset-delete.ts'
 import * as describeCluster from './60-describe-cluster.ts'
+import * as describeProducers from './61-describe-producers.ts'
+import * as describeTransactions from './65-describe-transactions.ts'
+import * as listTransactions from './66-list-transactions.ts'
 import type { Handler } from './handler.ts'
 
 const all = [
@@ -46,6 +54,11 @@ const all = [
   deleteRecords,
   initProducerId,
   offsetForLeaderEpoch,
+  addPartitionsToTxn,
+  addOffsetsToTxn,
+  endTxn,
+  writeTxnMarkers,
+  txnOffsetCommit,
   describeConfigs,
   alterConfigs,
   createPartitions,
@@ -53,6 +66,9 @@ const all = [
   incrementalAlterConfigs,
   offsetDelete,
   describeCluster,
+  describeProducers,
+  describeTransactions,
+  listTransactions,
 ]
 
 /** All requests that are answered, by api key. What ApiVersions offers comes from here. */

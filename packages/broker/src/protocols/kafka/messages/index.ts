@@ -19,6 +19,11 @@ import * as deleteTopics from './20-delete-topics.ts'
 import * as deleteRecords from './21-delete-records.ts'
 import * as initProducerId from './22-init-producer-id.ts'
 import * as offsetForLeaderEpoch from './23-offset-for-leader-epoch.ts'
+import * as addPartitionsToTxn from './24-add-partitions-to-txn.ts'
+import * as addOffsetsToTxn from './25-add-offsets-to-txn.ts'
+import * as endTxn from './26-end-txn.ts'
+import * as writeTxnMarkers from './27-write-txn-markers.ts'
+import * as txnOffsetCommit from './28-txn-offset-commit.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
 import * as describeLogDirs from './35-describe-log-dirs.ts'
@@ -32,6 +37,9 @@ import * as describeClientQuotas from './48-describe-client-quotas.ts'
 import * as alterClientQuotas from './49-alter-client-quotas.ts'
 import * as describeQuorum from './55-describe-quorum.ts'
 import * as describeCluster from './60-describe-cluster.ts'
+import * as describeProducers from './61-describe-producers.ts'
+import * as describeTransactions from './65-describe-transactions.ts'
+import * as listTransactions from './66-list-transactions.ts'
 import * as getTelemetrySubscriptions from './71-get-telemetry-subscriptions.ts'
 import * as pushTelemetry from './72-push-telemetry.ts'
 import * as listConfigResources from './74-list-config-resources.ts'
@@ -87,6 +95,11 @@ export const apis = {
   deleteRecords: api(21, 'DeleteRecords', deleteRecords),
   initProducerId: api(22, 'InitProducerId', initProducerId),
   offsetForLeaderEpoch: api(23, 'OffsetForLeaderEpoch', offsetForLeaderEpoch),
+  addPartitionsToTxn: api(24, 'AddPartitionsToTxn', addPartitionsToTxn),
+  addOffsetsToTxn: api(25, 'AddOffsetsToTxn', addOffsetsToTxn),
+  endTxn: api(26, 'EndTxn', endTxn),
+  writeTxnMarkers: api(27, 'WriteTxnMarkers', writeTxnMarkers),
+  txnOffsetCommit: api(28, 'TxnOffsetCommit', txnOffsetCommit),
   describeConfigs: api(32, 'DescribeConfigs', describeConfigs),
   alterConfigs: api(33, 'AlterConfigs', alterConfigs),
   describeLogDirs: api(35, 'DescribeLogDirs', describeLogDirs),
@@ -100,6 +113,9 @@ export const apis = {
   alterClientQuotas: api(49, 'AlterClientQuotas', alterClientQuotas),
   describeQuorum: api(55, 'DescribeQuorum', describeQuorum),
   describeCluster: api(60, 'DescribeCluster', describeCluster),
+  describeProducers: api(61, 'DescribeProducers', describeProducers),
+  describeTransactions: api(65, 'DescribeTransactions', describeTransactions),
+  listTransactions: api(66, 'ListTransactions', listTransactions),
   getTelemetrySubscriptions: api(71, 'GetTelemetrySubscriptions', getTelemetrySubscriptions),
   pushTelemetry: api(72, 'PushTelemetry', pushTelemetry),
   listConfigResources: api(74, 'ListConfigResources', listConfigResources),

@@ -1,0 +1,5 @@
+/** What clients may rely on besides the versions of requests. Clients choose how they speak by the level that is in force. */
+export const features = [
+  /** Level 2: a new epoch with each transaction, and partitions that take part by the first batch (KIP-890). */
+  { name: 'transaction.version', level: 2 },
+] as const

@@ -1,0 +1,50 @@
+import type { Write } from '@dragoman/wire'
+import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import type { TransactionRecord } from '../../../core/transactions/machine.ts'
+import { codes } from '../errors.ts'
+import { apis } from '../messages/index.ts'
+import { stateNames } from '../transaction-words.ts'
+import { defineHandler } from './handler.ts'
+
+type Answer = Write<typeof apis.describeTransactions.response>
+type StateAnswer = NonNullable<Answer['transactionStates']>[number]
+
+/** DescribeTransactions 0: what is known of transactional ids, with the partitions of the ongoing transaction. */
+export const handler = defineHandler(apis.describeTransactions, (exchange, request) => {
+  const { broker } = exchange
+  const transactionStates = request.transactionalIds.map(id => {
+    const record = broker.transactions.get(homeNamespace, id)
+    return record === undefined ? { ...unknown, transactionalId: id } : describe(broker, record)
+  })
+  broker.transactions.settled(() => exchange.reply({ transactionStates }), undefined)
+})
+
+const unknown = {
+  errorCode: codes.transactionalIdNotFound,
+  transactionState: '',
+  transactionTimeoutMs: 0,
+  transactionStartTimeMs: 0,
+  producerId: 0,
+  producerEpoch: 0,
+  topics: [],
+}
+
+function describe(broker: Broker, record: TransactionRecord): StateAnswer {
+  const byTopic = new Map<string, number[]>()
+  for (const stream of record.streams) {
+    const place = broker.topics.ofStream(stream)
+    if (place === undefined) continue
+    const { name } = place.topic
+    byTopic.set(name, [...(byTopic.get(name) ?? []), place.partition])
+  }
+  return {
+    errorCode: codes.none,
+    transactionalId: record.id,
+    transactionState: stateNames[record.state],
+    transactionTimeoutMs: record.timeoutMs,
+    transactionStartTimeMs: record.state === 'ongoing' ? record.startedMs : -1,
+    producerId: record.producerId,
+    producerEpoch: record.epoch,
+    topics: Array.from(byTopic, ([topic, partitions]) => ({ topic, partitions })),
+  }
+}
