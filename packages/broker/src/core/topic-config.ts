@@ -10,7 +10,16 @@ export interface TopicSettings {
   readonly retentionBytes: number
   /** Greatest size of one record batch as it arrives. */
   readonly messageBytesMax: number
-  readonly cleanupPolicy: 'delete'
+  /** What happens to old records: whether age and size decide, and whether newer records of the same key do. */
+  readonly cleanupPolicy: { readonly deletes: boolean; readonly compacts: boolean }
+  /** A partition is compacted when more than this share of its bytes has not been. */
+  readonly dirtyRatioMin: number
+  /** Records younger than this are not compacted. */
+  readonly compactionLagMinMs: number
+  /** Records older than this are compacted, however few they are. */
+  readonly compactionLagMaxMs: number
+  /** How long a record without a value is kept after the first compaction that met it. */
+  readonly deleteRetentionMs: number
   /** Whose clock stamps the records: their producer's or the broker's at the append. */
   readonly timestampType: 'create' | 'append'
   /** How far a producer's timestamp may lie behind the broker's clock. */
@@ -25,7 +34,7 @@ export type SettingName = keyof TopicSettings
 
 export interface Setting {
   readonly default: string
-  readonly kind: 'integer' | 'word'
+  readonly kind: 'integer' | 'number' | 'word'
   /** One or two sentences for people, in the present tense. */
   readonly doc: string
   /** What is wrong with the value, or undefined. */
@@ -60,8 +69,32 @@ export const topicSettings = {
   cleanupPolicy: {
     default: 'delete',
     kind: 'word',
-    doc: 'What happens to old records: they are deleted by age and size. Compaction by key is not available yet.',
-    problem: oneOf(['delete'], 'compaction by key is not available yet'),
+    doc: 'What happens to old records: delete removes them by age and size, compact keeps the newest of each key, both do both, and nothing keeps all.',
+    problem: oneOf(['delete', 'compact', 'compact,delete', 'delete,compact', '']),
+  },
+  dirtyRatioMin: {
+    default: '0.5',
+    kind: 'number',
+    doc: 'A partition is compacted when more than this share of its bytes was added since it last was.',
+    problem: ratio,
+  },
+  compactionLagMinMs: {
+    default: '0',
+    kind: 'integer',
+    doc: 'Milliseconds for which a record stays as it is before it may be compacted, counted from its timestamp.',
+    problem: integer(0n, int64Max),
+  },
+  compactionLagMaxMs: {
+    default: String(int64Max),
+    kind: 'integer',
+    doc: 'Milliseconds after which a record is compacted even if little else has to be, counted from its timestamp.',
+    problem: integer(1n, int64Max),
+  },
+  deleteRetentionMs: {
+    default: String(24 * 60 * 60 * 1000),
+    kind: 'integer',
+    doc: 'Milliseconds for which a record without a value (a tombstone) is kept after the first compaction that met it.',
+    problem: integer(0n, int64Max),
   },
   timestampType: {
     default: 'create',
@@ -117,6 +150,11 @@ export function checkTopicConfig(config: ReadonlyMap<string, string>): void {
     const problem = settingProblem(name, value)
     if (problem !== undefined) throw new BrokerError('config-invalid', `${name}: ${problem}`)
   }
+  const { compactionLagMinMs, compactionLagMaxMs } = readSettings(config)
+  if (compactionLagMinMs > compactionLagMaxMs) {
+    const detail = `${compactionLagMinMs} ms is more than the greatest, ${compactionLagMaxMs} ms`
+    throw new BrokerError('config-invalid', `the least lag of compaction, ${detail}`)
+  }
 }
 
 /** What is wrong with a setting, or undefined. */
@@ -143,11 +181,16 @@ export function topicConfig(topic: Pick<Topic, 'config'>): TopicSettings {
 /** The checked configuration as typed values. */
 function readSettings(config: ReadonlyMap<string, string>): TopicSettings {
   const text = (name: SettingName) => config.get(name) ?? topicSettings[name].default
+  const policies = text('cleanupPolicy').split(',')
   return {
     retentionMs: Number(text('retentionMs')),
     retentionBytes: Number(text('retentionBytes')),
     messageBytesMax: Number(text('messageBytesMax')),
-    cleanupPolicy: 'delete',
+    cleanupPolicy: { deletes: policies.includes('delete'), compacts: policies.includes('compact') },
+    dirtyRatioMin: Number(text('dirtyRatioMin')),
+    compactionLagMinMs: Number(text('compactionLagMinMs')),
+    compactionLagMaxMs: Number(text('compactionLagMaxMs')),
+    deleteRetentionMs: Number(text('deleteRetentionMs')),
     timestampType: text('timestampType') === 'append' ? 'append' : 'create',
     timestampBeforeMaxMs: Number(text('timestampBeforeMaxMs')),
     timestampAfterMaxMs: Number(text('timestampAfterMaxMs')),
@@ -168,6 +211,12 @@ function integer(min: bigint, max: bigint): (value: string) => string | undefine
     const number = BigInt(value)
     return number < min || number > max ? wanted : undefined
   }
+}
+
+function ratio(value: string): string | undefined {
+  const number = Number(value)
+  const isRatio = /^[0-9.]+(e-?[0-9]+)?$/i.test(value) && number >= 0 && number <= 1
+  return isRatio ? undefined : `takes a number from 0 to 1, not ${quote(value)}`
 }
 
 function oneOf(words: readonly string[], because?: string): (value: string) => string | undefined {

@@ -78,6 +78,15 @@ test('create answers when the topic is durable, in one block with its streams', 
   assert.deepEqual(topics.ofStream(topic.partitions[2]!), { topic, partition: 2 })
   assert.deepEqual(topics.retentionOf(topic.partitions[0]!), { ms: 5000, bytes: -1 })
   assert.equal(topics.retentionOf(1), undefined)
+  ledger.automatic = true
+  await topics.configure('/', topic.name, new Map([['cleanupPolicy', 'compact']]))
+  const compaction = {
+    dirtyRatioMin: 0.5,
+    lagMinMs: 0,
+    lagMaxMs: Number(2n ** 63n - 1n),
+    deleteRetentionMs: 86_400_000,
+  }
+  assert.deepEqual(topics.retentionOf(topic.partitions[0]!), { ms: -1, bytes: -1, compaction })
   assert.match(topic.id, /^[0-7][0-9a-f]{31}$/)
 })
 

@@ -112,7 +112,7 @@ export class Topics {
     return {
       ms: deletes ? settings.retentionMs : -1,
       bytes: deletes ? settings.retentionBytes : -1,
-      compaction: compacts ? compactionOf(settings) : undefined,
+      ...(compacts ? { compaction: compactionOf(settings) } : {}),
     }
   }
 

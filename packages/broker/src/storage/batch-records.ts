@@ -121,6 +121,17 @@ export class BatchRecords {
   }
 }
 
+/** Indexes of the first `countMax` records without a key. Undefined when not all of the batch is records. */
+export function recordsWithoutKey(batch: Buffer, countMax: number): number[] | undefined {
+  const records = new BatchRecords()
+  const found: number[] = []
+  records.open(batch)
+  for (let index = 0; records.next(); index++) {
+    if (records.keyBytes < 0 && found.length < countMax) found.push(index)
+  }
+  return records.isSound ? found : undefined
+}
+
 const noBytes = Buffer.alloc(0)
 
 function uncompressed(compression: Compression | undefined, bytes: Buffer): Buffer | undefined {

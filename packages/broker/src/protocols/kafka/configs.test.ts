@@ -19,6 +19,8 @@ test('values are understood as loosely as Kafka understands them, and no more lo
     ['retention.ms', '-1', '-1'],
     ['preallocate', ' True ', 'true'],
     ['cleanup.policy', ' delete , delete', 'delete'],
+    ['cleanup.policy', 'compact, delete', 'compact,delete'],
+    ['cleanup.policy', '', ''],
     ['min.cleanable.dirty.ratio', '1e-1', '1e-1'],
     ['message.timestamp.type', 'CreateTime', 'CreateTime'],
   ]
@@ -36,9 +38,24 @@ test('values are understood as loosely as Kafka understands them, and no more lo
     ['min.cleanable.dirty.ratio', 'NaN'],
     ['message.timestamp.type', 'createtime'],
     ['message.format.version', '3.0'],
+    ['cleanup.policy', 'compact,none'],
+    ['max.compaction.lag.ms', '0'],
   ]
   for (const [name, value] of refused) {
     const isRefusal = (error: unknown) => error instanceof BrokerError && error.message.includes(name)
     assert.throws(() => readTopicConfig([{ name, value }]), isRefusal, `${name}=${value}`)
   }
+})
+
+test('the least lag of compaction must not be more than the greatest', () => {
+  const lags = (least: string, greatest: string) =>
+    readTopicConfig([
+      { name: 'min.compaction.lag.ms', value: least },
+      { name: 'max.compaction.lag.ms', value: greatest },
+    ])
+  checkTopicConfig(lags('5', '5'))
+  assert.throws(
+    () => checkTopicConfig(lags('6', '5')),
+    /the least lag of compaction, 6 ms is more than the greatest, 5 ms/,
+  )
 })

@@ -28,7 +28,6 @@ export interface TopicConfigKey {
 
 const longMax = 2n ** 63n - 1n
 const intMax = 2n ** 31n - 1n
-const noCompaction = 'It has no effect: there is no compaction by key yet.'
 const noTiers = 'there is no tiered storage'
 const oneCopy = 'there is one copy of each partition'
 const flushes =
@@ -54,13 +53,7 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'compression.lz4.level': hint('int', '9', 'It has no effect: the broker does not compress.', integer(1n, 17n)),
   'compression.type': setting('compressionType', 'string', 'compression.type'),
   'compression.zstd.level': hint('int', '3', 'It has no effect: the broker does not compress.', integer(-131072n, 22n)),
-  'delete.retention.ms': hint(
-    'long',
-    '86400000',
-    noCompaction,
-    integer(0n, longMax),
-    'log.cleaner.delete.retention.ms',
-  ),
+  'delete.retention.ms': setting('deleteRetentionMs', 'long', 'log.cleaner.delete.retention.ms'),
   'file.delete.delay.ms': hint('long', '60000', ownFormat, integer(0n, longMax), 'log.segment.delete.delay.ms'),
   'flush.messages': hint('long', String(longMax), flushes, integer(1n, longMax), 'log.flush.interval.messages'),
   'flush.ms': hint('long', String(longMax), flushes, integer(0n, longMax), 'log.flush.interval.ms'),
@@ -69,19 +62,13 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'leader.replication.throttled.replicas': fixed('list', '', oneCopy),
   'local.retention.bytes': fixed('long', '-2', noTiers, 'log.local.retention.bytes'),
   'local.retention.ms': fixed('long', '-2', noTiers, 'log.local.retention.ms'),
-  'max.compaction.lag.ms': hint(
-    'long',
-    String(longMax),
-    noCompaction,
-    integer(1n, longMax),
-    'log.cleaner.max.compaction.lag.ms',
-  ),
+  'max.compaction.lag.ms': setting('compactionLagMaxMs', 'long', 'log.cleaner.max.compaction.lag.ms'),
   'max.message.bytes': setting('messageBytesMax', 'int', 'message.max.bytes'),
   'message.timestamp.after.max.ms': setting('timestampAfterMaxMs', 'long', 'log.message.timestamp.after.max.ms'),
   'message.timestamp.before.max.ms': setting('timestampBeforeMaxMs', 'long', 'log.message.timestamp.before.max.ms'),
   'message.timestamp.type': setting('timestampType', 'string', 'log.message.timestamp.type'),
-  'min.cleanable.dirty.ratio': hint('double', '0.5', noCompaction, ratio, 'log.cleaner.min.cleanable.ratio'),
-  'min.compaction.lag.ms': hint('long', '0', noCompaction, integer(0n, longMax), 'log.cleaner.min.compaction.lag.ms'),
+  'min.cleanable.dirty.ratio': setting('dirtyRatioMin', 'double', 'log.cleaner.min.cleanable.ratio'),
+  'min.compaction.lag.ms': setting('compactionLagMinMs', 'long', 'log.cleaner.min.compaction.lag.ms'),
   'min.insync.replicas': setting('minInsyncReplicas', 'int', 'min.insync.replicas'),
   preallocate: hint('boolean', 'false', ownFormat, bool, 'log.preallocate'),
   'remote.log.copy.disable': fixed('boolean', 'false', noTiers),
@@ -299,9 +286,4 @@ function gzipLevel(value: string): string | undefined {
 
 function bool(value: string): string | undefined {
   return value === 'true' || value === 'false' ? undefined : `takes true or false, not ${quote(value)}`
-}
-
-function ratio(value: string): string | undefined {
-  const number = Number(value)
-  return value !== '' && number >= 0 && number <= 1 ? undefined : `takes a number from 0 to 1, not ${quote(value)}`
 }

@@ -4,6 +4,7 @@ import { ProtocolError, Random, Reader, Writer, type Codec, type Infer, type Wri
 import type { Broker } from '../../../core/broker.ts'
 import { defaultLimits } from '../../../core/limits.ts'
 import { TestLedger } from '../../../core/test-ledger.ts'
+import { topicConfig } from '../../../core/topic-config.ts'
 import { Topics } from '../../../core/topics.ts'
 import type { SessionContext } from '../../protocol.ts'
 import { configTypes, topicConfigKeys } from '../configs.ts'
@@ -201,7 +202,7 @@ test('createTopics makes what can be made and says why the rest cannot', async (
     { ...newTopic, name: 'twice' },
     { ...newTopic, name: 'twice' },
     { ...newTopic, name: 'no/name' },
-    { ...newTopic, name: 'compacted', configs: [{ name: 'cleanup.policy', value: 'compact' }] },
+    { ...newTopic, name: 'compacted', configs: [{ name: 'cleanup.policy', value: 'compress' }] },
     { ...newTopic, name: 'typo', configs: [{ name: 'retention.msec', value: '1' }] },
     { ...newTopic, name: 'null', configs: [{ name: 'retention.ms', value: null }] },
   ]
@@ -238,7 +239,7 @@ test('createTopics makes what can be made and says why the rest cannot', async (
       isSensitive: false,
     },
   )
-  assert.match(answer.topics[10]?.errorMessage ?? '', /compaction by key is not available/)
+  assert.match(answer.topics[10]?.errorMessage ?? '', /cleanup.policy takes "delete" or "compact"/)
   const again = await ask('createTopics', 2, {
     topics: [{ ...newTopic, name: 'six' }],
     timeoutMs: 0,
@@ -350,7 +351,8 @@ test('configurations are set, deleted, replaced and described as they were writt
     set('message.timestamp.type', 'LogAppendTime'),
     set('segment.bytes', '1000000'),
     set('unclean.leader.election.enable', 'TRUE'),
-    { name: 'cleanup.policy', configOperation: 2, value: 'delete' },
+    { name: 'cleanup.policy', configOperation: 2, value: 'compact' },
+    set('min.cleanable.dirty.ratio', '.25'),
   ]
   assert.equal((await alter(changes, true))?.errorCode, 0)
   assert.equal(topics.get('/', 'a')?.config.size, 0)
@@ -368,6 +370,8 @@ test('configurations are set, deleted, replaced and described as they were writt
   assert.deepEqual([...rows.keys()], Object.keys(topicConfigKeys))
   assert.equal(rows.get('message.timestamp.type')?.value, 'LogAppendTime')
   assert.equal(rows.get('unclean.leader.election.enable')?.value, 'true')
+  assert.equal(rows.get('cleanup.policy')?.value, 'delete,compact')
+  assert.deepEqual(topicConfig({ config: config ?? new Map() }).cleanupPolicy, { deletes: true, compacts: true })
   assert.deepEqual(rows.get('segment.bytes')?.synonyms, [
     { name: 'segment.bytes', value: '1000000', source: 1 },
     { name: 'log.segment.bytes', value: '1073741824', source: 5 },
@@ -387,9 +391,8 @@ test('configurations that would have no effect or contradict what is true are re
   const { ask, topics } = await fixture()
   await topics.create('/', 'a')
   const refused: [name: string, operation: number, value: string | null, code: number][] = [
-    ['cleanup.policy', 0, 'compact,delete', codes.invalidConfig],
-    ['cleanup.policy', 2, 'compact', codes.invalidConfig],
-    ['cleanup.policy', 3, 'delete', codes.invalidConfig],
+    ['cleanup.policy', 0, 'compact,remove', codes.invalidConfig],
+    ['cleanup.policy', 2, 'remove', codes.invalidConfig],
     ['min.insync.replicas', 0, '2', codes.invalidConfig],
     ['compression.type', 0, 'gzip', codes.invalidConfig],
     ['remote.storage.enable', 0, 'true', codes.invalidConfig],
