@@ -20,6 +20,7 @@ import type { Address, Runtime } from './runtime/runtime.ts'
 import { checkExposure, makeIdentity, readSecurity, watchTls, type SecurityParts } from './security.ts'
 import { Corrupt } from './storage/errors.ts'
 import { StartError } from './start-error.ts'
+import { volumeOf } from './volume.ts'
 
 type Scalar<T> = T extends number | boolean ? T | string : T extends readonly unknown[] ? string : T
 
@@ -177,6 +178,7 @@ async function openCore(
   const cursors = new Cursors(cell, new TimerWheel(clock))
   const quotas = new Quotas({ ledger: cell, limits: settings })
   const identity = makeIdentity(settings, security, { ledger: cell, random, log: logFor('identity') })
+  const volume = volumeOf(settings.data, runtime.disk)
   const addresses = new Map<string, Address>()
   const { clusterId } = topics
   const client = new LocalCellClient(cell)
@@ -200,6 +202,7 @@ async function openCore(
     groups,
     transactions,
     quotas,
+    volume,
     identity,
     limits: settings,
     addresses,

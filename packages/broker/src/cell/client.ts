@@ -45,8 +45,12 @@ export interface CellClient {
   producers(stream: StreamId): (ProducerInfo & { transactionOffset: number | undefined })[] | undefined
   /** Bytes kept of a stream, flushed or not. */
   sizeBytes(stream: StreamId): number
+  /** Records of a stream that were taken and are not durable yet. */
+  unsettled(stream: StreamId): number
   /** The epoch of the present owner: +1 with each start. */
   readonly epoch: number
+  /** Number of the newest durable block: how far all that was decided has come. */
+  readonly position: number
 }
 
 export type StreamId = number
@@ -59,6 +63,8 @@ export interface StreamBounds {
   stableOffset: number
   /** Epoch of the newest record, or the cell's own when there is none. */
   epoch: number
+  /** Epoch of the oldest record, or the cell's own when there is none. */
+  startEpoch: number
 }
 
 /** Which producer's transaction ends, how, and what its marker carries. */

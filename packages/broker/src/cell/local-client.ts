@@ -33,6 +33,10 @@ export class LocalCellClient implements CellClient {
     return this.#cell.epoch
   }
 
+  get position(): number {
+    return this.#cell.journal.durableSeq
+  }
+
   append(streamId: number, batch: Buffer, done: (result: AppendResult) => void): void {
     const cell = this.#cell
     const stream = cell.state.streams.get(streamId)
@@ -99,8 +103,9 @@ export class LocalCellClient implements CellClient {
     if (!stream) return undefined
     const newest = stream.epochs.count - 1
     const epoch = newest < 0 ? this.epoch : stream.epochs.get(newest, 0)
+    const startEpoch = newest < 0 ? this.epoch : stream.epochs.get(0, 0)
     const { startOffset, visibleEnd: endOffset, stableEnd: stableOffset } = stream
-    return { startOffset, endOffset, stableOffset, epoch }
+    return { startOffset, endOffset, stableOffset, epoch, startEpoch }
   }
 
   offsetAtTime(streamId: number, at: number): Promise<TimedOffset | undefined> {
@@ -155,6 +160,11 @@ export class LocalCellClient implements CellClient {
 
   sizeBytes(streamId: number): number {
     return this.#cell.state.streams.get(streamId)?.bytes ?? 0
+  }
+
+  unsettled(streamId: number): number {
+    const stream = this.#cell.state.streams.get(streamId)
+    return stream === undefined ? 0 : stream.endOffset - stream.visibleEnd
   }
 }
 

@@ -27,6 +27,16 @@ export interface Broker {
   readonly identity: Identity
   readonly limits: Limits
   readonly quotas: Quotas
+  /** Where the data is. */
+  readonly volume: Volume
   /** Where the broker listens, by protocol. Filled before the first connection is accepted. */
   readonly addresses: ReadonlyMap<string, Address>
+}
+
+/** Where the data is, for people who look after it. */
+export interface Volume {
+  /** The directory, or `memory`. */
+  readonly name: string
+  /** Bytes that it can hold, and those that are left; undefined in memory. */
+  space(): Promise<{ totalBytes: number; freeBytes: number } | undefined>
 }

@@ -43,6 +43,8 @@ export interface Disk {
   syncDirectory(path: string): Promise<void>
   /** Bytes that an ordinary process may still write on the file system of `path`. */
   freeBytes(path: string): Promise<number>
+  /** Bytes that the file system of `path` holds at most. */
+  totalBytes(path: string): Promise<number>
   /**
    * Claims `directory` for this process for as long as it lives.
    * Rejects with `DiskError` `locked` naming the holder's pid when another living process has it.

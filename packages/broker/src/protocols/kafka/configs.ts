@@ -10,8 +10,8 @@ export type ConfigType = keyof typeof configTypes
 /** Where a value comes from, as DescribeConfigs numbers it. */
 const configSources = { topic: 1, staticBroker: 4, default: 5 } as const
 
-/** `ConfigResource.Type`: what can have a configuration here. */
-export const resourceTypes = { topic: 2, broker: 4 } as const
+/** `ConfigResource.Type`: what can have a configuration. */
+export const resourceTypes = { topic: 2, broker: 4, logger: 8, clientMetrics: 16, group: 32 } as const
 
 /** A topic's configuration key as Kafka 4.2 has it. */
 export interface TopicConfigKey {

@@ -70,13 +70,11 @@ export class RealDisk implements Disk {
   }
 
   freeBytes(path: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      fs.statfs(path, (error, stats) =>
-        error
-          ? reject(diskError(error, `Cannot ask for the free space of ${path}`))
-          : resolve(stats.bavail * stats.bsize),
-      )
-    })
+    return fileSystem(path).then(({ bavail, bsize }) => bavail * bsize)
+  }
+
+  totalBytes(path: string): Promise<number> {
+    return fileSystem(path).then(({ blocks, bsize }) => blocks * bsize)
   }
 
   lock(directory: string): Promise<DiskLock> {
@@ -188,5 +186,13 @@ function afterBytes(parts: Uint8Array[], count: number): Uint8Array[] {
 function done(failure: string, run: (callback: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     run(error => (error ? reject(diskError(error, failure)) : resolve()))
+  })
+}
+
+function fileSystem(path: string): Promise<fs.StatsFs> {
+  return new Promise((resolve, reject) => {
+    fs.statfs(path, (error, stats) =>
+      error ? reject(diskError(error, `Cannot ask for the space of ${path}`)) : resolve(stats),
+    )
   })
 }

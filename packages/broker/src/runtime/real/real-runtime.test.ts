@@ -60,6 +60,7 @@ test('RealDisk names what went wrong', async context => {
   await disk.remove(join(directory, 'x/y/b'))
   await disk.remove(join(directory, 'x/y'))
   assert((await disk.freeBytes(directory)) > 0)
+  assert((await disk.totalBytes(directory)) >= (await disk.freeBytes(directory)))
   const full = await disk.open('/dev/full', 'write').catch(() => undefined)
   if (full) await assert.rejects(full.write([Buffer.from('x')], 0), hasCode('full'))
 })

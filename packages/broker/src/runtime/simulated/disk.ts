@@ -242,6 +242,10 @@ class DiskPort implements Disk {
     return this.#do('statfs', () => Math.max(0, Math.min(2 ** 40, this.#disk.capacityBytes - this.#disk.usedBytes)))
   }
 
+  totalBytes(_path: string): Promise<number> {
+    return this.#do('statfs', () => Math.min(2 ** 40, this.#disk.capacityBytes))
+  }
+
   lock(directory: string): Promise<DiskLock> {
     return this.#do('lock', () => this.#disk.lock(this.#process, this.#incarnation, directory))
   }

@@ -72,7 +72,9 @@ async function find(
   if (bounds === undefined) return refusal(codes.unknownTopicOrPartition)
   const endOffset = isCommitted ? bounds.stableOffset : bounds.endOffset
   if (place === places.latest) return { ...nothing, offset: endOffset, leaderEpoch: bounds.epoch }
-  if (place === places.earliest || place === places.earliestLocal) return { ...nothing, offset: bounds.startOffset }
+  if (place === places.earliest || place === places.earliestLocal) {
+    return { ...nothing, offset: bounds.startOffset, leaderEpoch: bounds.startEpoch }
+  }
   if (place === places.latestTiered || place === places.earliestPendingUpload) return nothing
   try {
     const at =

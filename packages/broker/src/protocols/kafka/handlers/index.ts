@@ -24,14 +24,29 @@ import * as writeTxnMarkers from './27-write-txn-markers.ts'
 import * as txnOffsetCommit from './28-txn-offset-commit.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
+import * as describeLogDirs from './35-describe-log-dirs.ts'
+import * as saslAuthenticate from './36-sasl-authenticate.ts'
 import * as createPartitions from './37-create-partitions.ts'
 import * as deleteGroups from './42-delete-groups.ts'
+import * as electLeaders from './43-elect-leaders.ts'
 import * as incrementalAlterConfigs from './44-incremental-alter-configs.ts'
+import * as listPartitionReassignments from './46-list-partition-reassignments.ts'
 import * as offsetDelete from './47-offset-delete.ts'
+import * as describeClientQuotas from './48-describe-client-quotas.ts'
+import * as alterClientQuotas from './49-alter-client-quotas.ts'
+import * as describeUserScramCredentials from './50-describe-user-scram-credentials.ts'
+import * as alterUserScramCredentials from './51-alter-user-scram-credentials.ts'
+import * as describeQuorum from './55-describe-quorum.ts'
 import * as describeCluster from './60-describe-cluster.ts'
 import * as describeProducers from './61-describe-producers.ts'
 import * as describeTransactions from './65-describe-transactions.ts'
 import * as listTransactions from './66-list-transactions.ts'
+import * as consumerGroupHeartbeat from './68-consumer-group-heartbeat.ts'
+import * as consumerGroupDescribe from './69-consumer-group-describe.ts'
+import * as getTelemetrySubscriptions from './71-get-telemetry-subscriptions.ts'
+import * as pushTelemetry from './72-push-telemetry.ts'
+import * as listConfigResources from './74-list-config-resources.ts'
+import * as describeTopicPartitions from './75-describe-topic-partitions.ts'
 import type { Handler } from './handler.ts'
 
 const all = [
@@ -61,14 +76,29 @@ const all = [
   txnOffsetCommit,
   describeConfigs,
   alterConfigs,
+  describeLogDirs,
+  saslAuthenticate,
   createPartitions,
   deleteGroups,
+  electLeaders,
   incrementalAlterConfigs,
+  listPartitionReassignments,
   offsetDelete,
+  describeClientQuotas,
+  alterClientQuotas,
+  describeUserScramCredentials,
+  alterUserScramCredentials,
+  describeQuorum,
   describeCluster,
   describeProducers,
   describeTransactions,
   listTransactions,
+  consumerGroupHeartbeat,
+  consumerGroupDescribe,
+  getTelemetrySubscriptions,
+  pushTelemetry,
+  listConfigResources,
+  describeTopicPartitions,
 ]
 
 /** All requests that are answered, by api key. What ApiVersions offers comes from here. */
