@@ -3,6 +3,7 @@ import type { StreamId } from '../../../cell/client.ts'
 import { homeNamespace, type Topic } from '../../../core/broker.ts'
 import { topicConfig, type TopicSettings } from '../../../core/topic-config.ts'
 import type { AppendOutcome } from '../../../core/transactions/transactions.ts'
+import { recordsWithoutKey } from '../../../storage/batch-records.ts'
 import {
   attributeBits,
   attributes,
@@ -37,6 +38,9 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
   new Production(exchange, request).run()
 }
 
+/** So many records of a batch are named as the ones that are wrong. */
+const recordErrorsMax = 100
+
 /** A client that gives no time at all would be refused before the first sync. */
 const timeoutMsMin = 1000
 
@@ -47,7 +51,7 @@ interface PartitionAnswer {
   baseOffset: number
   logAppendTimeMs: number
   logStartOffset: number
-  recordErrors: []
+  recordErrors: { batchIndex: number; batchIndexErrorMessage: string }[]
   errorMessage: string | null
 }
 
@@ -118,6 +122,7 @@ class Production {
     if (records === null) return this.#refuse(answer, codes.invalidRecord, 'There are no records')
     const problem = problemOf(records, settings, this.#nowMs, this.#exchange.version)
     if (problem !== undefined) return this.#refuse(answer, problem.code, problem.text)
+    if (settings.cleanupPolicy.compacts && !this.#haveKeys(answer, records)) return
     if (settings.timestampType === 'append') {
       stampBatch(records, 0, this.#nowMs)
       answer.logAppendTimeMs = this.#nowMs
@@ -125,6 +130,16 @@ class Production {
     this.#open++
     if (isTransactional(records)) return this.#appendInTransaction(answer, stream, records)
     this.#exchange.broker.cell.append(stream, records, result => this.#appended(answer, result))
+  }
+
+  /** What is kept by key must have one. */
+  #haveKeys(answer: PartitionAnswer, records: Buffer): boolean {
+    const keyless = recordsWithoutKey(records, recordErrorsMax)
+    if (keyless?.length === 0) return true
+    const text = keyless ? 'Records of a compacted topic need a key' : 'The records cannot be read'
+    answer.recordErrors = (keyless ?? []).map(batchIndex => ({ batchIndex, batchIndexErrorMessage: text }))
+    this.#refuse(answer, keyless ? codes.invalidRecord : codes.corruptMessage, text)
+    return false
   }
 
   #appendInTransaction(answer: PartitionAnswer, stream: StreamId, records: Buffer): void {
