@@ -99,6 +99,7 @@ export function makeIdentity(
     isRequired: authentication === 'auto' ? isAsked || isExposed : authentication === 'on',
     authorization: settings.authorization,
     withoutRule: settings.withoutRule,
+    certificateName: settings.tlsPrincipal,
     sessionMs: settings.sessionLifetimeMs,
     authenticationMs: settings.authenticationTimeoutMs,
   }

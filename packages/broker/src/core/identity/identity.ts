@@ -47,6 +47,8 @@ export interface IdentitySettings {
   /** `auto`: when clients must say who they are, and there is anybody who may give rights to others. */
   authorization: 'auto' | 'on' | 'off'
   withoutRule: Effect
+  /** Name of who has shown a certificate: its whole subject, or the common name in it. */
+  certificateName: 'subject' | 'cn'
   /** A proof lasts at most so long; 0: as long as the connection. */
   sessionMs: number
   /** Who must say who they are has so long for it. */
@@ -132,6 +134,13 @@ export class Identity {
     return this.settings.mechanisms.filter(mechanism => {
       return mechanism === 'OAUTHBEARER' ? this.#options.tokens !== undefined : this.hasUsers
     })
+  }
+
+  /** Whom a certificate is for. `subject` is written as RFC 2253 says. */
+  certificateName(subject: string): string {
+    if (this.settings.certificateName === 'subject') return subject
+    const common = /(?:^|,)CN=((?:\\.|[^\\,+])+)/.exec(subject)?.[1]
+    return common === undefined ? subject : common.replaceAll(/\\(.)/g, '$1')
   }
 
   /** Begins an attempt. `mechanism` is one of `mechanisms`. */

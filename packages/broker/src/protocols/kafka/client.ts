@@ -56,7 +56,7 @@ export class KafkaConnection {
   ) {
     this.#connection = connection
     this.#clientId = clientId
-    this.#frames = new FrameDecoder(frameBytesMax, answerHeaderBytesMin)
+    this.#frames = new FrameDecoder({ frameBytesMax }, answerHeaderBytesMin)
     connection.handle({
       data: chunk => this.#receive(chunk),
       ended: () => this.#end(new Error('The broker closed the connection')),

@@ -28,7 +28,7 @@ const answerHeader = message({ name: 'ResponseHeader', versions: [0, 1], flexibl
 export function explainFrames(bytes: Buffer): string {
   const texts: string[] = []
   let left = bytes.length
-  new FrameDecoder(bytes.length, answerBytesMin).push(bytes, frame => {
+  new FrameDecoder({ frameBytesMax: bytes.length }, answerBytesMin).push(bytes, frame => {
     left -= frame.remaining + lengthBytes
     texts.push(explainFrame(frame.rest()))
   })

@@ -18,6 +18,14 @@ export interface RequestFrame {
   rest: Reader
 }
 
+/** In the place of the api key: the frame is too short for a header, and `rest` is all of it. */
+export const noHeader = -1
+
+/** All of a frame but its length, header or not: what was sent is a message of SASL without one. */
+export function bareMessage({ apiKey, rest }: RequestFrame): Buffer {
+  return rest.source.subarray(rest.at - (apiKey === noHeader ? 0 : requestHeaderBytesMin), rest.end)
+}
+
 export const lengthBytes = 4
 /** Up to the correlation id. */
 const requestHeaderBytesMin = 8
@@ -27,7 +35,7 @@ export class RequestDecoder implements Decoder<RequestFrame> {
   readonly #frames: FrameDecoder
 
   constructor(limits: ProtocolLimits) {
-    this.#frames = new FrameDecoder(limits.frameBytesMax, requestHeaderBytesMin)
+    this.#frames = new FrameDecoder(limits, requestHeaderBytesMin)
   }
 
   get pendingBytes(): number {
@@ -36,24 +44,28 @@ export class RequestDecoder implements Decoder<RequestFrame> {
 
   push(chunk: Buffer, packet: (frame: RequestFrame) => void): void {
     this.#frames.push(chunk, rest => {
-      packet({ apiKey: rest.i16(), apiVersion: rest.i16(), correlationId: rest.i32(), rest })
+      if (rest.remaining < requestHeaderBytesMin) packet({ apiKey: noHeader, apiVersion: 0, correlationId: 0, rest })
+      else packet({ apiKey: rest.i16(), apiVersion: rest.i16(), correlationId: rest.i32(), rest })
     })
   }
 }
+
+type FrameLimits = Pick<ProtocolLimits, 'frameBytesMin' | 'frameBytesMax'>
 
 /**
  * Cuts a byte stream at the length fields, without copying what came in one piece.
  * A frame that came in several pieces is put together in a buffer that is used again afterwards.
  */
 export class FrameDecoder implements Decoder<Reader> {
-  readonly #bytesMax: number
+  readonly #limits: FrameLimits
   readonly #bytesMin: number
   /** A frame of which a part has come, from its length field on. */
   #partial: Buffer = nothing
   #filled = 0
 
-  constructor(bytesMax: number, bytesMin: number) {
-    this.#bytesMax = bytesMax
+  /** The limits may change between two frames. `bytesMin` holds where they name no least size. */
+  constructor(limits: FrameLimits, bytesMin: number) {
+    this.#limits = limits
     this.#bytesMin = bytesMin
   }
 
@@ -116,9 +128,10 @@ export class FrameDecoder implements Decoder<Reader> {
   /** Size of the frame with its length field. */
   #frameBytes(bytes: Buffer, at: number): number {
     const length = bytes.readInt32BE(at)
-    if (length < this.#bytesMin || length > this.#bytesMax) {
+    const { frameBytesMin = this.#bytesMin, frameBytesMax } = this.#limits
+    if (length < frameBytesMin || length > frameBytesMax) {
       throw new ProtocolError(
-        `Cannot take a frame of ${length} bytes: between ${this.#bytesMin} and ${this.#bytesMax} are allowed`,
+        `Cannot take a frame of ${length} bytes: between ${frameBytesMin} and ${frameBytesMax} are allowed`,
       )
     }
     return length + lengthBytes

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ProtocolError, Random, Reader, type Codec, type Infer, type Write } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
+import { IdentityBench } from '../../core/identity/test-bench.ts'
 import { QuotasBench } from '../../core/quotas/test-bench.ts'
 import type { SessionContext } from '../protocol.ts'
 import { encodeRequest } from './client.ts'
@@ -71,8 +72,9 @@ class Bench {
       limits,
       log: (_, message) => this.logged.push(message),
     }
+    const broker: Partial<Broker> = { quotas: this.quotas.quotas, identity: new IdentityBench().identity }
     const table: ReadonlyMap<number, Handler> = new Map(handlers.map(handler => [handler.key, handler]))
-    this.session = new KafkaSession({ quotas: this.quotas.quotas } as Broker, outbox, context, table)
+    this.session = new KafkaSession(broker as Broker, outbox, context, table)
   }
 
   ask<Q extends Codec<unknown>>(api: Api<Q>, body: Write<Q>, version = api.versions[1]): number {

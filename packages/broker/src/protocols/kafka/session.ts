@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { ProtocolError, Reader, Writer } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
-import { anonymous } from '../../core/identity/permissions.ts'
+import type { Operation, ResourceKind } from '../../core/identity/permissions.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
+import { Authentication } from './authentication.ts'
 import { codes } from './errors.ts'
-import { beginFrame, endFrame, skipTaggedFields, type RequestFrame } from './framing.ts'
+import { bareMessage, beginFrame, endFrame, noHeader, skipTaggedFields, type RequestFrame } from './framing.ts'
 import type { Exchange, Handler } from './handlers/handler.ts'
 import { versionRanges } from './handlers/18-api-versions.ts'
 import { handlers as allHandlers } from './handlers/index.ts'
@@ -30,6 +31,7 @@ const requestItemsMax = 500_000
 export class KafkaSession implements Session<RequestFrame> {
   readonly broker: Broker
   readonly context: SessionContext
+  readonly authentication: Authentication
   readonly #outbox: Outbox
   readonly handlers: ReadonlyMap<number, Handler>
   #state: 'open' | 'closing' | 'closed' = 'open'
@@ -58,6 +60,9 @@ export class KafkaSession implements Session<RequestFrame> {
     this.#outbox = outbox
     this.context = context
     this.handlers = handlers
+    this.authentication = new Authentication(broker.identity, context, () => {
+      this.disconnect('The client did not say who it is in time')
+    })
   }
 
   get inFlight(): number {
@@ -82,13 +87,14 @@ export class KafkaSession implements Session<RequestFrame> {
   }
 
   receive(frame: RequestFrame): void {
-    if (this.#state !== 'open') return // Frames already in flight when we closed.
+    if (this.#state !== 'open' || this.authentication.hasFailed) return // Frames already in flight when we closed.
     if (this.#putOff.length > 0 || !this.#mayBegin(frame)) this.#putOff.push(keep(frame))
     else this.#begin(frame)
   }
 
   closed(): void {
     this.#state = 'closed'
+    this.authentication.closed()
     this.#cancelWatch?.()
     this.#cancelMute?.()
     this.#putOff.length = 0
@@ -113,6 +119,11 @@ export class KafkaSession implements Session<RequestFrame> {
 
   #begin(frame: RequestFrame): void {
     const { apiKey, apiVersion, correlationId, rest } = frame
+    const { authentication } = this
+    if (authentication.takesBare) return this.#proveBare(bareMessage(frame))
+    const objection = authentication.objection(apiKey)
+    if (objection !== undefined) return this.disconnect(objection)
+    if (apiKey === noHeader) throw new ProtocolError('Cannot take a frame without a header')
     const handler = this.handlers.get(apiKey)
     if (handler === undefined) throw new ProtocolError(`Cannot take a request with api key ${apiKey}`)
     if (apiVersion < handler.versions[0] || apiVersion > handler.versions[1]) return this.#refuseVersion(frame, handler)
@@ -157,6 +168,7 @@ export class KafkaSession implements Session<RequestFrame> {
       this.#pending--
       if (head.outcome === 'disconnected') return this.#close()
       this.#write(head)
+      if (head.isLast) return this.#close()
     }
     this.watch()
     this.#goOn()
@@ -210,6 +222,17 @@ export class KafkaSession implements Session<RequestFrame> {
     }
   }
 
+  /** A message of SASL without headers is answered by one; a refusal can only be told by closing. */
+  #proveBare(data: Buffer): void {
+    const prove = async (): Promise<void> => {
+      const { step, delayMs } = await this.authentication.next(data)
+      if (this.#state !== 'open') return
+      if (step.kind === 'failure') this.context.clock.after(delayMs, () => this.#close())
+      else this.#outbox.write([lengthOf(step.data), step.data])
+    }
+    prove().catch((error: unknown) => this.fail(error))
+  }
+
   disconnect(reason: string): void {
     this.context.log('info', 'Connection closed', { reason, remote: this.context.remote })
     this.#close()
@@ -251,6 +274,8 @@ class Pending implements Exchange<unknown> {
   /** Undefined while nobody has a quota. */
   usage: Usage | undefined = undefined
   #holdBackMs = 0
+  /** The connection closes behind the answer. */
+  isLast = false
   #abandoned = false
 
   constructor(
@@ -271,12 +296,24 @@ class Pending implements Exchange<unknown> {
   }
 
   get principal(): string {
-    return anonymous
+    return this.authentication.access.principal
   }
 
-  /** Without users there is nobody to tell apart. */
-  may(): boolean {
-    return true
+  may(operation: Operation, kind: ResourceKind, name: string): boolean {
+    return this.authentication.access.may(operation, kind, name)
+  }
+
+  mayAny(operation: Operation, kind: ResourceKind): boolean {
+    return this.authentication.access.mayAny(operation, kind)
+  }
+
+  get authentication(): Authentication {
+    return this.#session.authentication
+  }
+
+  replyLast(answer: unknown): void {
+    this.isLast = true
+    this.reply(answer)
   }
 
   reply(answer: unknown, written?: () => void): void {
@@ -358,6 +395,12 @@ class Pending implements Exchange<unknown> {
   }
 }
 
+function lengthOf(bytes: Buffer): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(bytes.length)
+  return length
+}
+
 function encodeAnswer(handler: Handler, version: number, correlationId: number, answer: unknown): Buffer[] {
   const out = new Writer()
   beginFrame(out)
@@ -386,6 +429,6 @@ class ClientIds {
 
 /** A copy that outlives `receive`. */
 function keep(frame: RequestFrame): RequestFrame {
-  const { rest } = frame
-  return { ...frame, rest: new Reader(Buffer.from(rest.source.subarray(rest.at, rest.end))) }
+  const bytes = Buffer.from(bareMessage(frame))
+  return { ...frame, rest: new Reader(bytes, bytes.length - frame.rest.remaining) }
 }

@@ -14,7 +14,7 @@ for (const file of readdirSync(directory).filter(name => name.endsWith('.txt')))
       const api: Api = Object.values(apis).find(candidate => candidate.name === name) ?? assert.fail(name)
       const bytes = Buffer.from(hex, 'hex')
       let frames = 0
-      new FrameDecoder(bytes.length, 8).push(bytes, reader => {
+      new FrameDecoder({ frameBytesMax: bytes.length }, 8).push(bytes, reader => {
         frames++
         assert.deepEqual([reader.i16(), reader.i16()], [api.key, Number(version)])
         const correlationId = reader.i32()

@@ -2,6 +2,7 @@ import type { Codec, Infer, Reader, Write } from '@dragoman/wire'
 import type { Broker } from '../../../core/broker.ts'
 import type { Operation, ResourceKind } from '../../../core/identity/permissions.ts'
 import type { SessionContext } from '../../protocol.ts'
+import type { Authentication } from '../authentication.ts'
 import type { Api } from '../messages/index.ts'
 
 /** One request that is being answered: what a handler may know of it, and where its answer goes. */
@@ -21,11 +22,17 @@ export interface Exchange<A> {
    * Cheap enough for every partition of every request: nothing is allocated for what was asked before.
    */
   may(operation: Operation, kind: ResourceKind, name: string): boolean
+  /** Whether there is any resource of the kind, there or not yet, to which who asks may do this. */
+  mayAny(operation: Operation, kind: ResourceKind): boolean
+  /** Who the connection speaks for, and how it came to be known. */
+  readonly authentication: Authentication
   /**
    * Answers the request; call it once, now or later. It is encoded before this returns. `written` is called when bytes that
    * the answer refers to are no longer needed, also when the connection is gone.
    */
   reply(answer: A, written?: () => void): void
+  /** Answers the request, and closes the connection when the answer is on its way. */
+  replyLast(answer: A): void
   /** Ends the request without an answer. */
   replyNothing(): void
   /** Closes the connection once all earlier requests are answered: for what can be refused in no other way. */

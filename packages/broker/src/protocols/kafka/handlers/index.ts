@@ -11,6 +11,7 @@ import * as leaveGroup from './13-leave-group.ts'
 import * as syncGroup from './14-sync-group.ts'
 import * as describeGroups from './15-describe-groups.ts'
 import * as listGroups from './16-list-groups.ts'
+import * as saslHandshake from './17-sasl-handshake.ts'
 import * as apiVersions from './18-api-versions.ts'
 import * as createTopics from './19-create-topics.ts'
 import * as deleteTopics from './20-delete-topics.ts'
@@ -22,6 +23,9 @@ import * as addOffsetsToTxn from './25-add-offsets-to-txn.ts'
 import * as endTxn from './26-end-txn.ts'
 import * as writeTxnMarkers from './27-write-txn-markers.ts'
 import * as txnOffsetCommit from './28-txn-offset-commit.ts'
+import * as describeAcls from './29-describe-acls.ts'
+import * as createAcls from './30-create-acls.ts'
+import * as deleteAcls from './31-delete-acls.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
 import * as describeLogDirs from './35-describe-log-dirs.ts'
@@ -63,6 +67,7 @@ const all = [
   syncGroup,
   describeGroups,
   listGroups,
+  saslHandshake,
   apiVersions,
   createTopics,
   deleteTopics,
@@ -74,6 +79,9 @@ const all = [
   endTxn,
   writeTxnMarkers,
   txnOffsetCommit,
+  describeAcls,
+  createAcls,
+  deleteAcls,
   describeConfigs,
   alterConfigs,
   describeLogDirs,

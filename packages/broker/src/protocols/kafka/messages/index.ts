@@ -13,6 +13,7 @@ import * as leaveGroup from './13-leave-group.ts'
 import * as syncGroup from './14-sync-group.ts'
 import * as describeGroups from './15-describe-groups.ts'
 import * as listGroups from './16-list-groups.ts'
+import * as saslHandshake from './17-sasl-handshake.ts'
 import * as apiVersions from './18-api-versions.ts'
 import * as createTopics from './19-create-topics.ts'
 import * as deleteTopics from './20-delete-topics.ts'
@@ -24,9 +25,13 @@ import * as addOffsetsToTxn from './25-add-offsets-to-txn.ts'
 import * as endTxn from './26-end-txn.ts'
 import * as writeTxnMarkers from './27-write-txn-markers.ts'
 import * as txnOffsetCommit from './28-txn-offset-commit.ts'
+import * as describeAcls from './29-describe-acls.ts'
+import * as createAcls from './30-create-acls.ts'
+import * as deleteAcls from './31-delete-acls.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
 import * as describeLogDirs from './35-describe-log-dirs.ts'
+import * as saslAuthenticate from './36-sasl-authenticate.ts'
 import * as createPartitions from './37-create-partitions.ts'
 import * as deleteGroups from './42-delete-groups.ts'
 import * as electLeaders from './43-elect-leaders.ts'
@@ -35,6 +40,8 @@ import * as listPartitionReassignments from './46-list-partition-reassignments.t
 import * as offsetDelete from './47-offset-delete.ts'
 import * as describeClientQuotas from './48-describe-client-quotas.ts'
 import * as alterClientQuotas from './49-alter-client-quotas.ts'
+import * as describeUserScramCredentials from './50-describe-user-scram-credentials.ts'
+import * as alterUserScramCredentials from './51-alter-user-scram-credentials.ts'
 import * as describeQuorum from './55-describe-quorum.ts'
 import * as describeCluster from './60-describe-cluster.ts'
 import * as describeProducers from './61-describe-producers.ts'
@@ -89,6 +96,7 @@ export const apis = {
   syncGroup: api(14, 'SyncGroup', syncGroup),
   describeGroups: api(15, 'DescribeGroups', describeGroups),
   listGroups: api(16, 'ListGroups', listGroups),
+  saslHandshake: api(17, 'SaslHandshake', saslHandshake),
   apiVersions: api(18, 'ApiVersions', apiVersions),
   createTopics: api(19, 'CreateTopics', createTopics),
   deleteTopics: api(20, 'DeleteTopics', deleteTopics),
@@ -100,9 +108,13 @@ export const apis = {
   endTxn: api(26, 'EndTxn', endTxn),
   writeTxnMarkers: api(27, 'WriteTxnMarkers', writeTxnMarkers),
   txnOffsetCommit: api(28, 'TxnOffsetCommit', txnOffsetCommit),
+  describeAcls: api(29, 'DescribeAcls', describeAcls),
+  createAcls: api(30, 'CreateAcls', createAcls),
+  deleteAcls: api(31, 'DeleteAcls', deleteAcls),
   describeConfigs: api(32, 'DescribeConfigs', describeConfigs),
   alterConfigs: api(33, 'AlterConfigs', alterConfigs),
   describeLogDirs: api(35, 'DescribeLogDirs', describeLogDirs),
+  saslAuthenticate: api(36, 'SaslAuthenticate', saslAuthenticate),
   createPartitions: api(37, 'CreatePartitions', createPartitions),
   deleteGroups: api(42, 'DeleteGroups', deleteGroups),
   electLeaders: api(43, 'ElectLeaders', electLeaders),
@@ -111,6 +123,8 @@ export const apis = {
   offsetDelete: api(47, 'OffsetDelete', offsetDelete),
   describeClientQuotas: api(48, 'DescribeClientQuotas', describeClientQuotas),
   alterClientQuotas: api(49, 'AlterClientQuotas', alterClientQuotas),
+  describeUserScramCredentials: api(50, 'DescribeUserScramCredentials', describeUserScramCredentials),
+  alterUserScramCredentials: api(51, 'AlterUserScramCredentials', alterUserScramCredentials),
   describeQuorum: api(55, 'DescribeQuorum', describeQuorum),
   describeCluster: api(60, 'DescribeCluster', describeCluster),
   describeProducers: api(61, 'DescribeProducers', describeProducers),
