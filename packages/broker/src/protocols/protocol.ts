@@ -1,5 +1,6 @@
 import type { Codec, Random } from '@dragoman/wire'
 import type { Broker } from '../core/broker.ts'
+import type { GroupBridge } from '../core/groups/assigned/requests.ts'
 import type { Address, Cancel, ConnectionTls } from '../runtime/runtime.ts'
 
 /** What each protocol folder exports, and all that the rest of the broker knows of it. */
@@ -14,12 +15,16 @@ export interface Protocol<P = unknown> {
   /** Bytes of one direction in, packets out; see `Decoder`. */
   decoder(limits: ProtocolLimits): Decoder<P>
   session(broker: Broker, outbox: Outbox, context: SessionContext): Session<P>
+  /** How members of its groups that assign among themselves put what they subscribe to and are assigned. */
+  readonly groupBridge?: GroupBridge
   /** What `dragoman decode NAME HEX` prints: fields against bytes, whole frames, either direction. Throws `ProtocolError`. */
   explain(bytes: Buffer): string
 }
 
 export interface ProtocolLimits {
   frameBytesMax: number
+  /** Where a session waits for smaller ones, or larger ones, than its protocol has as a rule. */
+  frameBytesMin?: number
   /** Requests taken from one connection and not yet answered; at the limit its socket is not read. */
   requestsInFlightMax: number
 }
