@@ -1,4 +1,5 @@
 import type { Client } from '../suite.ts'
+import { confluentJavascriptClient } from './confluent-javascript.ts'
 import { javaClient } from './java.ts'
 import { kafkajsClient } from './kafkajs.ts'
 import { kcatClient } from './kcat.ts'
@@ -6,4 +7,11 @@ import { platformaticClient } from './platformatic.ts'
 import { pythonClients } from './python.ts'
 
 /** Each client of another that speaks this protocol, and that the suite runs. */
-export const kafkaClients: Client[] = [kafkajsClient, platformaticClient, kcatClient, ...pythonClients, javaClient]
+export const kafkaClients: Client[] = [
+  kafkajsClient,
+  platformaticClient,
+  confluentJavascriptClient,
+  kcatClient,
+  ...pythonClients,
+  javaClient,
+]
