@@ -11,6 +11,7 @@ import * as leaveGroup from './13-leave-group.ts'
 import * as syncGroup from './14-sync-group.ts'
 import * as describeGroups from './15-describe-groups.ts'
 import * as listGroups from './16-list-groups.ts'
+import * as saslHandshake from './17-sasl-handshake.ts'
 import * as apiVersions from './18-api-versions.ts'
 import * as createTopics from './19-create-topics.ts'
 import * as deleteTopics from './20-delete-topics.ts'
@@ -22,9 +23,13 @@ import * as addOffsetsToTxn from './25-add-offsets-to-txn.ts'
 import * as endTxn from './26-end-txn.ts'
 import * as writeTxnMarkers from './27-write-txn-markers.ts'
 import * as txnOffsetCommit from './28-txn-offset-commit.ts'
+import * as describeAcls from './29-describe-acls.ts'
+import * as createAcls from './30-create-acls.ts'
+import * as deleteAcls from './31-delete-acls.ts'
 import * as describeConfigs from './32-describe-configs.ts'
 import * as alterConfigs from './33-alter-configs.ts'
 import * as describeLogDirs from './35-describe-log-dirs.ts'
+import * as saslAuthenticate from './36-sasl-authenticate.ts'
 import * as createPartitions from './37-create-partitions.ts'
 import * as deleteGroups from './42-delete-groups.ts'
 import * as electLeaders from './43-elect-leaders.ts'
@@ -33,6 +38,8 @@ import * as listPartitionReassignments from './46-list-partition-reassignments.t
 import * as offsetDelete from './47-offset-delete.ts'
 import * as describeClientQuotas from './48-describe-client-quotas.ts'
 import * as alterClientQuotas from './49-alter-client-quotas.ts'
+import * as describeUserScramCredentials from './50-describe-user-scram-credentials.ts'
+import * as alterUserScramCredentials from './51-alter-user-scram-credentials.ts'
 import * as describeQuorum from './55-describe-quorum.ts'
 import * as describeCluster from './60-describe-cluster.ts'
 import * as describeProducers from './61-describe-producers.ts'
@@ -58,6 +65,7 @@ const all = [
   syncGroup,
   describeGroups,
   listGroups,
+  saslHandshake,
   apiVersions,
   createTopics,
   deleteTopics,
@@ -69,9 +77,13 @@ const all = [
   endTxn,
   writeTxnMarkers,
   txnOffsetCommit,
+  describeAcls,
+  createAcls,
+  deleteAcls,
   describeConfigs,
   alterConfigs,
   describeLogDirs,
+  saslAuthenticate,
   createPartitions,
   deleteGroups,
   electLeaders,
@@ -80,6 +92,8 @@ const all = [
   offsetDelete,
   describeClientQuotas,
   alterClientQuotas,
+  describeUserScramCredentials,
+  alterUserScramCredentials,
   describeQuorum,
   describeCluster,
   describeProducers,
