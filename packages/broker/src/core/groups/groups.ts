@@ -67,6 +67,13 @@ export interface GroupsOptions {
   sharedAssignors?: ReadonlyMap<string, Assignor>
 }
 
+/** Is told within the change, and may add facts to its block. */
+export interface SharedWatcher {
+  /** A member is gone for good. */
+  left(name: GroupName, memberId: string): void
+  removing(name: GroupName): void
+}
+
 /** Partitions in one fact: what a peer commits at once may be larger than a block. */
 const partitionsPerFact = 500
 /** Characters of what a member calls itself, its protocols and their type. */
@@ -95,6 +102,7 @@ export class Groups {
   #population = 0
   /** The block of the last change of any group. */
   #lastSeq = -1
+  #sharedWatcher: SharedWatcher | undefined
   #closed = false
   readonly #sweep: OffsetsSweep
 
@@ -113,6 +121,9 @@ export class Groups {
     this.#memberships = new Memberships({
       ...{ ledger, machine: members, random, limits, settings: this.settings, topics, bridge, sharedAssignors },
       classic: this.#classic(),
+      left: ({ namespace, id: group, kind }, memberId) => {
+        if (kind === 'shared') this.#sharedWatcher?.left({ namespace, group }, memberId)
+      },
       write: run => this.#write(run),
       fact: (type, codec, value) => {
         this.#lastSeq = ledger.fact(machineKinds.memberships, type, membershipFactOf(codec, value))
@@ -316,6 +327,11 @@ export class Groups {
     return listed
   }
 
+  /** There is one: who looks after what the members of shared groups have taken. */
+  watchShared(watcher: SharedWatcher): void {
+    this.#sharedWatcher = watcher
+  }
+
   /** `classic` also when there is no such group. */
   kindOf(namespace: string, group: string): GroupKind {
     return this.#memberships.kindOf(namespace, group) ?? 'classic'
@@ -478,7 +494,9 @@ export class Groups {
     if (this.#machine.get(namespace, group) !== undefined) {
       this.#fact(groupFacts.removed, removed, { namespace, group })
     }
-    if (this.#memberships.kindOf(namespace, group) !== undefined) this.#memberships.remove({ namespace, group })
+    const kind = this.#memberships.kindOf(namespace, group)
+    if (kind === 'shared') this.#sharedWatcher?.removing({ namespace, group })
+    if (kind !== undefined) this.#memberships.remove({ namespace, group })
   }
 
   #store(group: Group): boolean {

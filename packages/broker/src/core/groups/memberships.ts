@@ -61,6 +61,8 @@ export interface MembershipsOptions {
   readonly bridge: GroupBridge | undefined
   readonly sharedAssignors: ReadonlyMap<string, Assignor>
   readonly classic: ClassicGroups
+  /** A member is gone for good. */
+  left(group: AssignedGroup, memberId: string): void
   /** Writes a fact of the memberships. */
   fact<T, W>(type: number, codec: Codec<T, W>, value: W): void
   /** Runs what writes facts. Why that cannot be, or undefined when it is done. */
@@ -87,6 +89,7 @@ export class Memberships {
       fact: (type, codec, value) => options.fact(type, codec, value),
       write: run => this.#write(run) === undefined,
       handOver: (group, removed) => this.#handOver(group, removed),
+      left: (group, memberId) => options.left(group, memberId),
       populated: by => classic.populated(by),
     })
   }
@@ -114,10 +117,10 @@ export class Memberships {
     return this.#assigned.find(namespace, id) !== undefined
   }
 
-  /** Groups without members. */
+  /** Groups without members that may be forgotten in time. Where shared groups stand is kept until somebody removes it. */
   *abandoned(): Generator<GroupName> {
-    for (const { namespace, id, members } of this.#options.machine.all()) {
-      if (members.size === 0) yield { namespace, group: id }
+    for (const { namespace, id, kind, members } of this.#options.machine.all()) {
+      if (members.size === 0 && kind !== 'shared') yield { namespace, group: id }
     }
   }
 

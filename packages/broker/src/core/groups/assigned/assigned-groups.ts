@@ -30,6 +30,8 @@ export interface AssignedGroupsOptions {
   readonly fact: <T, W>(type: number, codec: Codec<T, W>, value: W) => void
   readonly write: (run: () => void) => boolean
   readonly handOver: (group: AssignedGroup, removed: ReadonlySet<string>) => boolean
+  /** See `AssignedHost`. */
+  readonly left: (group: AssignedGroup, memberId: string) => void
   readonly populated: (by: number) => void
 }
 
@@ -170,6 +172,7 @@ export class AssignedGroups {
       fact: this.#options.fact,
       write: this.#options.write,
       handOver: this.#options.handOver,
+      left: this.#options.left,
       populated: this.#options.populated,
       idle: group => this.#drop(group),
     }

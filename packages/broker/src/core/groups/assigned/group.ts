@@ -47,6 +47,8 @@ export interface AssignedHost {
   write(run: () => void): boolean
   /** The members that stay all assign among themselves: true when the group was handed over to them. */
   handOver(group: AssignedGroup, removed: ReadonlySet<string>): boolean
+  /** A member is gone for good. */
+  left(group: AssignedGroup, memberId: string): void
   /** The number of members has changed by so much. */
   populated(by: number): void
   /** The last member is gone. */
@@ -127,9 +129,11 @@ export class AssignedGroup {
     this.enlist(fieldsOf(memberId, request, before))
     const member = this.reconcile(memberId, owned)
     this.touch(memberId)
-    // Who says everything of itself has forgotten what it was told.
+    // Who says everything of itself has forgotten what it was told; who is behind has never heard it.
     const isWhole =
-      request.epoch === 0 || (request.rebalanceTimeoutMs !== null && request.topics !== null && owned !== null)
+      request.epoch === 0 ||
+      (this.kind === 'shared' && request.epoch !== member.epoch) ||
+      (request.rebalanceTimeoutMs !== null && request.topics !== null && owned !== null)
     const changed = before === undefined || !samePartitions(before.assigned, member.assigned)
     return {
       ...departed(memberId, member.epoch),
@@ -148,14 +152,14 @@ export class AssignedGroup {
   #claim(memberId: string, { epoch, instanceId, owned }: HeartbeatRequest): Membership | undefined {
     if (instanceId === null) {
       const member = this.member(memberId)
-      if (member !== undefined) checkEpoch(member, epoch, owned)
+      if (member !== undefined) checkEpoch(this.kind, member, epoch, owned)
       else if (epoch !== 0) throw new BrokerError('member-unknown', quote(memberId))
       return member
     }
     const holder = this.record?.holderOf(instanceId)
     if (epoch !== 0) {
       const member = this.holder(memberId, instanceId)
-      checkEpoch(member, epoch, owned)
+      checkEpoch(this.kind, member, epoch, owned)
       return member
     }
     if (holder === undefined || holder.memberId === memberId) return holder ?? this.member(memberId)
@@ -353,6 +357,7 @@ export class AssignedGroup {
         memberId,
       })
       this.#deadlines.delete(memberId)
+      this.#host.left(this, memberId)
     }
     this.#interests = this.#host.subscriptions.of(this.namespace, this.members())
     this.#revision = this.#host.subscriptions.revision
@@ -437,10 +442,11 @@ export class AssignedGroup {
 }
 
 /** A member in an epoch of the past, or of no time, must give up everything and join again. */
-function checkEpoch(member: Membership, epoch: number, owned: PartitionMap | null): void {
+function checkEpoch(kind: AssignedKind, member: Membership, epoch: number, owned: PartitionMap | null): void {
   if (epoch === 0 || epoch === member.epoch) return
   // The answer that told it of the newer epoch may have been lost.
-  if (epoch === member.previousEpoch && owned !== null && isPartOf(owned, member.assigned)) return
+  if (epoch === member.previousEpoch && (kind === 'shared' || (owned !== null && isPartOf(owned, member.assigned))))
+    return
   throw new BrokerError('member-epoch-fenced', `${quote(member.memberId)} is in epoch ${member.epoch}, not in ${epoch}`)
 }
 
