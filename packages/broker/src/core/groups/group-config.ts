@@ -28,6 +28,36 @@ export const groupConfigTable = {
     default: broker => String(broker.heartbeatIntervalMs),
     problem: (value, broker) => integerProblem(value, broker.heartbeatIntervalMinMs, broker.heartbeatIntervalMaxMs),
   },
+  shareLockDurationMs: {
+    kind: 'integer',
+    doc: 'Milliseconds for which a member of a shared group keeps a record that it has taken before others get it.',
+    default: broker => String(broker.shareLockDurationMs),
+    problem: value => integerProblem(value, 100, 24 * 3_600_000),
+  },
+  shareDeliveryLimit: {
+    kind: 'integer',
+    doc: 'Deliveries after which a record that no member of a shared group has accepted is given up; 0: never.',
+    default: broker => String(broker.shareDeliveryLimit),
+    problem: value => integerProblem(value, 0, 30_000),
+  },
+  shareStart: {
+    kind: 'word',
+    doc: 'Where a shared group begins in a topic: earliest, latest, or as long ago as an ISO 8601 duration says.',
+    default: () => 'latest',
+    problem: value =>
+      value === 'earliest' || value === 'latest' || durationMs(value) !== undefined
+        ? undefined
+        : `takes earliest, latest or a duration like PT1H30M, not ${quote(value)}`,
+  },
+  shareIsolation: {
+    kind: 'word',
+    doc: 'Whether members of a shared group get all records, or only those of transactions that were committed.',
+    default: () => 'uncommitted',
+    problem: value =>
+      value === 'uncommitted' || value === 'committed'
+        ? undefined
+        : `takes uncommitted or committed, not ${quote(value)}`,
+  },
 } as const satisfies Record<string, GroupSetting>
 
 export type GroupSettingName = keyof typeof groupConfigTable
@@ -59,4 +89,12 @@ export function checkGroupConfig(config: GroupConfig, broker: GroupSettings): vo
 export function integerProblem(value: string, min: number, max: number): string | undefined {
   const isFine = /^(0|[1-9][0-9]{0,14})$/.test(value) && Number(value) >= min && Number(value) <= max
   return isFine ? undefined : `takes an integer from ${min} to ${max}, not ${quote(value)}`
+}
+
+/** An ISO 8601 duration of days, hours, minutes and seconds that is not negative, in milliseconds; undefined when it is none. */
+export function durationMs(text: string): number | undefined {
+  const parts = /^P(?:(\d{1,7})D)?(T(?:(\d{1,8})H)?(?:(\d{1,9})M)?(?:(\d{1,10}(?:\.\d{1,9})?)S)?)?$/i.exec(text)
+  if (parts === null || /[PT]$/i.test(text)) return undefined
+  const [, days = '0', , hours = '0', minutes = '0', seconds = '0'] = parts
+  return Math.round((((Number(days) * 24 + Number(hours)) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000)
 }

@@ -26,6 +26,10 @@ export interface GroupSettings {
   readonly heartbeatIntervalMs: number
   readonly heartbeatIntervalMinMs: number
   readonly heartbeatIntervalMaxMs: number
+  /** In shared groups: how long a member keeps a record that it has taken before others get it, unless its group says otherwise. */
+  readonly shareLockDurationMs: number
+  /** In shared groups: deliveries after which a record is given up, unless its group says otherwise; 0: never. */
+  readonly shareDeliveryLimit: number
   readonly migration: GroupMigration
 }
 
@@ -51,5 +55,7 @@ export const defaultGroupSettings: GroupSettings = {
   heartbeatIntervalMs: 5_000,
   heartbeatIntervalMinMs: 5_000,
   heartbeatIntervalMaxMs: 15_000,
+  shareLockDurationMs: 30_000,
+  shareDeliveryLimit: 5,
   migration: 'bidirectional',
 }

@@ -6,12 +6,14 @@ import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { Fenced } from '../../storage/errors.ts'
 import type { ConsumerId, CursorId, CursorStore, Settlement } from '../cursor/cursor.ts'
 import { BrokerError } from '../errors.ts'
+import type { Groups } from '../groups/groups.ts'
 import type { GroupName } from '../groups/requests.ts'
 import type { Limits } from '../limits.ts'
 import type { Topic } from '../topic.ts'
+import type { GroupConfig } from '../groups/assigned/machine.ts'
 import { cursorsMade, factOf, groupRemoved, shareFacts, topicDropped, topicForgotten } from './facts.ts'
 import { ShareGroupsMachine } from './machine.ts'
-import type { ShareSettings } from './settings.ts'
+import { settingsReader, type ShareSettings } from './settings.ts'
 import { SharePartition } from './share-partition.ts'
 import { Taking, type TakeRequest, type TakeResult } from './taking.ts'
 
@@ -25,8 +27,8 @@ export interface ShareGroupsOptions {
     /** Cursors of topics that are about to be removed go in the same block. */
     beforeRemove(run: (topic: Topic) => void): void
   }
-  /** Of a group, as they are at the time of the call. */
-  settingsOf(namespace: string, group: string): ShareSettings
+  /** Who is in the groups, and their settings. */
+  groups: Pick<Groups, 'settings' | 'config' | 'watchShared'>
 }
 
 /** Where a group stands in a partition. */
@@ -56,13 +58,14 @@ class LiveGroup {
  * The records of groups whose members share partitions: each record goes to one member at a time, which accepts it, rejects it
  * or gives it back. For each partition a group has one cursor; who is in the groups is not known here.
  *
- * Verbs decide before they return, like those of cursors; what must last waits for `whenSettled`.
+ * Verbs decide before they return, like those of cursors; what must last waits for the block of the cursor's last fact.
  */
 export class ShareGroups {
   readonly #options: ShareGroupsOptions
   readonly #machine: ShareGroupsMachine
   readonly #live = new Map<string, Map<string, LiveGroup>>()
   readonly #takings = new Set<() => void>()
+  readonly #settingsOf: (config: GroupConfig) => ShareSettings
   #lastSeq = -1
   #isClosed = false
 
@@ -72,11 +75,16 @@ export class ShareGroups {
     assert(machine instanceof ShareGroupsMachine)
     this.#options = options
     this.#machine = machine
+    this.#settingsOf = settingsReader(options.groups.settings)
     options.topics.beforeRemove(topic => this.#forgetTopic(topic))
+    options.groups.watchShared({
+      left: (name, memberId) => this.release(name, memberId),
+      removing: name => this.#removeGroup(name),
+    })
   }
 
   settings({ namespace, group }: GroupName): ShareSettings {
-    return this.#options.settingsOf(namespace, group)
+    return this.#settingsOf(this.#options.groups.config(namespace, group))
   }
 
   /**
@@ -208,24 +216,31 @@ export class ShareGroups {
     partition: SharePartition,
     settlements: readonly Settlement[],
   ): boolean {
-    const { floor } = partition.cursor
+    const { floor, next } = partition.cursor
     const open: Settlement[] = []
     for (const settlement of settlements) {
+      if (settlement.last >= next) return false
       if (settlement.last < floor) continue
       open.push(settlement.first < floor ? { ...settlement, first: floor } : settlement)
     }
     if (open.length === 0) return true
     const consumer = this.#live.get(namespace)?.get(group)?.members.get(memberId)?.get(partition)
-    if (consumer === undefined || this.#isClosed) return false
-    const isSettled = partition.cursor.settle(consumer, open)
+    if (consumer === undefined || partition.isClosed) return false
+    try {
+      if (!partition.cursor.settle(consumer, open)) return false
+    } catch (error) {
+      // The broker is about to end: whoever holds it then gets it again.
+      if (error instanceof Fenced) return false
+      throw error
+    }
     // There may be room for more in flight.
-    if (isSettled) partition.wakeSoon()
-    return isSettled
+    partition.wakeSoon()
+    return true
   }
 
-  /** Calls `run(argument)` when all that was settled in the partition is durable. */
-  whenSettled<A>(partition: SharePartition, run: (argument: A) => void, argument: A): void {
-    this.#options.ledger.whenDurable(partition.cursor.seq, run, argument)
+  /** Calls `run(argument)` when block `seq` is durable: that of what was settled. */
+  whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
+    this.#options.ledger.whenDurable(seq, run, argument)
   }
 
   /** The member is gone, or has lost track: what it holds is given back. */
@@ -288,16 +303,13 @@ export class ShareGroups {
   }
 
   /** The group is gone: so are its positions. */
-  async remove(name: GroupName): Promise<void> {
+  #removeGroup(name: GroupName): void {
     const topics = this.#machine.get(name.namespace, name.group)
     if (topics !== undefined) {
-      this.#write(() => {
-        for (const [topicId, cursors] of topics) this.#drop(name, topicId, cursors.values())
-        this.#fact(shareFacts.groupRemoved, groupRemoved, { ...name })
-      })
+      for (const [topicId, cursors] of topics) this.#drop(name, topicId, cursors.values())
+      this.#fact(shareFacts.groupRemoved, groupRemoved, { ...name })
     }
     this.#live.get(name.namespace)?.delete(name.group)
-    await this.#durable()
   }
 
   #forgetTopic({ id: topicId }: Topic): void {

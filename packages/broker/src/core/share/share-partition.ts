@@ -31,6 +31,7 @@ export class SharePartition {
   readonly cursor: Cursor
   /** Somebody reads what is available, and others leave it alone until it is taken. */
   isRead = false
+  isClosed = false
   readonly #host: SharePartitionHost
   readonly #waiting = new Set<Waiter>()
   readonly #unwatchCursor: () => void
@@ -52,9 +53,9 @@ export class SharePartition {
     return this.#host.settings()
   }
 
-  /** Whether the stream is gone. */
+  /** Whether there is nothing to be had for ever. */
   get isGone(): boolean {
-    return this.#host.cell.bounds(this.stream) === undefined
+    return this.isClosed || this.#host.cell.bounds(this.stream) === undefined
   }
 
   /** One past the last record that members may have. */
@@ -66,14 +67,15 @@ export class SharePartition {
 
   /** The lowest offset that can be taken now; undefined when there is none, or somebody is about to take it. */
   get availableFrom(): number | undefined {
-    const { cursor } = this
-    if (this.isRead || cursor.inFlightCount >= this.#host.inFlightMax) return undefined
+    const { cursor, settings } = this
+    cursor.deliveryLimit = settings.deliveryLimit
+    if (this.isClosed || this.isRead || cursor.inFlightCount >= this.#host.inFlightMax) return undefined
     const bounds = this.#host.cell.bounds(this.stream)
     if (bounds === undefined) return undefined
     // What the stream has removed is nobody's any more; who holds some of it may still settle it.
     if (cursor.nextAvailable() < bounds.startOffset) cursor.purge(bounds.startOffset)
     const from = cursor.nextAvailable()
-    return from < (this.settings.committed ? bounds.stableOffset : bounds.endOffset) ? from : undefined
+    return from < (settings.committed ? bounds.stableOffset : bounds.endOffset) ? from : undefined
   }
 
   /** Records that nobody has settled yet. */
@@ -115,6 +117,7 @@ export class SharePartition {
 
   /** The group has no use for it any more: those who wait look again, and find nothing. */
   close(): void {
+    this.isClosed = true
     this.#unwatchCursor()
     this.#unwatchStream?.()
     const waiting = [...this.#waiting]
