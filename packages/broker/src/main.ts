@@ -5,6 +5,8 @@ import { defaultCellSizes, type CellSizes } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import { Groups } from './core/groups/groups.ts'
+import { ShareGroups } from './core/share/share-groups.ts'
+import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
 import { TimerWheel } from './core/timers/wheel.ts'
 import { Topics } from './core/topics.ts'
@@ -173,7 +175,10 @@ async function openCore(
       sessionTimeoutMinMs: settings.groupSessionTimeoutMinMs,
       sessionTimeoutMaxMs: settings.groupSessionTimeoutMaxMs,
       offsetsRetentionMs: settings.groupOffsetsRetentionMs,
+      shareLockDurationMs: settings.shareLockDurationMs,
+      shareDeliveryLimit: settings.shareDeliveryLimit,
     },
+    sharedAssignors,
   })
   const cursors = new Cursors(cell, new TimerWheel(clock))
   const quotas = new Quotas({ ledger: cell, limits: settings })
@@ -182,6 +187,7 @@ async function openCore(
   const addresses = new Map<string, Address>()
   const { clusterId } = topics
   const client = new LocalCellClient(cell)
+  const shareGroups = new ShareGroups({ ledger: cell, cell: client, cursors, topics, groups, limits: settings })
   const transactions = new Transactions({
     ledger: cell,
     cell: client,
@@ -200,6 +206,7 @@ async function openCore(
     cell: client,
     topics,
     groups,
+    shareGroups,
     transactions,
     quotas,
     volume,
@@ -207,7 +214,7 @@ async function openCore(
     limits: settings,
     addresses,
   }
-  return { cell, core, groups, transactions, addresses, stop: [() => cursors.close()] }
+  return { cell, core, groups, transactions, addresses, stop: [() => shareGroups.close(), () => cursors.close()] }
 }
 
 function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {

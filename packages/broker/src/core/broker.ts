@@ -3,6 +3,7 @@ import type { Address } from '../runtime/runtime.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Limits } from './limits.ts'
+import type { ShareGroups } from './share/share-groups.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Topics } from './topics.ts'
 import type { Transactions } from './transactions/transactions.ts'
@@ -22,6 +23,8 @@ export interface Broker {
   readonly cell: CellClient
   readonly topics: Topics
   readonly groups: Groups
+  /** Records of groups whose members take them one by one. */
+  readonly shareGroups: ShareGroups
   readonly transactions: Transactions
   /** Users, how they prove who they are, and what they may do. */
   readonly identity: Identity

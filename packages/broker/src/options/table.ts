@@ -92,6 +92,18 @@ export const rows = {
     7 * day,
     'Keep the committed offsets of a group this long after its last member left.',
   ),
+  shareLockDurationMs: option(
+    'topics',
+    duration(100, day),
+    30 * second,
+    'A member of a share group keeps a record this long before others get it, unless its group says otherwise.',
+  ),
+  shareDeliveryLimit: option(
+    'topics',
+    count(0, 30_000),
+    5,
+    'Deliveries after which a share group gives a record up that nobody accepts; 0: never.',
+  ),
 
   transactionTimeoutMaxMs: option(
     'topics',
