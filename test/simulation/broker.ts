@@ -59,6 +59,9 @@ class BrokerWorld {
     blockBytesMax: number
     blockFactsMax: number
     retentionCheckMs: number
+    largeBatchBytes: number
+    largeFlushBytes: number
+    largeRecentBytes: number
   }
   readonly #journalFileBytes: number
   #running: RunningBroker | undefined
@@ -107,6 +110,9 @@ class BrokerWorld {
       blockBytesMax: random.pick([2_000, 100_000]),
       blockFactsMax: random.pick([3, 1000]),
       retentionCheckMs: 500,
+      largeBatchBytes: random.pick([100, 300, 1_000_000]),
+      largeFlushBytes: random.pick([1_000, 50_000]),
+      largeRecentBytes: random.pick([0, 1_000, 100_000]),
     }
     this.#journalFileBytes = random.pick([16, 64, 256]) * 1024
     this.#broker.disk.faults.tornChance = random.pick([0, 0.3, 0.9])

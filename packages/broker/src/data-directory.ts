@@ -49,7 +49,7 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
     throw error
   }
   const chain = new FileChainStore(path, { disk, clock, fileBytes, dsync, reserveBytes, warn })
-  const blobs = new FileBlobStore(path, disk)
+  const blobs = new FileBlobStore(path, disk, dsync)
   return {
     chain,
     blobs,

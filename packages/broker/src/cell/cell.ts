@@ -4,6 +4,7 @@ import { claimCell } from '../storage/claim.ts'
 import { Journal } from '../storage/journal.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { CellCore } from './core.ts'
+import type { LargeBatches } from './large-batches.ts'
 import { machineKinds, manyKindsFrom } from './machine.ts'
 import type { Ledger, Machine, MachineKind } from './machine.ts'
 import type { CellOptions } from './options.ts'
@@ -54,6 +55,7 @@ export class Cell implements Ledger, CellCore {
         slabs: new SlabPool(sizes.slabBytes, Math.ceil(sizes.unflushedBytesMax / sizes.slabBytes)),
         blockBytesMax: sizes.blockBytesMax,
         blockFactsMax: sizes.blockFactsMax,
+        required: ticket => cell.large.reached(ticket),
         onFatal: error => cell.fail(error),
         onFenced: () => cell.#stop(() => options.onFenced()),
         onSettled: () => cell.relieve(),
@@ -77,12 +79,16 @@ export class Cell implements Ledger, CellCore {
   get openSeq(): number {
     return this.journal.openSeq
   }
+  /** Where large batches go. */
+  get large(): LargeBatches {
+    return this.checkpointer.large
+  }
   get clock(): CellOptions['clock'] {
     return this.options.clock
   }
   /** Nothing that grows the data is taken: the disk is full. */
   get full(): boolean {
-    return this.journal.full || this.checkpointer.isDiskFull
+    return this.journal.full || this.checkpointer.isDiskFull || this.large.isFull
   }
   /** The cell is stopping or has lost its ownership. */
   get closing(): boolean {
@@ -96,7 +102,8 @@ export class Cell implements Ledger, CellCore {
   get saturated(): boolean {
     const { sizes } = this.options
     if (this.full) return false
-    return this.journal.pendingBytes > sizes.pendingBytesMax || this.journal.keptBytes > sizes.unflushedBytesMax
+    const pending = this.journal.pendingBytes + this.large.pendingBytes
+    return pending > sizes.pendingBytesMax || this.journal.keptBytes > sizes.unflushedBytesMax
   }
 
   /** Calls `run` once, when the cell is no longer saturated. */
@@ -202,9 +209,11 @@ export class Cell implements Ledger, CellCore {
       if (!this.full) return
       this.options.log('warn', 'The disk is full: the last facts could not be written')
       this.journal.abandon()
+      void this.large.close()
     })
     await this.checkpointer.stop()
     await this.journal.close()
+    await this.large.close()
     cancel()
     this.#wakeAll()
   }
@@ -216,7 +225,9 @@ export class Cell implements Ledger, CellCore {
 
   #stop(tell: () => void): void {
     this.#closing = true
+    this.journal.abandon() // A block may be waiting for batches that will not come.
     void this.checkpointer.abandon()
+    void this.large.close()
     this.#wakeAll()
     tell()
   }

@@ -32,8 +32,15 @@ export interface SegmentInfo {
 
 export interface Placement {
   nextSegment: number
+  /** Those that a checkpoint names. One of 0 bytes was never finished: only blocks older than the checkpoint tell of its batches. */
   segments: Map<number, SegmentInfo>
+  /** Those that only blocks tell of: large batches lie in them that no checkpoint has placed yet. */
+  open: Map<number, SegmentInfo>
 }
+
+/** The name of a segment, wherever it stands. */
+export const nameOf = ({ segments, open }: Placement, segment: number): string =>
+  (segments.get(segment) ?? open.get(segment))?.name ?? `segment ${segment}`
 
 /** What is in use of a segment. */
 export interface Usage {
@@ -139,7 +146,7 @@ export interface CheckpointParts {
   /** What was flushed since, up to that point, all in one segment. */
   flushed: readonly Extent[]
   flushedSegment: number
-  placement: Placement
+  placement: Omit<Placement, 'open'>
 }
 
 export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
@@ -186,7 +193,7 @@ export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainP
     const link = { writer: BigInt.asUintN(64, from.bigint64()), crc: from.u32() }
     const timeMs = from.i64()
     state.load(new Reader(from.bytes(from.u32())))
-    const placement: Placement = { nextSegment: from.u32(), segments: new Map() }
+    const placement: Placement = { nextSegment: from.u32(), segments: new Map(), open: new Map() }
     for (let left = from.u32(); left > 0; left--) {
       const id = from.u32()
       placement.segments.set(id, { id, name: from.string16(), bytes: from.i64() })

@@ -2,15 +2,18 @@ import { Writer } from '@dragoman/wire'
 import { DiskError } from '../runtime/runtime.ts'
 import { readBlob } from '../storage/blob-store.ts'
 import type { BlobWriter } from '../storage/blob-store.ts'
+import { crc32c } from '../storage/crc32c.ts'
 import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt, Fenced } from '../storage/errors.ts'
-import { SegmentWriter } from '../storage/segment.ts'
+import { segmentHeader, segmentName, SegmentWriter } from '../storage/segment.ts'
 import type { Extent } from '../storage/segment.ts'
 import { Compactor } from './compactor.ts'
 import type { CellCore } from './core.ts'
-import { checkpointName, readCheckpoint, saveCompacted, saveExtents, writeCheckpoint } from './checkpoint.ts'
+import { checkpointName, nameOf, readCheckpoint, saveCompacted, saveExtents, writeCheckpoint } from './checkpoint.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import { enforceRetention } from './retention.ts'
+import { LargeBatches } from './large-batches.ts'
+import type { OpenSegment } from './large-batches.ts'
 import type { Restore } from './restore.ts'
 import { chooseSegments, installRewritten, rewriteSegments, UnreadableSegment } from './rewriter.ts'
 import type { CreateSegment, Rewritten } from './rewriter.ts'
@@ -36,6 +39,10 @@ interface Cut {
   compacted: Buffer
   usage: Map<number, Usage>
   plans: Plan[]
+  /** Where large batches were put since the last cut: the flush goes on there. */
+  segment: OpenSegment | undefined
+  /** Segments of large batches up to the cut that nobody will finish: left by a crash, or by a flush that failed. */
+  abandoned: SegmentInfo[]
 }
 
 interface WrittenSegment {
@@ -55,7 +62,8 @@ const noBytes = new Uint8Array(0)
 /**
  * Moves flushed blocks into segments and makes checkpoints, one at a time, in the background:
  *
- *   cut the journal after block P, take the state there · write the tail up to P into a segment · wait until P is durable ·
+ *   cut the journal after block P, take the state there · write the tail up to P into a segment, behind the large batches that
+ *   lie there already (`large-batches.ts`) · wait until P is durable ·
  *   write checkpoint P, which names the segment · give the tail's memory back · drop blocks below the checkpoint before (R6)
  *   and segments that neither of the newest two checkpoints names.
  *
@@ -66,6 +74,7 @@ const noBytes = new Uint8Array(0)
 export class Checkpointer {
   readonly #cell: CellCore
   readonly placement: Placement
+  readonly large: LargeBatches
   /** Numbers of the checkpoints that are kept, ascending, and the segments that each names. */
   readonly #compactor: Compactor
   readonly #kept: { seq: number; segments: Set<number> }[] = []
@@ -95,12 +104,14 @@ export class Checkpointer {
     this.#restore = restore
     this.placement = restore.placement
     this.#compactor = new Compactor(cell, this.placement)
+    this.large = new LargeBatches(cell, this.placement, () => this.#nameSegment())
     this.#lastSeq = restore.from?.seq ?? -1
     if (restore.from) this.#kept.push({ seq: restore.from.seq, segments: new Set(this.placement.segments.keys()) })
   }
 
   /** Clears away what crashes left behind and begins to look after retention. */
   async start(): Promise<void> {
+    for (const { name } of this.placement.open.values()) await this.#cell.options.blobs.settle?.(name)
     await this.#recallOlder()
     if (this.#cell.options.exclusive && this.#restore.unreadable.length === 0) await this.#sweep()
     this.#scheduleRetention()
@@ -110,9 +121,14 @@ export class Checkpointer {
   /** Called for each fact: begins a flush when enough has gathered, and sees to it that one comes in time. */
   noticeFact(): void {
     if (this.#stopped) return
-    const { journal, options } = this.#cell
-    if (journal.keptBytes + journal.pendingBytes >= options.sizes.flushBytes && !this.#running) this.#begin()
+    if (!this.#running && this.#isDue) this.#begin()
     else if (!this.#cancelTimer || this.#cell.full) this.#schedule()
+  }
+
+  get #isDue(): boolean {
+    const { journal, options } = this.#cell
+    const { flushBytes, largeFlushBytes } = options.sizes
+    return journal.keptBytes + journal.pendingBytes >= flushBytes || this.large.openBytes >= largeFlushBytes
   }
 
   #schedule(): void {
@@ -184,8 +200,8 @@ export class Checkpointer {
         this.#running = undefined
         this.#cell.relieve()
         if (this.#stopped) return
-        const { journal, options } = this.#cell
-        if (again || this.#isHurried || journal.keptBytes > options.sizes.flushBytes) this.#begin()
+        const { journal } = this.#cell
+        if (again || this.#isHurried || this.#isDue) this.#begin()
         else if (journal.keptBytes + journal.pendingBytes > 0 || this.#isWanted) this.#schedule()
       })
   }
@@ -225,13 +241,13 @@ export class Checkpointer {
     }
     const cut = this.#cut()
     if (!cut) return
-    const written = await this.#writeSegment(cut.plans)
+    const written = await this.#writeSegment(cut)
     try {
       const point = await cut.point
       await this.#putCheckpoint(cut, point, written)
     } catch (error) {
       const isCertain = !(error instanceof DiskError && error.code === 'io')
-      if (written && isCertain) await cell.options.blobs.drop([written.name])
+      if (written && isCertain && !cut.segment) await cell.options.blobs.drop([written.name])
       throw error
     }
     this.#install(cut, written)
@@ -309,7 +325,10 @@ export class Checkpointer {
       if (rows > 0) plans.push({ stream, rows, skip })
     }
     const compacted = saveCompacted(state)
-    return { seq, point: this.#pointAt(seq), state: out.take(), extents, compacted, usage, plans }
+    const segment = this.large.seal()
+    const abandoned = [...this.placement.open.values()].filter(({ id }) => id !== segment?.id)
+    const point = this.#pointAt(seq)
+    return { seq, point, state: out.take(), extents, compacted, usage, plans, segment, abandoned }
   }
 
   /** Where the chain stands at block `seq`, which is the newest one: known when it is durable, and only then. */
@@ -323,24 +342,56 @@ export class Checkpointer {
     return found
   }
 
+  #nameSegment(): { id: number; number: number; name: string } {
+    const number = this.#segmentNumber++
+    return {
+      id: this.placement.nextSegment++,
+      number,
+      name: segmentName(this.#cell.options.cell, this.#cell.epoch, number),
+    }
+  }
+
   readonly #createSegment: CreateSegment = async () => {
     const { options, epoch } = this.#cell
-    const id = this.placement.nextSegment++
-    const number = this.#segmentNumber++
-    const name = `cell/${options.cell}/s/${epoch}-${number}`
+    const { id, number, name } = this.#nameSegment()
     const blob = await options.blobs.create(name)
     const append: BlobWriter['append'] = async parts => {
       await blob.append(parts)
-      options.chain.noteWritten?.(parts.reduce((sum, part) => sum + part.length, 0))
+      options.chain.noteWritten?.(sizeOf(parts))
     }
-    return { id, name, writer: new SegmentWriter({ ...blob, append }, options.cell, epoch, number) }
+    return { id, name, writer: new SegmentWriter({ ...blob, append }, segmentHeader(options.cell, epoch, number)) }
   }
 
-  async #writeSegment(plans: Plan[]): Promise<WrittenSegment | undefined> {
-    if (!plans.some(({ rows, skip }) => rows > skip)) return undefined
-    const { id, name, writer } = await this.#createSegment()
+  /** Goes on in a segment that has large batches. It is not removed when the flush fails: the journal tells of them. */
+  async #continueSegment(segment: OpenSegment): Promise<{ id: number; name: string; writer: SegmentWriter }> {
+    const { id, name, header, position, ticket } = segment
+    const blob = await segment.blob
+    let end = position
+    const writer: BlobWriter = {
+      append: async parts => {
+        const at = end
+        end += sizeOf(parts)
+        await blob.write(parts, at)
+        this.#cell.options.chain.noteWritten?.(sizeOf(parts))
+      },
+      finish: async () => {
+        await this.large.reached(ticket)
+        await blob.finish()
+        return 'ok'
+      },
+      abort: async () => {
+        await this.large.reached(ticket)
+        await blob.close()
+      },
+    }
+    return { id, name, writer: new SegmentWriter(writer, header, position) }
+  }
+
+  async #writeSegment({ plans, segment }: Cut): Promise<WrittenSegment | undefined> {
+    if (!segment && !plans.some(({ rows, skip }) => rows > skip)) return undefined
+    const { id, name, writer } = await (segment ? this.#continueSegment(segment) : this.#createSegment())
     try {
-      for (const plan of plans) await writeStream(writer, plan)
+      for (const plan of plans) await this.#writeStream(writer, plan, id)
       const extents = await writer.finish()
       return { id, name, bytes: writer.bytes, extents }
     } catch (error) {
@@ -349,9 +400,42 @@ export class Checkpointer {
     }
   }
 
+  async #writeStream(writer: SegmentWriter, { stream, rows, skip }: Plan, segment: number): Promise<void> {
+    writer.begin(stream.id)
+    const { tail: table, tailSlabs } = stream
+    for (let row = skip; row < rows; row++) {
+      const bytes = table.get(row, tail.bytes)
+      const base = table.get(row, tail.base)
+      const last = table.get(row, tail.last)
+      const time = table.get(row, tail.maxTimestamp)
+      const placed = table.get(row, tail.segment)
+      if (placed === segment) {
+        writer.refer(table.get(row, tail.position), bytes, table.get(row, tail.crc), base, last, time)
+        continue
+      }
+      const wait =
+        placed < 0
+          ? writer.add(tailSlabs[row]!.bytes, table.get(row, tail.at), bytes, base, last, time)
+          : writer.add(await this.#readPlaced(stream, row), 0, bytes, base, last, time)
+      if (wait) await wait
+    }
+  }
+
+  /** A large batch whose segment nobody will finish. */
+  async #readPlaced({ tail: table }: Stream, row: number): Promise<Buffer> {
+    const name = nameOf(this.placement, table.get(row, tail.segment))
+    const bytes = Buffer.allocUnsafeSlow(table.get(row, tail.bytes))
+    const position = table.get(row, tail.position)
+    const count = await this.#cell.options.blobs.read(name, position, bytes)
+    if (count === bytes.length && crc32c(bytes) === table.get(row, tail.crc)) return bytes
+    throw new Corrupt(`${name} is damaged between bytes ${position} and ${position + bytes.length}`)
+  }
+
   async #putCheckpoint(cut: Cut, point: ChainPoint, written: WrittenSegment | undefined): Promise<void> {
     const { options } = this.#cell
     const segments = new Map([...this.placement.segments].filter(([id]) => cut.usage.has(id)))
+    // Blocks that an older checkpoint is followed by tell of them.
+    for (const info of cut.abandoned) segments.set(info.id, info)
     if (written) segments.set(written.id, written)
     const parts = writeCheckpoint({
       cell: options.cell,
@@ -386,7 +470,14 @@ export class Checkpointer {
 
   #install(cut: Cut, written: WrittenSegment | undefined): void {
     const { journal, state } = this.#cell
-    if (written) this.placement.segments.set(written.id, { id: written.id, name: written.name, bytes: written.bytes })
+    for (const info of cut.abandoned) {
+      this.placement.open.delete(info.id)
+      this.placement.segments.set(info.id, info)
+    }
+    if (written) {
+      this.placement.open.delete(written.id)
+      this.placement.segments.set(written.id, { id: written.id, name: written.name, bytes: written.bytes })
+    }
     const placed = new Map(written?.extents.map(extent => [extent.stream, extent]))
     for (const { stream, rows } of cut.plans) {
       if (state.streams.get(stream.id) === stream) stream.flushed(rows, placed.get(stream.id), written?.id ?? 0)
@@ -441,7 +532,8 @@ export class Checkpointer {
   async #sweep(): Promise<void> {
     const { options } = this.#cell
     const { blobs, cell } = options
-    const named = new Set([...this.placement.segments.values()].map(({ name }) => name))
+    const { segments, open } = this.placement
+    const named = new Set([...segments.values(), ...open.values()].map(({ name }) => name))
     const orphans = (await blobs.list(`cell/${cell}/s/`)).map(({ name }) => name).filter(name => !named.has(name))
     if (orphans.length > 0) options.log('info', `Removed ${orphans.length} segments that no checkpoint names`)
     const keep = new Set(this.#kept.map(({ seq }) => checkpointName(cell, seq)))
@@ -475,15 +567,4 @@ class Contested extends Error {
   override name = 'Contested'
 }
 
-async function writeStream(writer: SegmentWriter, { stream, rows, skip }: Plan): Promise<void> {
-  writer.begin(stream.id)
-  const { tail: table, tailSlabs } = stream
-  for (let row = skip; row < rows; row++) {
-    const at = table.get(row, tail.at)
-    const bytes = table.get(row, tail.bytes)
-    const base = table.get(row, tail.base)
-    const last = table.get(row, tail.last)
-    const wait = writer.add(tailSlabs[row]!.bytes, at, bytes, base, last, table.get(row, tail.maxTimestamp))
-    if (wait) await wait
-  }
-}
+const sizeOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0)

@@ -14,6 +14,7 @@ import type {
 import { availableIn, Fetcher } from './fetcher.ts'
 import { makeMarker } from './marker.ts'
 import type { ProducerInfo } from './producers.ts'
+import { placedFactBytes, writePlaced } from './placed.ts'
 import { trimStream } from './retention.ts'
 import { streamFacts } from './stream.ts'
 import type { Stream } from './stream.ts'
@@ -58,12 +59,8 @@ export class LocalCellClient implements CellClient {
       if (!isTransactional && stream.transactions?.firstOffsetOf(producer) !== undefined)
         return done(refused('transaction-state-invalid', stream.startOffset))
     }
-    const seq = cell.reserveFact(streamId, streamFacts.append, batch.length)
-    const { slab, at } = cell.journal
-    batch.copy(slab.bytes, at)
     const base = stream.endOffset
-    batches.placeBatch(slab.bytes, at, base, cell.epoch % 0x8000_0000)
-    cell.applyReserved(streamId, streamFacts.append, batch.length, seq)
+    const seq = cell.large.takes(batch.length) ? this.#place(stream, batch) : this.#write(stream, batch)
     this.#settleAfter(stream, seq)
     const stamped = batches.attributes(batch) & batches.attributeBits.appendTime ? batches.maxTimestamp(batch) : -1
     cell.whenDurable(seq, done, { baseOffset: base, appendTimeMs: stamped, startOffset: stream.startOffset })
@@ -74,6 +71,30 @@ export class LocalCellClient implements CellClient {
     if (stream.dirtySeq === seq) return
     stream.dirtySeq = seq
     this.#cell.whenDurable(seq, stream.settleDurable, seq)
+  }
+
+  #write(stream: Stream, batch: Buffer): number {
+    const cell = this.#cell
+    const seq = cell.reserveFact(stream.id, streamFacts.append, batch.length)
+    const { slab, at } = cell.journal
+    batch.copy(slab.bytes, at)
+    batches.placeBatch(slab.bytes, at, stream.endOffset, recordEpoch(cell))
+    cell.applyReserved(stream.id, streamFacts.append, batch.length, seq)
+    return seq
+  }
+
+  /** A large batch: it goes straight into a segment, and the journal tells where it is. */
+  #place(stream: Stream, batch: Buffer): number {
+    const cell = this.#cell
+    const base = stream.endOffset
+    const seq = cell.reserveFact(stream.id, streamFacts.placed, placedFactBytes)
+    const { slab, at } = cell.journal
+    const placed = cell.large.place(batch, base, recordEpoch(cell))
+    writePlaced(slab.bytes, at, placed, placed.number, placed.slab.bytes.subarray(placed.at))
+    cell.applyReserved(stream.id, streamFacts.placed, placedFactBytes, seq)
+    cell.large.remember(stream, base, placed, batch.length)
+    cell.journal.require(placed.ticket)
+    return seq
   }
 
   /** A repetition is answered when its original is durable. */
@@ -167,6 +188,9 @@ export class LocalCellClient implements CellClient {
     return stream === undefined ? 0 : stream.endOffset - stream.visibleEnd
   }
 }
+
+/** As records have it: 31 bits. */
+const recordEpoch = (cell: Cell): number => cell.epoch % 0x8000_0000
 
 const refused = (error: AppendError, startOffset: number): AppendResult => ({
   error,

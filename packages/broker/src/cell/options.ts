@@ -48,8 +48,14 @@ export interface CellSizes {
   blockBytesMax: number
   blockFactsMax: number
   slabBytes: number
+  /** Batches from this size on go straight into a segment, where the store lets it grow. */
+  largeBatchBytes: number
   /** Journal bytes after which a flush begins. */
   flushBytes: number
+  /** Bytes of large batches after which a flush begins: they are written already, so it is cheap. */
+  largeFlushBytes: number
+  /** Large batches that came last stay in memory for readers at the tail, up to so many bytes. */
+  largeRecentBytes: number
   /** Time after which a flush begins when anything is unflushed. */
   flushIntervalMs: number
   /** Facts not yet durable, or blocks not yet flushed, beyond which nothing new is read from clients. */
@@ -68,7 +74,10 @@ export const defaultCellSizes: CellSizes = {
   blockBytesMax: 8 * MiB,
   blockFactsMax: 20_000,
   slabBytes: 8 * MiB,
+  largeBatchBytes: 64 * 1024,
   flushBytes: 32 * MiB,
+  largeFlushBytes: 128 * MiB,
+  largeRecentBytes: 16 * MiB,
   flushIntervalMs: 60_000,
   pendingBytesMax: 32 * MiB,
   unflushedBytesMax: 48 * MiB,

@@ -16,8 +16,10 @@ function open({ disk, clock, random }: Runtime, warned: string[]): Promise<TestC
   const warn = (message: string): void => void warned.push(message)
   const options = { disk, clock, fileBytes: 64 * 1024, dsync: false, reserveBytes: 0, warn }
   const chain = new FileChainStore('data', options)
-  const sizes = { flushBytes: 200 * 1024, flushIntervalMs: 200 }
-  return openCell({ chain, blobs: new FileBlobStore('data', disk) }, { clock, random: new Random(random.u32()), sizes })
+  const large = { largeBatchBytes: 3000, largeRecentBytes: 10_000, largeFlushBytes: 300_000 }
+  const sizes = { flushBytes: 200 * 1024, flushIntervalMs: 200, ...large }
+  const blobs = new FileBlobStore('data', disk, false)
+  return openCell({ chain, blobs }, { clock, random: new Random(random.u32()), sizes })
 }
 
 /** Appends until `stop`; returns nothing that matters once the power is gone. */

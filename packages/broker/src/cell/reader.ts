@@ -6,6 +6,7 @@ import type { Chunk } from '../storage/segment.ts'
 import { Slab, SlabPool } from '../storage/slab.ts'
 import type { Cell } from './cell.ts'
 import type { StreamRead } from './client.ts'
+import { nameOf } from './checkpoint.ts'
 import { extent, tail } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -54,18 +55,19 @@ export class StreamReader {
     const end = committed ? stableOffset : endOffset
     if (offset >= end || (bytesMax <= 0 && !atLeastOne)) return answer
     const wanted: Reading = { stream, end, atLeastOne, answer, held }
-    if (offset >= stream.tailStart) return tell(wanted, committed, offset, this.#readTail(wanted, offset, bytesMax))
+    if (stream.tailSlabs[stream.tail.lastAtMost(tail.base, offset)])
+      return tell(wanted, committed, offset, this.#readTail(wanted, offset, bytesMax))
     return this.#readStored(wanted, offset, bytesMax).then(next => tell(wanted, committed, offset, next))
   }
 
-  /** Returns the offset behind what it has found. */
+  /** Batches of the tail that are in memory. Returns the offset behind what it has found. */
   #readTail({ stream, end, atLeastOne, answer, held }: Reading, offset: number, bytesMax: number): number {
     const rows = stream.tail
     const first = rows.lastAtMost(tail.base, offset)
     const mustFind = atLeastOne && answer.bytes === 0
     let bytes = 0
     let row = first
-    for (; row < rows.count && rows.get(row, tail.last) < end; row++) {
+    for (; row < rows.count && rows.get(row, tail.last) < end && stream.tailSlabs[row]; row++) {
       const more = rows.get(row, tail.bytes)
       if (bytes + more > bytesMax && !(mustFind && row === first)) break
       bytes += more
@@ -103,11 +105,15 @@ export class StreamReader {
         const left = bytesMax - answer.bytes
         const isFirst = wanted.atLeastOne && answer.bytes === 0
         if (left <= 0 && !isFirst) break
-        if (next >= stream.tailStart) {
+        const row = stream.tail.lastAtMost(tail.base, next)
+        if (stream.tailSlabs[row]) {
           next = this.#readTail(wanted, next, left)
           break
         }
-        const found = await this.#readStretch(wanted, next, left, isFirst)
+        const found =
+          row >= 0
+            ? await this.#readPlaced(wanted, row, left, isFirst)
+            : await this.#readStretch(wanted, next, left, isFirst)
         if (!found) {
           if (answer.bytes === 0) answer.error = this.#isGone(stream) ? 'stream-not-found' : 'offset-out-of-range'
           break
@@ -165,6 +171,31 @@ export class StreamReader {
     }
   }
 
+  /** Batches of the tail that lie in a segment which is not finished: those that lie together from `row` on. */
+  async #readPlaced(
+    { stream, end, held }: Reading,
+    row: number,
+    bytesMax: number,
+    atLeastOne: boolean,
+  ): Promise<Found | undefined> {
+    const wanted = placedChunks(stream, row, end, bytesMax, atLeastOne)
+    const next = stream.tail.get(row + Math.max(0, wanted.chunks.length - 1), tail.last) + 1
+    if (wanted.chunks.length === 0) return { batches: noBytes, next, goesOn: false }
+    const base = stream.tail.get(row, tail.base)
+    try {
+      const slab = await this.#load(stream, wanted)
+      held.push(slab)
+      const last = wanted.chunks.at(-1)!
+      const bytes = last.position + last.bytes - wanted.chunks[0]!.position
+      return { batches: slab.bytes.subarray(0, bytes), next, goesOn: !wanted.isLimited }
+    } catch (error) {
+      // It was flushed meanwhile, and lies elsewhere now.
+      const isThere = stream.tail.count > 0 && stream.tail.get(0, tail.base) <= base
+      if (!(error instanceof DamagedRange) || (isThere && !this.#isGone(stream))) throw error
+      return { batches: noBytes, next: base, goesOn: true }
+    }
+  }
+
   /** The chunk table of one extent. */
   async #table(stream: Stream, row: number): Promise<{ rows: Buffer; count: number; segment: number }> {
     const segment = stream.extents.get(row, extent.segment)
@@ -205,7 +236,7 @@ export class StreamReader {
 
   #check(stream: Stream, segment: number, chunk: Chunk, bytes: Buffer, at: number): void {
     if (crc32c(bytes, at, at + chunk.bytes) === chunk.crc) return
-    const name = this.#cell.checkpointer.placement.segments.get(segment)?.name
+    const name = nameOf(this.#cell.checkpointer.placement, segment)
     throw new DamagedRange(
       `${name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}: ` +
         `stream ${stream.id} cannot be read from offset ${chunk.baseOffset}`,
@@ -226,8 +257,7 @@ export class StreamReader {
 
   /** A medium that does not give the bytes back is damaged like one that gives others. */
   async #readBlob(segment: number, position: number, target: Buffer): Promise<void> {
-    const { placement } = this.#cell.checkpointer
-    const name = placement.segments.get(segment)?.name ?? `segment ${segment}`
+    const name = nameOf(this.#cell.checkpointer.placement, segment)
     const count = await this.#cell.options.blobs.read(name, position, target).catch((error: unknown) => {
       if (error instanceof DiskError)
         throw new DamagedRange(`${name} cannot be read: ${error.message}`, { cause: error })
@@ -264,14 +294,17 @@ interface Found {
   goesOn: boolean
 }
 
+const noBytes = Buffer.alloc(0)
+
 interface Wanted {
   segment: number
+  /** Back to back. */
   chunks: Chunk[]
-  /** Where the chunk behind them begins; undefined when there is none. */
+  /** There are more, for which there is no room. */
+  isLimited: boolean
+  /** Offset at which the chunk behind them begins; undefined when the stretch has no more. */
   following: number | undefined
 }
-
-const noBytes = Buffer.alloc(0)
 
 /** The chunk that holds `offset` and those behind it, as many as `bytesMax` asks for. */
 function chunksFor(table: { rows: Buffer; count: number; segment: number }, offset: number, bytesMax: number): Wanted {
@@ -285,14 +318,46 @@ function chunksFor(table: { rows: Buffer; count: number; segment: number }, offs
   const chunks: Chunk[] = []
   let bytes = 0
   let row = low
-  for (; row < table.count && (bytes < bytesMax || chunks.length === 0); row++) {
+  let isLimited = false
+  for (; row < table.count; row++) {
     const chunk = readChunk(table.rows, row)
-    if (chunks.length > 0 && bytes + chunk.bytes > bytesMax + chunkSlack) break
+    const before = chunks.at(-1)
+    if (before) {
+      isLimited = bytes >= bytesMax || bytes + chunk.bytes > bytesMax + chunkSlack
+      // A large batch lies where it was put, perhaps among those of other streams.
+      if (isLimited || before.position + before.bytes !== chunk.position) break
+    }
     chunks.push(chunk)
     bytes += chunk.bytes
   }
   const following = row < table.count ? batches.readInt64(table.rows, row * chunkRowBytes) : undefined
-  return { segment: table.segment, chunks, following }
+  return { segment: table.segment, chunks, isLimited, following }
+}
+
+/** Batches that lie together in a segment, from `row` of the tail on, up to `endOffset`. */
+function placedChunks(
+  { tail: rows, tailSlabs }: Stream,
+  first: number,
+  endOffset: number,
+  bytesMax: number,
+  atLeastOne: boolean,
+): Wanted {
+  const segment = rows.get(first, tail.segment)
+  const chunks: Chunk[] = []
+  let end = rows.get(first, tail.position)
+  let left = bytesMax
+  for (let row = first; row < rows.count && rows.get(row, tail.last) < endOffset && !tailSlabs[row]; row++) {
+    const position = rows.get(row, tail.position)
+    if (rows.get(row, tail.segment) !== segment || position !== end) break
+    const bytes = rows.get(row, tail.bytes)
+    if (bytes > left && !(atLeastOne && row === first))
+      return { segment, chunks, isLimited: true, following: undefined }
+    left -= bytes
+    end += bytes
+    const crc = rows.get(row, tail.crc)
+    chunks.push({ baseOffset: rows.get(row, tail.base), maxTimestamp: 0, position, bytes, crc })
+  }
+  return { segment, chunks, isLimited: false, following: undefined }
 }
 
 /** The first chunk may hold bytes before the offset: so much more is read to fill the answer. */
@@ -316,5 +381,5 @@ function cutBatches(
     stop = after
   }
   if (start === bytesEnd) return { batches: noBytes, next: wanted.following ?? extentLast + 1, goesOn: true }
-  return { batches: bytes.subarray(start, stop), next, goesOn: next > extentLast }
+  return { batches: bytes.subarray(start, stop), next, goesOn: !wanted.isLimited && stop === bytesEnd }
 }

@@ -2,18 +2,20 @@ import { Writer } from '@dragoman/wire'
 import { readBlob } from '../storage/blob-store.ts'
 import type { Block } from '../storage/block.ts'
 import type { ChainPoint, ReplayTarget } from '../storage/claim.ts'
+import { crc32c } from '../storage/crc32c.ts'
 import { Corrupt } from '../storage/errors.ts'
 import type { Slab } from '../storage/slab.ts'
 import { checkpointSeq, readCheckpoint } from './checkpoint.ts'
 import type { Placement } from './checkpoint.ts'
 import type { CellOptions } from './options.ts'
+import { placedIn } from './placed.ts'
 import { CellState } from './state.ts'
 
 /** The state of a cell while it is rebuilt: from the newest checkpoint that can be read, then block by block. */
 export class Restore implements ReplayTarget {
   readonly #options: CellOptions
   state: CellState
-  placement: Placement = { nextSegment: 0, segments: new Map() }
+  placement: Placement = { nextSegment: 0, segments: new Map(), open: new Map() }
   /** Where the state's checkpoint stands. */
   from: ChainPoint | undefined
   /** Replayed blocks, whose bytes the streams' tails refer to. */
@@ -54,7 +56,23 @@ export class Restore implements ReplayTarget {
     return (await this.#list()).at(-1)?.seq
   }
 
+  /** What a block tells of must be there: it was written before the block was, unless that is lazy. */
+  async examine(block: Block): Promise<string | undefined> {
+    for (const { name, position, bytes, crc, stream } of placedIn(block)) {
+      const target = Buffer.allocUnsafe(bytes)
+      const count = await this.#options.blobs.read(name, position, target)
+      if (count === bytes && crc32c(target) === crc) continue
+      return `${name} is missing or damaged between bytes ${position} and ${position + bytes}, which block ${block.seq} places there for stream ${stream}`
+    }
+    return undefined
+  }
+
   apply(block: Block): void {
+    for (const { segment, name } of placedIn(block)) {
+      const { segments, open } = this.placement
+      if (!segments.has(segment)) open.set(segment, { id: segment, name, bytes: 0 })
+      this.placement.nextSegment = Math.max(this.placement.nextSegment, segment + 1)
+    }
     const slab = this.state.applyBlock(block)
     if (block.factCount > 0) this.replayed.push({ seq: block.seq, slab, bytes: block.bytes.length })
   }
@@ -68,7 +86,7 @@ export class Restore implements ReplayTarget {
 
   #empty(): void {
     this.state = new CellState(this.#options.machines)
-    this.placement = { nextSegment: 0, segments: new Map() }
+    this.placement = { nextSegment: 0, segments: new Map(), open: new Map() }
     this.from = undefined
     this.replayed = []
   }

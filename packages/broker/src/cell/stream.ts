@@ -6,11 +6,13 @@ import type { Extent } from '../storage/segment.ts'
 import type { Slab } from '../storage/slab.ts'
 import type { FactContext, Machine } from './machine.ts'
 import { readMarker } from './marker.ts'
+import { placedFact, placedHeader, readPlace } from './placed.ts'
+import type { Place } from './placed.ts'
 import { ProducerTable } from './producers.ts'
 import { StreamTransactions, type AbortedTransaction } from './stream-transactions.ts'
 
 /** Written to disk: never renumber. */
-export const streamFacts = { append: 1, trim: 2, forgetProducers: 3 } as const
+export const streamFacts = { append: 1, trim: 2, forgetProducers: 3, placed: placedFact } as const
 
 /** Of what `save` writes. Version 1 had no transactions. */
 const stateVersion = 2
@@ -21,8 +23,21 @@ export interface StreamFactContext extends FactContext {
   slabAt: number
 }
 
-/** Columns of the tail: one row for each batch that is not flushed. */
-export const tail = { base: 0, last: 1, at: 2, bytes: 3, maxTimestamp: 4, seq: 5 } as const
+/**
+ * Columns of the tail: one row for each batch that is not flushed. It lies in a slab, or (`segment` >= 0) in a segment that is
+ * not finished; then perhaps in a slab, too.
+ */
+export const tail = {
+  base: 0,
+  last: 1,
+  at: 2,
+  bytes: 3,
+  maxTimestamp: 4,
+  seq: 5,
+  segment: 6,
+  position: 7,
+  crc: 8,
+} as const
 /** Columns of the extents: one row for each stretch in a segment. */
 export const extent = {
   segment: 0,
@@ -64,8 +79,9 @@ export class Stream implements Machine {
   compactedTo = 0
   /** Epochs with the offset at which each began: pairs, ascending. */
   readonly epochs = new Rows(2)
-  readonly tail = new Rows(6)
-  readonly tailSlabs: Slab[] = []
+  readonly tail = new Rows(9)
+  /** Undefined: the batch is read from its segment. */
+  readonly tailSlabs: (Slab | undefined)[] = []
   readonly extents = new Rows(8)
   readonly producers = new ProducerTable()
   /** Undefined while nobody has ever written in a transaction. */
@@ -83,13 +99,16 @@ export class Stream implements Machine {
 
   apply(type: number, payload: Buffer, at: FactContext): void {
     if (type === streamFacts.append) this.#append(payload, at as StreamFactContext)
-    else if (type === streamFacts.trim) this.#trim(batches.readInt64(payload, 0))
+    else if (type === streamFacts.placed) {
+      this.#append(placedHeader(payload), at as StreamFactContext, readPlace(payload))
+    } else if (type === streamFacts.trim) this.#trim(batches.readInt64(payload, 0))
     else if (type === streamFacts.forgetProducers) {
       for (let pos = 0; pos < payload.length; pos += 8) this.producers.forget(batches.readInt64(payload, pos))
     } else throw new Error(`A stream knows no fact of type ${type}`)
   }
 
-  #append(payload: Buffer, { slab, slabAt, seq, timeMs }: StreamFactContext): void {
+  /** `payload`: the batch, or the header of one that lies elsewhere. */
+  #append(payload: Buffer, { slab, slabAt, seq, timeMs }: StreamFactContext, place?: Place): void {
     const base = batches.baseOffset(payload)
     const last = batches.lastOffset(payload)
     const epoch = batches.leaderEpoch(payload)
@@ -98,12 +117,16 @@ export class Stream implements Machine {
     this.tail.set(row, tail.base, base)
     this.tail.set(row, tail.last, last)
     this.tail.set(row, tail.at, slabAt)
-    this.tail.set(row, tail.bytes, payload.length)
+    const bytes = batches.batchBytes(payload)
+    this.tail.set(row, tail.bytes, bytes)
     this.tail.set(row, tail.maxTimestamp, batches.maxTimestamp(payload))
     this.tail.set(row, tail.seq, seq)
-    this.tailSlabs.push(slab)
+    this.tail.set(row, tail.segment, place ? place.segment : -1)
+    this.tail.set(row, tail.position, place ? place.position : 0)
+    this.tail.set(row, tail.crc, place ? place.crc : 0)
+    this.tailSlabs.push(place ? undefined : slab)
     this.endOffset = last + 1
-    this.bytes += payload.length
+    this.bytes += bytes
     const newest = this.epochs.count - 1
     if (newest < 0 || this.epochs.get(newest, 0) !== epoch) {
       const added = this.epochs.add()
@@ -139,6 +162,18 @@ export class Stream implements Machine {
     if (this.transactions) return this.transactions
     this.#stableEnd = this.visibleEnd
     return (this.transactions = new StreamTransactions())
+  }
+
+  /** The newest batch of the tail can be read in memory, until `forget`. */
+  remember(slab: Slab, at: number): void {
+    const row = this.tail.count - 1
+    this.tail.set(row, tail.at, at)
+    this.tailSlabs[row] = slab
+  }
+
+  forget(base: number): void {
+    const row = this.tail.lastAtMost(tail.base, base)
+    if (row >= 0 && this.tail.get(row, tail.base) === base) this.tailSlabs[row] = undefined
   }
 
   #trim(start: number): void {

@@ -12,6 +12,8 @@ import { DiskError } from '../runtime/runtime.ts'
 import type { Disk } from '../runtime/runtime.ts'
 import { checkpointSeq, readCheckpoint } from './checkpoint.ts'
 import type { Placement } from './checkpoint.ts'
+import { placedIn } from './placed.ts'
+import type { PlacedBatch } from './placed.ts'
 import { CellState } from './state.ts'
 import type { MachineFactories } from './state.ts'
 
@@ -76,6 +78,8 @@ class CellVerifier {
   readonly #report: VerifyReport
   /** Links of all blocks that were read, by number. */
   readonly #links = new Map<number, { self: Link; previous: Link; isLazy: boolean }>()
+  /** Large batches that blocks tell of, by the block's number. */
+  readonly #placed: { seq: number; isLazy: boolean; batch: PlacedBatch }[] = []
 
   constructor(
     disk: Disk,
@@ -97,7 +101,10 @@ class CellVerifier {
     await this.#journalFiles()
     const newest = await this.#checkpoints()
     this.#chain(newest?.seq ?? -1, newest?.link)
-    if (newest) await this.#segments(newest.placement)
+    const placed = this.#placed.filter(({ seq }) => seq > (newest?.seq ?? -1))
+    for (const one of placed) await this.#placedBatch(one)
+    const open = new Set(placed.map(({ batch }) => batch.name))
+    await this.#segments(newest?.placement.segments ?? new Map(), open)
   }
 
   #find(level: Finding['level'], where: string, what: string, advice: string): void {
@@ -119,7 +126,9 @@ class CellVerifier {
         visit: block => {
           this.#report.blocks++
           this.#report.bytes += block.bytes.length
-          this.#links.set(block.seq, { self: linkOf(block), previous: block.previous, isLazy: block.isLazy === true })
+          const isLazy = block.isLazy === true
+          this.#links.set(block.seq, { self: linkOf(block), previous: block.previous, isLazy })
+          for (const batch of placedIn(block)) this.#placed.push({ seq: block.seq, isLazy, batch })
           if (dense) last = block.seq
         },
       })
@@ -183,18 +192,39 @@ class CellVerifier {
     return newest
   }
 
-  async #segments({ segments }: Placement): Promise<void> {
+  /** A large batch that no checkpoint has placed yet. */
+  async #placedBatch({ seq, isLazy, batch }: { seq: number; isLazy: boolean; batch: PlacedBatch }): Promise<void> {
+    const { name, position, bytes, crc, stream, baseOffset } = batch
+    const target = Buffer.allocUnsafe(bytes)
+    const count = await this.#blobs.read(name, position, target)
+    this.#report.batches++
+    this.#report.records += count === bytes ? batches.recordCount(target) : 0
+    this.#report.bytes += bytes
+    if (count === bytes && crc32c(target) === crc) return
+    this.#find(
+      isLazy ? 'note' : 'damage',
+      `${this.#directory}/${name}`,
+      `Bytes ${position} to ${position + bytes} (stream ${stream} from offset ${baseOffset}) are not what block ${seq} tells of.`,
+      isLazy ? lazyAdvice : journalAdvice,
+    )
+  }
+
+  /** `open`: names of segments that are not finished. */
+  async #segments(segments: Placement['segments'], open: ReadonlySet<string>): Promise<void> {
     const present = new Map((await this.#blobs.list(`cell/${this.#cell}/s/`)).map(({ name, bytes }) => [name, bytes]))
     for (const { name, bytes } of segments.values()) {
       const path = `${this.#directory}/${name}`
       const actual = present.get(name)
       present.delete(name)
+      // Nothing lies in it that is not elsewhere by now.
+      if (bytes === 0) continue
       if (actual === undefined) this.#find('damage', path, 'The segment is missing.', segmentAdvice)
       else if (actual !== bytes)
         this.#find('damage', path, `The segment has ${actual} bytes and should have ${bytes}.`, segmentAdvice)
       else await this.#segment(name, bytes)
     }
     for (const name of present.keys()) {
+      if (open.has(name)) continue
       this.#find(
         'note',
         `${this.#directory}/${name}`,

@@ -8,6 +8,10 @@ export interface BlobStore {
   create(name: string): Promise<BlobWriter>
   /** Fills `target` from `position`; returns the count, short at the end. Null when the blob is absent. */
   read(name: string, position: number, target: Buffer): Promise<number | null>
+  /** Begins a large blob that can be read while it grows. Absent where a blob appears only as a whole. */
+  grow?(name: string): Promise<GrowingBlob>
+  /** Makes durable all that is there of a blob that a process before this one has left growing. */
+  settle?(name: string): Promise<void>
   list(prefix: string): Promise<{ name: string; bytes: number }[]>
   drop(names: readonly string[]): Promise<void>
   close(): Promise<void>
@@ -20,6 +24,19 @@ export interface BlobWriter {
   finish(): Promise<PutResult>
   /** Removes what was written. */
   abort(): Promise<void>
+}
+
+/** A blob that is read while it is written. */
+export interface GrowingBlob {
+  /**
+   * Resolves when the bytes are readable and as durable as the store makes what it takes. Several writes may be under way, in no order; one
+   * that failed may be made again.
+   */
+  write(parts: readonly Uint8Array[], position: number): Promise<void>
+  /** Makes all of it durable. */
+  finish(): Promise<void>
+  /** Leaves it as it is. */
+  close(): Promise<void>
 }
 
 /** All of a blob, or null. */

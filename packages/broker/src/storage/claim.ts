@@ -30,6 +30,8 @@ export interface ReplayTarget {
   restore(): Promise<ChainPoint | undefined>
   /** Number of the newest checkpoint, readable or not. */
   newestCheckpoint(): Promise<number | undefined>
+  /** Whether what the block refers to outside the journal is there, before it is applied: undefined, or what is wrong. */
+  examine?(block: Block): Promise<string | undefined>
   apply(block: Block): void
 }
 
@@ -93,9 +95,11 @@ async function replay({ chain, cell, target }: ClaimOptions, head: ChainPoint): 
       ahead.push(reading)
     }
     const bytes = await ahead.shift()!
-    const broken = step(head, bytes, seq, target)
+    const lost = await examine(bytes, head, target)
+    const broken = lost ?? step(head, bytes, seq, target)
     if (broken) {
       await Promise.allSettled(ahead)
+      if (lost && (await cutLazy(chain, cell, seq, seq))) return undefined
       return broken
     }
   }
@@ -111,6 +115,12 @@ async function cutLazy(chain: ChainStore, cell: number, hole: number, seq: numbe
   if (!bytes || !readBlock(bytes)?.isLazy) return false
   await chain.cut(cell, hole)
   return true
+}
+
+/** What a block that is whole misses outside the journal, if anything. */
+async function examine(bytes: Buffer | null, head: ChainPoint, target: ReplayTarget): Promise<string | undefined> {
+  const block = bytes && target.examine ? readBlock(bytes) : undefined
+  return block && block.factCount > 0 && block.epoch >= head.epoch ? target.examine!(block) : undefined
 }
 
 /** Takes one block into the state. A block of an epoch that was already fenced has no say, but stays a link. */

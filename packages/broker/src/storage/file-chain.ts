@@ -168,11 +168,14 @@ export class FileChain {
   }
   #droppedTo = -1
 
-  /** Removes the files whose blocks are numbered from `fromSeq` on. There is none with blocks on both sides. */
+  /** Removes the blocks that are numbered from `fromSeq` on: whole files, newest first, and in a file the pages with their headers. */
   async cut(fromSeq: number): Promise<void> {
     const { disk } = this.#options
-    for (const chainFile of this.#files.filter(({ lastSeq }) => lastSeq >= fromSeq)) {
-      assert([...chainFile.blocks.keys()].every(seq => seq >= fromSeq))
+    for (const chainFile of this.#files.filter(({ lastSeq }) => lastSeq >= fromSeq).toReversed()) {
+      if ([...chainFile.blocks.keys()].some(seq => seq < fromSeq)) {
+        await cutFile(chainFile, fromSeq)
+        continue
+      }
       this.#files.splice(this.#files.indexOf(chainFile), 1)
       await chainFile.file.close()
       await disk.remove(chainFile.path)
@@ -402,6 +405,20 @@ export class FileChain {
     await disk.rename(path, spare)
     this.#spares.push(spare)
   }
+}
+
+/** Newest first: what a crash leaves of it ends in blocks that were told before the disk had them, and is cut again. */
+async function cutFile(chainFile: ChainFile, fromSeq: number): Promise<void> {
+  const { file, blocks, live } = chainFile
+  const cut = [...blocks].filter(([seq]) => seq >= fromSeq).toReversed()
+  for (const [seq, { at }] of cut) {
+    await file.write([padding], at)
+    blocks.delete(seq)
+    live.delete(seq)
+    chainFile.end = at
+  }
+  await file.sync()
+  chainFile.lastSeq = fromSeq - 1
 }
 
 async function writeAgain(file: DiskFile, at: number, bytes: number): Promise<void> {

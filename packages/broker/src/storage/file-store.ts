@@ -1,6 +1,6 @@
 import { DiskError } from '../runtime/runtime.ts'
 import type { Disk, DiskFile } from '../runtime/runtime.ts'
-import type { BlobStore, BlobWriter } from './blob-store.ts'
+import type { BlobStore, BlobWriter, GrowingBlob } from './blob-store.ts'
 import type { ChainStore, PutResult } from './chain-store.ts'
 import { FileChain } from './file-chain.ts'
 import type { FileChainOptions } from './file-chain.ts'
@@ -79,9 +79,13 @@ export class FileBlobStore implements BlobStore {
   readonly #open = new Map<string, OpenFile>()
   readonly #directories = new Set<string>()
 
-  constructor(root: string, disk: Disk) {
+  readonly #dsync: boolean
+
+  /** `dsync`: what is written to a growing blob counts only when the disk has it. */
+  constructor(root: string, disk: Disk, dsync = true) {
     this.#root = root
     this.#disk = disk
+    this.#dsync = dsync
   }
 
   async putIfAbsent(name: string, parts: readonly Uint8Array[]): Promise<PutResult> {
@@ -106,6 +110,36 @@ export class FileBlobStore implements BlobStore {
 
   create(name: string): Promise<BlobWriter> {
     return this.#begin(name, false)
+  }
+
+  async grow(name: string): Promise<GrowingBlob> {
+    const path = `${this.#root}/${name}`
+    await this.#makeDirectory(directoryOf(path))
+    await this.#disk.remove(path).catch(() => {}) // Left by an attempt that found no room.
+    const file = await this.#disk.open(path, 'create', { dsync: this.#dsync })
+    await this.#disk.syncDirectory(directoryOf(path))
+    const early = this.#dsync ? undefined : new EarlySync(file)
+    return {
+      write: async (parts, position) => {
+        await file.write(parts, position)
+        early?.note(parts.reduce((sum, part) => sum + part.length, 0))
+      },
+      finish: async () => {
+        await early?.settle()
+        await file.sync()
+        await file.close()
+      },
+      close: async () => {
+        await early?.settle().catch(() => {})
+        await file.close()
+      },
+    }
+  }
+
+  async settle(name: string): Promise<void> {
+    const file = await this.#disk.open(`${this.#root}/${name}`, 'write')
+    await file.sync()
+    await file.close()
   }
 
   async read(name: string, position: number, target: Buffer): Promise<number | null> {

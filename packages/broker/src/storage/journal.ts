@@ -18,6 +18,8 @@ export interface JournalOptions {
   }
   blockBytesMax: number
   blockFactsMax: number
+  /** Undefined when what the ticket stands for (`require`) is durable, else a promise of that. */
+  required?(ticket: number): Promise<void> | undefined
   /** A write failed in a way that leaves the disk's state unknown: must not return to business. */
   onFatal(error: Error): void
   onFenced(): void
@@ -30,6 +32,8 @@ interface Block {
   readonly timeMs: number
   bytes: number
   factCount: number
+  /** The block is not written before this ticket is reached. */
+  ticket: number
   readonly ranges: { slab: Slab; start: number; end: number }[]
   /** Effects that wait for this block, in order. */
   readonly runs: ((argument: never) => void)[]
@@ -145,6 +149,11 @@ export class Journal {
     return block.seq
   }
 
+  /** The block that holds the last fact tells of what lies elsewhere: it is written only when that is durable. */
+  require(ticket: number): void {
+    if (this.#open) this.#open.ticket = ticket
+  }
+
   #gathering = false
 
   /** All facts that `run` adds are in one block. Returns its sequence number. */
@@ -236,7 +245,8 @@ export class Journal {
   #begin(): Block {
     const timeMs = Math.max(this.#lastTimeMs, this.#options.clock.nowMs())
     this.#lastTimeMs = timeMs
-    const block: Block = { seq: this.#openSeq, timeMs, bytes: 0, factCount: 0, ranges: [], runs: [], arguments: [] }
+    const seq = this.#openSeq
+    const block: Block = { seq, timeMs, bytes: 0, factCount: 0, ticket: 0, ranges: [], runs: [], arguments: [] }
     this.#open = block
     this.#stretch(block, blockHeaderBytes)
     if (!this.#writing && !this.#scheduled) {
@@ -281,6 +291,11 @@ export class Journal {
   }
 
   async #write(block: Block): Promise<void> {
+    const required = block.ticket > 0 ? this.#options.required?.(block.ticket) : undefined
+    if (required) {
+      await required
+      if (this.#closed) return
+    }
     const { parts, crc } = this.#finish(block)
     try {
       const mine = await this.#put(block.seq, parts, crc)

@@ -2,7 +2,7 @@ import { DiskError } from '../runtime/runtime.ts'
 import type { BlobStore } from './blob-store.ts'
 import { crc32c } from './crc32c.ts'
 import { Corrupt } from './errors.ts'
-import { chunkRowBytes, readSegmentTables } from './segment.ts'
+import { chunkRowBytes, readSegmentTables, segmentHeaderBytes } from './segment.ts'
 import type { Chunk } from './segment.ts'
 
 /** Least size of one read: a segment is read from front to back, so what lies behind is wanted next. */
@@ -16,6 +16,8 @@ export class SegmentSource {
   readonly #chunkPosition: number
   #window = Buffer.alloc(0)
   #start = 0
+  /** Where the chunk behind the last one would begin. */
+  #expected = segmentHeaderBytes
 
   private constructor(blobs: BlobStore, name: string, chunks: Chunk[], chunkPosition: number) {
     this.#blobs = blobs
@@ -43,6 +45,7 @@ export class SegmentSource {
     if (chunk.position < this.#start || chunk.position + chunk.bytes > this.#start + this.#window.length)
       await this.#load(chunk)
     const at = chunk.position - this.#start
+    this.#expected = chunk.position + chunk.bytes
     if (crc32c(this.#window, at, at + chunk.bytes) !== chunk.crc) {
       throw new Corrupt(`${this.name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}`)
     }
@@ -50,7 +53,9 @@ export class SegmentSource {
   }
 
   async #load(chunk: Chunk): Promise<void> {
-    const wanted = Math.max(chunk.bytes, Math.min(windowBytes, this.#chunkPosition - chunk.position))
+    // Large batches of several streams lie between each other: then what follows is not wanted.
+    const isNext = chunk.position === this.#expected
+    const wanted = Math.max(chunk.bytes, isNext ? Math.min(windowBytes, this.#chunkPosition - chunk.position) : 0)
     const target = Buffer.allocUnsafeSlow(wanted) // Not the one before: it may still be being written elsewhere.
     const count = await readable(this.name, () => this.#blobs.read(this.name, chunk.position, target))
     if (count !== wanted)

@@ -6,7 +6,7 @@ import type { BlobWriter } from './blob-store.ts'
 import { Corrupt } from './errors.ts'
 import { MemoryBlobStore } from './memory-store.ts'
 import * as batches from './record-batch.ts'
-import { readSegmentTables, SegmentWriter } from './segment.ts'
+import { readSegmentTables, segmentHeader, SegmentWriter } from './segment.ts'
 import type { Extent } from './segment.ts'
 import { SegmentSource } from './segment-source.ts'
 
@@ -40,7 +40,7 @@ async function addOnce(writer: SegmentWriter, batch: Buffer): Promise<void> {
 }
 
 async function write(blobs: MemoryBlobStore, name: string, streams: Map<number, Buffer[]>): Promise<number> {
-  const writer = new SegmentWriter(await blobs.create(name), 3, 4, 5)
+  const writer = new SegmentWriter(await blobs.create(name), segmentHeader(3, 4, 5))
   for (const [stream, all] of streams) {
     writer.begin(stream)
     for (const batch of all) await addOnce(writer, batch)
@@ -148,7 +148,7 @@ test('a writer that fails leaves the failure to its caller', async () => {
     finish: () => Promise.reject(new Error('no room')),
     abort: async () => {},
   }
-  const writer = new SegmentWriter(failing, 0, 1, 1)
+  const writer = new SegmentWriter(failing, segmentHeader(0, 1, 1))
   writer.begin(1)
   await addOnce(writer, batchOf(1000, 0, 0))
   await assert.rejects(writer.finish(), /no room/)
@@ -169,7 +169,7 @@ test('SegmentWriter is finished only when its slowest write is', async () => {
     },
     abort: async () => {},
   }
-  const writer = new SegmentWriter(blob, 0, 1, 0)
+  const writer = new SegmentWriter(blob, segmentHeader(0, 1, 0))
   writer.begin(1024)
   const batch = batches.makeBatch([{ key: null, value: Buffer.alloc(700_000), timestampMs: 1 }])
   for (let index = 0; index < 3; index++) void writer.add(batch, 0, batch.length, index, index, 1)

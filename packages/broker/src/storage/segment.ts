@@ -5,8 +5,9 @@ import { readInt64, writeInt64 } from './record-batch.ts'
 /**
  * Record batches of many streams, flushed together and never changed. Big-endian.
  *
- *   header, 32 bytes     magic 'DRGS', version u8 = 1, 3 x 0, cell u32, 4 x 0, epoch i64, number i64
- *   data                 for each stream, in ascending order: its batches, back to back
+ *   header, 32 bytes     magic 'DRGS', version u8 = 2, 3 x 0, cell u32, 4 x 0, epoch i64, number i64
+ *   data                 large batches, as they came; then for each stream, in ascending order, its other batches, back to
+ *                        back. In version 1 there were no large batches: the chunks of a stream lay together
  *   chunk table          a row of 28 bytes for each stretch of at least 64 KiB (or the stream's rest) of whole batches:
  *                        base offset i64, greatest timestamp i64, position u32, length u32, CRC-32C u32
  *   stream directory     a row of 44 bytes for each stream: stream u32, first offset i64, last offset i64,
@@ -16,7 +17,7 @@ import { readInt64, writeInt64 } from './record-batch.ts'
  *
  * On-disk format: to change it, raise the version, keep the old reader, add a file of the old form to `test/upgrade`.
  */
-export const segmentVersion = 1
+export const segmentVersion = 2
 export const segmentHeaderBytes = 32
 export const chunkRowBytes = 28
 export const directoryRowBytes = 44
@@ -36,7 +37,9 @@ export interface Extent {
   firstOffset: number
   lastOffset: number
   maxTimestamp: number
+  /** Of its first chunk. */
   position: number
+  /** Of all its chunks. */
   bytes: number
   /** Position of the first of its rows in the chunk table, and their count. */
   chunkPosition: number
@@ -51,10 +54,23 @@ export interface Chunk {
   crc: number
 }
 
+/** The first bytes of a segment. */
+export function segmentHeader(cell: number, epoch: number, number: number): Buffer {
+  const header = Buffer.alloc(segmentHeaderBytes)
+  header.writeUInt32BE(headerMagic, 0)
+  header[4] = segmentVersion
+  header.writeUInt32BE(cell, 8)
+  writeInt64(header, 16, epoch)
+  writeInt64(header, 24, number)
+  return header
+}
+
+export const segmentName = (cell: number, epoch: number, number: number): string => `cell/${cell}/s/${epoch}-${number}`
+
 /** Writes one segment. Streams in ascending order; the batches of one in order of their offsets. */
 export class SegmentWriter {
   readonly #blob: BlobWriter
-  readonly #header = Buffer.alloc(segmentHeaderBytes)
+  readonly #header: Buffer
   readonly #chunks: Chunk[] = []
   readonly #extents: (Extent & { firstChunk: number })[] = []
   /** Writes under way, oldest first: the next batches are gathered meanwhile. */
@@ -66,14 +82,13 @@ export class SegmentWriter {
   #chunk: Chunk | undefined
   #extent: (Extent & { firstChunk: number }) | undefined
 
-  constructor(blob: BlobWriter, cell: number, epoch: number, number: number) {
+  /** `position`: where to go on in a segment that has its header, and batches that are named by `refer`. */
+  constructor(blob: BlobWriter, header: Buffer, position = 0) {
     this.#blob = blob
-    this.#header.writeUInt32BE(headerMagic, 0)
-    this.#header[4] = segmentVersion
-    this.#header.writeUInt32BE(cell, 8)
-    writeInt64(this.#header, 16, epoch)
-    writeInt64(this.#header, 24, number)
-    this.#header.copy(this.#buffer, 0)
+    this.#header = header
+    this.#position = position
+    if (position > 0) return
+    header.copy(this.#buffer, 0)
     this.#filled = this.#position = segmentHeaderBytes
   }
 
@@ -109,11 +124,7 @@ export class SegmentWriter {
     last: number,
     maxTimestamp: number,
   ): Promise<void> | undefined {
-    const extent = this.#extent!
-    if (extent.firstOffset < 0) extent.firstOffset = base
-    extent.lastOffset = last
-    extent.maxTimestamp = Math.max(extent.maxTimestamp, maxTimestamp)
-    extent.bytes += length
+    this.#stretch(this.#position, length, base, last, maxTimestamp)
     const part = bytes.subarray(at, at + length)
     this.#chunk ??= { baseOffset: base, maxTimestamp, position: this.#position, bytes: 0, crc: 0 }
     this.#chunk.maxTimestamp = Math.max(this.#chunk.maxTimestamp, maxTimestamp)
@@ -122,6 +133,24 @@ export class SegmentWriter {
     this.#position += length
     if (this.#chunk.bytes >= chunkBytesMin) this.#endChunk()
     return this.#write(part)
+  }
+
+  /** Adds a large batch that lies in the segment already, as a chunk of its own. */
+  refer(position: number, length: number, crc: number, base: number, last: number, maxTimestamp: number): void {
+    this.#endChunk()
+    this.#stretch(position, length, base, last, maxTimestamp)
+    this.#chunks.push({ baseOffset: base, maxTimestamp, position, bytes: length, crc })
+  }
+
+  #stretch(position: number, length: number, base: number, last: number, maxTimestamp: number): void {
+    const extent = this.#extent!
+    if (extent.firstOffset < 0) {
+      extent.firstOffset = base
+      extent.position = position
+    }
+    extent.lastOffset = last
+    extent.maxTimestamp = Math.max(extent.maxTimestamp, maxTimestamp)
+    extent.bytes += length
   }
 
   /** Writes the tables and makes the segment durable. */
@@ -235,7 +264,8 @@ export async function readSegmentTables(
   await blobs.read(name, bytes - trailerBytes, trailer)
   if (header.readUInt32BE(0) !== headerMagic || trailer.readUInt32BE(28) !== trailerMagic)
     return `${name} is not a segment`
-  if (header[4] !== segmentVersion) return `${name} has version ${header[4]}, which this release cannot read`
+  if (header[4] !== segmentVersion && header[4] !== 1)
+    return `${name} has version ${header[4]}, which this release cannot read`
   const chunkPosition = trailer.readUInt32BE(0)
   const chunkCount = trailer.readUInt32BE(4)
   const streams = trailer.readUInt32BE(12)
