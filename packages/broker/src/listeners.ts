@@ -3,6 +3,7 @@ import { isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } fr
 import { flagOf } from './options/option.ts'
 import { advertisedName, tlsName, type Settings } from './options/table.ts'
 import { protocols, type ProtocolEntry } from './protocols/index.ts'
+import type { Protocol } from './protocols/protocol.ts'
 import { NetworkError, type Address, type Runtime } from './runtime/runtime.ts'
 import type { TlsFiles } from './security.ts'
 import { StartError } from './start-error.ts'
@@ -16,6 +17,7 @@ export interface OpenListener {
   /** What clients are told. */
   readonly told: Address
   readonly listener: ProtocolListener<unknown>
+  readonly protocol: Protocol
 }
 
 /** One of the two listeners that a protocol can have. */
@@ -85,7 +87,7 @@ export async function bindListeners(
       const listener = await bind(options, wanted, logFor('broker'))
       if (listener === undefined) continue
       const { address } = listener
-      open.push({ name: wanted.name, address, told: toldAddress(wanted, address, log), listener })
+      open.push({ name: wanted.name, address, told: toldAddress(wanted, address, log), listener, protocol })
     }
   } catch (error) {
     for (const { listener } of open) await listener.close()

@@ -4,7 +4,9 @@ import { LocalCellClient } from './cell/local-client.ts'
 import { defaultCellSizes, type CellSizes } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
 import { Cursors } from './core/cursor/cursors.ts'
+import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { Groups } from './core/groups/groups.ts'
+import type { Identity } from './core/identity/identity.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
@@ -96,8 +98,13 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
     cell = parts.cell
     checkExposure(settings, parts.core.identity)
     const { tls } = security
-    const listeners = await bindListeners(settings, runtime, tls, cell, logFor)
-    for (const { name, told } of listeners) parts.addresses.set(name, told)
+    const { topics } = parts.core
+    const connectionsMax = (): number => topics.overrideOf('connectionsMax') ?? settings.connectionsMax
+    const listeners = await bindListeners(settings, runtime, tls, cell, logFor, connectionsMax)
+    for (const { name, told, protocol } of listeners) {
+      parts.addresses.set(name, told)
+      if (protocol.groupBridge !== undefined) parts.groups.useBridge(protocol.groupBridge)
+    }
     for (const { listener, told } of listeners) listener.serve(parts.core, told)
     if (tls !== undefined) {
       const renew = (files: typeof tls): void => listeners.forEach(({ listener }) => listener.renew(files))
@@ -165,16 +172,25 @@ async function openCore(
     partitionsDefault: settings.topicPartitions,
     autoCreate: settings.topicAutoCreate === 'on',
   })
+  const identity = makeIdentity(settings, security, { ledger: cell, random, log: logFor('identity') })
   const groups = new Groups({
     ledger: cell,
     random,
     limits: settings,
     topics,
+    sight: sightOf(identity),
     settings: {
       initialRebalanceDelayMs: settings.groupJoinDelayMs,
       sessionTimeoutMinMs: settings.groupSessionTimeoutMinMs,
       sessionTimeoutMaxMs: settings.groupSessionTimeoutMaxMs,
       offsetsRetentionMs: settings.groupOffsetsRetentionMs,
+      assignedSessionTimeoutMs: settings.groupAssignedSessionTimeoutMs,
+      assignedSessionTimeoutMinMs: settings.groupAssignedSessionTimeoutMinMs,
+      assignedSessionTimeoutMaxMs: settings.groupAssignedSessionTimeoutMaxMs,
+      heartbeatIntervalMs: settings.groupHeartbeatIntervalMs,
+      heartbeatIntervalMinMs: settings.groupHeartbeatIntervalMinMs,
+      heartbeatIntervalMaxMs: settings.groupHeartbeatIntervalMaxMs,
+      migration: settings.groupMigration,
       shareLockDurationMs: settings.shareLockDurationMs,
       shareDeliveryLimit: settings.shareDeliveryLimit,
     },
@@ -182,7 +198,6 @@ async function openCore(
   })
   const cursors = new Cursors(cell, new TimerWheel(clock))
   const quotas = new Quotas({ ledger: cell, limits: settings })
-  const identity = makeIdentity(settings, security, { ledger: cell, random, log: logFor('identity') })
   const volume = volumeOf(settings.data, runtime.disk)
   const addresses = new Map<string, Address>()
   const { clusterId } = topics
@@ -215,6 +230,19 @@ async function openCore(
     addresses,
   }
   return { cell, core, groups, transactions, addresses, stop: [() => shareGroups.close(), () => cursors.close()] }
+}
+
+/** Which topics the members of groups may know of. How they proved who they are is not kept: users are users. */
+function sightOf(identity: Identity): TopicSight {
+  return {
+    get version() {
+      return identity.version
+    },
+    sees: (_namespace, principal, host, topic) => {
+      const proof = identity.user(principal) === undefined ? 'token' : 'password'
+      return identity.access(principal, proof, host).may('describe', 'topic', topic)
+    },
+  }
 }
 
 function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {

@@ -86,6 +86,48 @@ export const rows = {
     30 * minute,
     'Longest time without a sign of life that a member may ask for.',
   ),
+  groupAssignedSessionTimeoutMs: option(
+    'topics',
+    duration(100, 1 * day),
+    45 * second,
+    'Remove a member that has given no sign of life for this long, where the broker assigns.',
+  ),
+  groupAssignedSessionTimeoutMinMs: option(
+    'topics',
+    duration(100, 1 * day),
+    45 * second,
+    'Shortest time without a sign of life that a group may set for its members, where the broker assigns.',
+  ),
+  groupAssignedSessionTimeoutMaxMs: option(
+    'topics',
+    duration(100, 1 * day),
+    minute,
+    'Longest time without a sign of life that a group may set for its members, where the broker assigns.',
+  ),
+  groupHeartbeatIntervalMs: option(
+    'topics',
+    duration(10, 1 * day),
+    5 * second,
+    'Ask members this often for a sign of life, where the broker assigns.',
+  ),
+  groupHeartbeatIntervalMinMs: option(
+    'topics',
+    duration(10, 1 * day),
+    5 * second,
+    'Shortest time between signs of life that a group may set, where the broker assigns.',
+  ),
+  groupHeartbeatIntervalMaxMs: option(
+    'topics',
+    duration(10, 1 * day),
+    15 * second,
+    'Longest time between signs of life that a group may set, where the broker assigns.',
+  ),
+  groupMigration: option(
+    'topics',
+    choice('bidirectional', 'upgrade', 'downgrade', 'disabled'),
+    'bidirectional',
+    'Whether a group with members may change between members that assign among themselves (classic) and the broker that assigns.',
+  ),
   groupOffsetsRetentionMs: option(
     'topics',
     duration(minute, 3650 * day),

@@ -84,6 +84,8 @@ class Client {
       instanceId,
       clientId: this.name,
       clientHost: '/h',
+      principal: 'p',
+      host: 'h',
       sessionTimeoutMs: 10_000,
       rebalanceTimeoutMs: 20_000,
       protocolType: 'consumer',

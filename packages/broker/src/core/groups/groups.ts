@@ -9,7 +9,7 @@ import { quote } from '../names.ts'
 import { uuidOf } from './assigned/assigned-groups.ts'
 import type { Assignor } from './assigned/assignor.ts'
 import { factOf as membershipFactOf } from './assigned/facts.ts'
-import type { TopicView } from './assigned/interests.ts'
+import { seesAll, type TopicSight, type TopicView } from './assigned/interests.ts'
 import { MembershipsMachine, type GroupConfig } from './assigned/machine.ts'
 import {
   heartbeatRefused,
@@ -61,8 +61,8 @@ export interface GroupsOptions {
   settings?: Partial<GroupSettings>
   /** Offsets of topics that are about to be removed go in the same block. */
   topics: TopicView & { beforeRemove(run: (topic: Topic) => void): void }
-  /** How members that assign among themselves put it; without one, they and others cannot be in one group. */
-  bridge?: GroupBridge | undefined
+  /** Who may know of which topics; all of all unless given. */
+  sight?: TopicSight
   /** Ways of assigning to the members of shared groups. */
   sharedAssignors?: ReadonlyMap<string, Assignor>
 }
@@ -107,7 +107,7 @@ export class Groups {
   readonly #sweep: OffsetsSweep
 
   /** Over a cell that has been recovered: the sessions of all known members begin now. */
-  constructor({ ledger, random, limits, settings, topics, bridge, sharedAssignors = new Map() }: GroupsOptions) {
+  constructor({ ledger, random, limits, settings, topics, sight = seesAll, ...more }: GroupsOptions) {
     const machine = ledger.machine(machineKinds.groups)
     const members = ledger.machine(machineKinds.memberships)
     assert(machine instanceof GroupsMachine && members instanceof MembershipsMachine)
@@ -119,7 +119,8 @@ export class Groups {
     this.#host = this.#hosting()
     topics.beforeRemove(topic => this.#forget(topic.id))
     this.#memberships = new Memberships({
-      ...{ ledger, machine: members, random, limits, settings: this.settings, topics, bridge, sharedAssignors },
+      ...{ ledger, machine: members, random, limits, settings: this.settings, topics, sight },
+      sharedAssignors: more.sharedAssignors ?? new Map(),
       classic: this.#classic(),
       left: ({ namespace, id: group, kind }, memberId) => {
         if (kind === 'shared') this.#sharedWatcher?.left({ namespace, group }, memberId)
@@ -131,6 +132,11 @@ export class Groups {
     })
     for (const record of machine.all()) this.#find(record.namespace, record.id)
     this.#sweep = new OffsetsSweep(this.#sweeping())
+  }
+
+  /** How members that assign among themselves put it. Until it is known, they and others cannot be in one group. */
+  useBridge(bridge: GroupBridge): void {
+    this.#memberships.useBridge(bridge)
   }
 
   join(request: JoinRequest, done: JoinDone): void {

@@ -8,7 +8,7 @@ import { exclusiveAssignors, type Assignor } from './assigned/assignor.ts'
 import { BridgedMembers } from './assigned/bridged-members.ts'
 import { groupConfigured, membershipFacts } from './assigned/facts.ts'
 import type { AssignedGroup } from './assigned/group.ts'
-import type { TopicView } from './assigned/interests.ts'
+import type { TopicSight, TopicView } from './assigned/interests.ts'
 import { settingsOf, type AssignedKind, type GroupConfig, type MembershipsMachine } from './assigned/machine.ts'
 import {
   heartbeatRefused,
@@ -58,7 +58,7 @@ export interface MembershipsOptions {
   readonly limits: Limits
   readonly settings: GroupSettings
   readonly topics: TopicView
-  readonly bridge: GroupBridge | undefined
+  readonly sight: TopicSight
   readonly sharedAssignors: ReadonlyMap<string, Assignor>
   readonly classic: ClassicGroups
   /** A member is gone for good. */
@@ -76,15 +76,14 @@ export interface MembershipsOptions {
 export class Memberships {
   readonly #options: MembershipsOptions
   readonly #assigned: AssignedGroups
-  readonly #bridged: BridgedMembers | undefined
+  #bridge: { readonly form: GroupBridge; readonly members: BridgedMembers } | undefined
 
   constructor(options: MembershipsOptions) {
     this.#options = options
-    const { ledger, machine, random, limits, settings, topics, bridge, classic, sharedAssignors } = options
+    const { ledger, machine, random, limits, settings, topics, sight, classic, sharedAssignors } = options
     const newMemberId = (): string => uuidOf(random.bytes(16))
-    this.#bridged = bridge && new BridgedMembers({ bridge, topics, newMemberId })
     this.#assigned = new AssignedGroups({
-      ...{ machine, clock: ledger.clock, newMemberId, limits, settings, topics },
+      ...{ machine, clock: ledger.clock, newMemberId, limits, settings, topics, sight },
       assignors: { exclusive: exclusiveAssignors, shared: sharedAssignors },
       fact: (type, codec, value) => options.fact(type, codec, value),
       write: run => this.#write(run) === undefined,
@@ -92,6 +91,13 @@ export class Memberships {
       left: (group, memberId) => options.left(group, memberId),
       populated: by => classic.populated(by),
     })
+  }
+
+  /** How members that assign among themselves put it. Until it is known, they and others cannot be in one group. */
+  useBridge(form: GroupBridge): void {
+    const { topics, random } = this.#options
+    const newMemberId = (): string => uuidOf(random.bytes(16))
+    this.#bridge = { form, members: new BridgedMembers({ bridge: form, topics, newMemberId }) }
   }
 
   /** The kind of a group to which the broker assigns, with members or not. */
@@ -165,12 +171,13 @@ export class Memberships {
   }
 
   #upgrade(group: Group): void {
-    const { settings, limits, bridge, topics, classic } = this.#options
+    const { settings, limits, topics, classic } = this.#options
+    const form = this.#bridge?.form
     const { namespace, id } = group
     const { generation, isBetweenGenerations, members } = group.handedOver()
     const isAllowed = settings.migration === 'bidirectional' || settings.migration === 'upgrade'
-    const isBridged = bridge !== undefined && group.protocolType === bridge.protocolType
-    const taken = isBridged ? readMembers(members, isBetweenGenerations, bridge) : undefined
+    const isBridged = form !== undefined && group.protocolType === form.protocolType
+    const taken = isBridged ? readMembers(members, isBetweenGenerations, form) : undefined
     if (!isAllowed || taken === undefined || members.length >= limits.groupMembersMax) {
       throw new BrokerError('group-not-found', `in ${quote(id)} the members assign among themselves`)
     }
@@ -186,12 +193,12 @@ export class Memberships {
   }
 
   #downgrade(name: GroupName, removed: ReadonlySet<string>): boolean {
-    const { settings, bridge, classic, machine } = this.#options
+    const { settings, classic, machine } = this.#options
+    const bridge = this.#bridge
     const record = machine.get(name.namespace, name.group)
     const isAllowed = settings.migration === 'bidirectional' || settings.migration === 'downgrade'
-    const bridged = this.#bridged
-    if (!isAllowed || bridge === undefined || bridged === undefined || record === undefined) return false
-    const generation = handBack(record, removed, bridge, partitions => bridged.named(partitions))
+    if (!isAllowed || bridge === undefined || record === undefined) return false
+    const generation = handBack(record, removed, bridge.form, partitions => bridge.members.named(partitions))
     const isSettled = removed.size === 0 && this.#assigned.find(name.namespace, name.group)?.state === 'stable'
     this.#assigned.remove(name)
     const group = classic.restore(generation)
@@ -206,7 +213,7 @@ export class Memberships {
     const kind = this.kindOf(namespace, id)
     if (kind === undefined) return undefined
     const group = this.#assigned.find(namespace, id)
-    const bridged = this.#bridged
+    const bridged = this.#bridge?.members
     if (kind === 'shared' || bridged === undefined) return joinRefused('group-protocol-mismatch', memberId)
     if (group === undefined) {
       const refusal = this.#write(() => this.#assigned.remove({ namespace, group: id }))
@@ -226,7 +233,7 @@ export class Memberships {
   /** Undefined: the group is not one of these. */
   sync(request: SyncRequest): SyncResult | undefined {
     const group = this.#assigned.find(request.namespace, request.group)
-    const bridged = this.#bridged
+    const bridged = this.#bridge?.members
     if (group === undefined || bridged === undefined) return undefined
     return this.#try(() => bridged.sync(group, request), syncRefused)
   }
@@ -239,7 +246,7 @@ export class Memberships {
     generation: number,
   ): ErrorCode | 'none' | undefined {
     const group = this.#assigned.find(namespace, id)
-    const bridged = this.#bridged
+    const bridged = this.#bridge?.members
     if (group === undefined || bridged === undefined) return 'none'
     return this.#try<ErrorCode | undefined>(
       () => {
@@ -253,7 +260,7 @@ export class Memberships {
   /** Undefined: the group is not one of these. */
   leave({ namespace, group: id }: GroupName, names: readonly MemberName[]): (ErrorCode | undefined)[] | undefined {
     const group = this.#assigned.find(namespace, id)
-    const bridged = this.#bridged
+    const bridged = this.#bridge?.members
     if (group === undefined || bridged === undefined) return undefined
     return this.#try<(ErrorCode | undefined)[]>(
       () => bridged.leave(group, names),

@@ -59,7 +59,14 @@ export function takeOver(
   const moves: Infer<typeof memberMoved>[] = []
   for (const { member, subscription, had } of members) {
     const { memberId, instanceId, clientId, clientHost, sessionTimeoutMs, rebalanceTimeoutMs, offers } = member
-    const said = { topics: sortedOnce(subscription.topics), rackId: subscription.rackId, pattern: null, assignor: null }
+    const said = {
+      topics: sortedOnce(subscription.topics),
+      rackId: subscription.rackId,
+      pattern: null,
+      assignor: null,
+      principal: '',
+      host: '',
+    }
     const who = {
       memberId,
       instanceId,

@@ -31,6 +31,8 @@ export interface MemberName {
 export interface JoinRequest extends GroupName, MemberName {
   readonly clientId: string
   readonly clientHost: string
+  readonly principal: string
+  readonly host: string
   /** Without a sign of life for this long, the member is removed. */
   readonly sessionTimeoutMs: number
   /** How long the others wait for it in a rebalance. */

@@ -49,6 +49,8 @@ export class Bench {
       instanceId: null,
       clientId: 'client',
       clientHost: '/127.0.0.1',
+      principal: 'ANONYMOUS',
+      host: '127.0.0.1',
       sessionTimeoutMs: 10_000,
       rebalanceTimeoutMs: 30_000,
       protocolType: 'consumer',

@@ -162,6 +162,11 @@ export class Identity {
     }
   }
 
+  /** Grows whenever somebody may do something else than before. */
+  get version(): number {
+    return this.#machine.version
+  }
+
   /** What somebody may do, from this host. Shared by all connections of the same. */
   access(principal: string, proof: Proof, host: string): Access {
     const key = `${proof} ${host} ${principal}`

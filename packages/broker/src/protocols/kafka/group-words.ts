@@ -29,6 +29,9 @@ export const groupTypes = { classic: 'classic', exclusive: 'consumer', shared: '
   string
 >
 
+/** How a member says which protocol it follows. */
+export const memberTypes = { classic: 0, consumer: 1 } as const
+
 /** The protocol type whose subscriptions are Kafka's own and can be read. */
 export const consumerProtocol = 'consumer'
 

@@ -2,6 +2,7 @@ import type { Codec } from '@dragoman/wire'
 import type { Protocol } from '../protocol.ts'
 import { explainFrames } from './explain.ts'
 import { RequestDecoder, type RequestFrame } from './framing.ts'
+import { groupBridge } from './group-bridge.ts'
 import { apis, type Api } from './messages/index.ts'
 import { KafkaSession } from './session.ts'
 
@@ -13,6 +14,7 @@ export const kafka: Protocol<RequestFrame> = {
   messages: Object.fromEntries(Object.values(apis).flatMap(messagesOf)),
   decoder: limits => new RequestDecoder(limits),
   session: (broker, outbox, context) => new KafkaSession(broker, outbox, context),
+  groupBridge,
   explain: explainFrames,
 }
 

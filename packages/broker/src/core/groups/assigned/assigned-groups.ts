@@ -8,7 +8,7 @@ import type { GroupSettings } from '../settings.ts'
 import type { Assignor } from './assignor.ts'
 import { groupRemoved, membershipFacts } from './facts.ts'
 import { AssignedGroup, type AssignedHost } from './group.ts'
-import { Subscriptions, type TopicView } from './interests.ts'
+import { Subscriptions, type TopicSight, type TopicView } from './interests.ts'
 import type { AssignedKind, AssignedRecord, MembershipsMachine } from './machine.ts'
 import {
   leaves,
@@ -25,6 +25,7 @@ export interface AssignedGroupsOptions {
   readonly limits: Limits
   readonly settings: GroupSettings
   readonly topics: TopicView
+  readonly sight: TopicSight
   readonly assignors: Readonly<Record<AssignedKind, ReadonlyMap<string, Assignor>>>
   /** See `AssignedHost`. */
   readonly fact: <T, W>(type: number, codec: Codec<T, W>, value: W) => void
@@ -152,11 +153,11 @@ export class AssignedGroups {
   }
 
   #hosting(): AssignedHost {
-    const { clock, limits, settings, machine, topics, assignors } = this.#options
+    const { clock, limits, settings, machine, topics, sight, assignors } = this.#options
     return {
       membersMax: limits.groupMembersMax,
       groupBytesMax: settings.groupBytesMax,
-      subscriptions: new Subscriptions(topics),
+      subscriptions: new Subscriptions(topics, sight),
       nowMs: () => clock.monotonicMs(),
       after: (delayMs, run) => clock.after(delayMs, run),
       newMemberId: () => this.#options.newMemberId(),

@@ -49,6 +49,8 @@ export class BridgedMembers {
       rackId: subscription.rackId,
       clientId: request.clientId,
       clientHost: request.clientHost,
+      principal: request.principal,
+      host: request.host,
       rebalanceTimeoutMs: request.rebalanceTimeoutMs,
       topics: sortedOnce(subscription.topics),
       pattern: null,

@@ -54,6 +54,9 @@ const memberFields = {
   rackId: nullableString16,
   clientId: string16,
   clientHost: string16,
+  /** Who it is and from where it comes: what an expression may match depends on it. */
+  principal: string16,
+  host: string16,
   rebalanceTimeoutMs: i32,
   topics: list(string16),
   pattern: nullableString16,

@@ -309,17 +309,10 @@ export class AssignedGroup {
     return true
   }
 
-  #set({ classic, ...rest }: MemberFields): void {
+  #set(fields: MemberFields): void {
     const { namespace, id: group, kind } = this
-    const { memberId, instanceId, rackId, clientId, clientHost, rebalanceTimeoutMs, topics, pattern, assignor } = rest
-    const fields = { memberId, instanceId, rackId, clientId, clientHost, rebalanceTimeoutMs, topics, pattern, assignor }
-    this.#host.fact(membershipFacts.memberSet, memberSet, {
-      namespace,
-      group,
-      kind: kindNumbers[kind],
-      ...fields,
-      classic,
-    })
+    const fact = { ...fields, namespace, group, kind: kindNumbers[kind] }
+    this.#host.fact(membershipFacts.memberSet, memberSet, fact)
   }
 
   #move({ memberId }: Membership, { epoch, previousEpoch, state, assigned, revoking }: Step): void {
@@ -459,6 +452,8 @@ function fieldsOf(memberId: string, request: HeartbeatRequest, before: Membershi
     rackId: request.rackId ?? before?.rackId ?? null,
     clientId: request.clientId,
     clientHost: request.clientHost,
+    principal: request.principal,
+    host: request.host,
     rebalanceTimeoutMs: request.rebalanceTimeoutMs ?? before?.rebalanceTimeoutMs ?? 0,
     topics: request.topics === null ? (before?.topics ?? []) : sortedOnce(request.topics),
     pattern: pattern === '' ? null : pattern,
@@ -481,6 +476,8 @@ function sameFields(a: MemberFields, b: MemberFields): boolean {
     a.rackId === b.rackId &&
     a.clientId === b.clientId &&
     a.clientHost === b.clientHost &&
+    a.principal === b.principal &&
+    a.host === b.host &&
     a.rebalanceTimeoutMs === b.rebalanceTimeoutMs &&
     a.assignor === b.assignor &&
     sameSubscription(a, b) &&

@@ -13,10 +13,21 @@ export interface TopicView {
   readonly revision: number
 }
 
+/** Who may know of which topics. */
+export interface TopicSight {
+  /** Grows whenever `sees` might say something else. */
+  readonly version: number
+  sees(namespace: string, principal: string, host: string, topic: string): boolean
+}
+
+export const seesAll: TopicSight = { version: 0, sees: () => true }
+
+type Subscriber = Pick<Membership, 'topics' | 'pattern' | 'principal' | 'host'>
+
 /** What the members of a group subscribe to, as the topics are now. */
 export interface Interests {
   /** The topics of one member. The same set for members of the same subscription. */
-  of(member: Pick<Membership, 'topics' | 'pattern'>): ReadonlySet<string>
+  of(member: Subscriber): ReadonlySet<string>
   /** Of all topics that any member subscribes to. */
   readonly partitionCounts: ReadonlyMap<string, number>
   /** Stands for `partitionCounts`. */
@@ -38,14 +49,17 @@ interface KnownPattern {
 /** Turns subscriptions into topics. */
 export class Subscriptions {
   readonly #topics: TopicView
+  readonly #sight: TopicSight
   readonly #patterns = new Map<string, KnownPattern>()
 
-  constructor(topics: TopicView) {
+  constructor(topics: TopicView, sight: TopicSight) {
     this.#topics = topics
+    this.#sight = sight
   }
 
+  /** Changes whenever a subscription might mean something else. */
   get revision(): number {
-    return this.#topics.revision
+    return this.#topics.revision + this.#sight.version
   }
 
   /** Throws `BrokerError` `pattern-invalid` when it cannot be used. An empty one is none. */
@@ -56,10 +70,11 @@ export class Subscriptions {
   of(namespace: string, members: Iterable<Membership>): Interests {
     const sets = new Map<string, ReadonlySet<string>>()
     const counts = new Map<string, number>()
-    const interestOf = ({ topics, pattern }: Pick<Membership, 'topics' | 'pattern'>): ReadonlySet<string> => {
-      const key = JSON.stringify([topics, pattern])
+    const interestOf = (member: Subscriber): ReadonlySet<string> => {
+      const { topics, pattern, principal, host } = member
+      const key = JSON.stringify(pattern === null ? [topics] : [topics, pattern, principal, host])
       let set = sets.get(key)
-      if (set === undefined) sets.set(key, (set = this.#resolve(namespace, topics, pattern)))
+      if (set === undefined) sets.set(key, (set = this.#resolve(namespace, member)))
       return set
     }
     for (const member of members) {
@@ -70,9 +85,9 @@ export class Subscriptions {
     return { of: interestOf, partitionCounts: counts, hash: hashOf(counts) }
   }
 
-  #resolve(namespace: string, names: readonly string[], pattern: string | null): ReadonlySet<string> {
+  #resolve(namespace: string, { topics, pattern, principal, host }: Subscriber): ReadonlySet<string> {
     const ids = new Set<string>()
-    for (const name of names) {
+    for (const name of topics) {
       const topic = this.#topics.get(namespace, name)
       if (topic !== undefined) ids.add(topic.id)
     }
@@ -84,7 +99,10 @@ export class Subscriptions {
       // It was fine when the member came, and has become too costly: it matches what it matched then.
       if (!(error instanceof BrokerError)) throw error
     }
-    for (const id of known.matching) ids.add(id)
+    for (const id of known.matching) {
+      const topic = this.#topics.byId(id)
+      if (topic !== undefined && this.#sight.sees(namespace, principal, host, topic.name)) ids.add(id)
+    }
     return ids
   }
 

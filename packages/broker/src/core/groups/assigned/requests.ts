@@ -28,6 +28,9 @@ export interface HeartbeatRequest extends GroupName {
   readonly owned: PartitionMap | null
   readonly clientId: string
   readonly clientHost: string
+  /** Who asks, and from where: expressions match only topics that it may know of. */
+  readonly principal: string
+  readonly host: string
 }
 
 export interface HeartbeatResult {

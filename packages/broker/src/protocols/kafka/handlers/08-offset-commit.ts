@@ -27,7 +27,8 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
 
   const { groupId: group, memberId, groupInstanceId: instanceId, generationIdOrMemberEpoch: generation } = request
   const expiresMs = request.retentionTimeMs < 0 ? -1 : connection.clock.nowMs() + request.retentionTimeMs
-  const commit = { namespace: homeNamespace, group, memberId, instanceId, generation, expiresMs, topics: commits }
+  const who = { memberId, instanceId, generation, knowsEpochs: version >= 9 }
+  const commit = { namespace: homeNamespace, group, ...who, expiresMs, topics: commits }
   broker.groups.commit(commit, error => {
     // Older consumers do not expect their group to be unknown, and join again when their generation is.
     const unknown = error === 'group-not-found' && version < 9

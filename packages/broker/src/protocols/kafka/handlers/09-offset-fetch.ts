@@ -2,6 +2,7 @@ import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import type { CommittedOffset, GroupOffsets } from '../../../core/groups/machine.ts'
 import { codes } from '../errors.ts'
+import { groupCodeOf } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
 import { topicNamed } from '../topic-names.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -35,8 +36,13 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
     if (request.requireStable) refuseUnstable(broker, request.groupId, topics, false)
     return answerSettled(exchange, [request.groupId], { topics })
   }
-  const groups = request.groups.map(({ groupId, topics: wanted }) => {
-    const topics = offsetsOf(broker, groupId, wanted, version >= 10)
+  const groups = request.groups.map(({ groupId, memberId, memberEpoch, topics: wanted }) => {
+    if (!exchange.may('describe', 'group', groupId)) {
+      return { groupId, topics: [], errorCode: codes.groupAuthorizationFailed }
+    }
+    const error = broker.groups.checkFetch(homeNamespace, groupId, memberId, memberEpoch)
+    if (error !== undefined) return { groupId, topics: [], errorCode: groupCodeOf(error) }
+    const topics = offsetsOf(exchange, groupId, wanted, version >= 10)
     if (request.requireStable) refuseUnstable(broker, groupId, topics, version >= 10)
     return { groupId, topics, errorCode: codes.none }
   })

@@ -31,6 +31,8 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
     maySkipAssignment: version >= 9,
   }
   exchange.broker.groups.join(join, result => exchange.reply(answer(result, version)))
+    principal: exchange.principal,
+    host: exchange.connection.remote.host,
 }
 
 function answer(result: JoinResult, version: number): Answer {

@@ -11,7 +11,7 @@ type Request = Infer<typeof apis.describeGroups.request>
 type Answer = Write<typeof apis.describeGroups.response>
 type AnswerGroup = NonNullable<Answer['groups']>[number]
 
-/** DescribeGroups 0-6. A group that does not exist is dead; from version 6 on it is also an error. */
+/** DescribeGroups 0-6. A group that does not exist or is of another kind is dead; from 6 on that is also an error. */
 export const handler = defineHandler(apis.describeGroups, handle)
 
 function handle(exchange: Exchange<Answer>, request: Request, version: number): void {
@@ -24,7 +24,9 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
 function describe(broker: Broker, groupId: string, version: number): AnswerGroup {
   const group = broker.groups.describe(homeNamespace, groupId)
   if (group === undefined) {
-    const outcome = version < 6 ? succeeded : refused(codes.groupIdNotFound, `Group ${groupId} not found.`)
+    const isOther = broker.groups.kindOf(homeNamespace, groupId) !== 'classic'
+    const text = isOther ? `Group ${groupId} is not a classic group.` : `Group ${groupId} not found.`
+    const outcome = version < 6 ? succeeded : refused(codes.groupIdNotFound, text)
     return { ...outcome, groupId, groupState: stateNames.dead }
   }
   return {

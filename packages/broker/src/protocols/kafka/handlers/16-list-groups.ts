@@ -1,7 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
 import { codes } from '../errors.ts'
-import { consumerProtocol, groupTypes, stateNames } from '../group-words.ts'
+import { groupTypes, stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
@@ -19,8 +19,7 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
     .list(homeNamespace)
     .map(({ id, kind, protocolType, state }) => ({
       groupId: id,
-      protocolType:
-        kind === 'classic' ? (protocolType ?? '') : kind === 'shared' ? groupTypes.shared : consumerProtocol,
+      protocolType: kind === 'classic' ? (protocolType ?? '') : groupTypes[kind],
       groupState: stateNames[state],
       groupType: groupTypes[kind],
     }))

@@ -38,12 +38,14 @@ function refusal(broker: Broker, groupId: string): number {
   if (groupId === '') return codes.invalidGroupId
   const group = broker.groups.describe(homeNamespace, groupId)
   if (group === undefined) return codes.groupIdNotFound
+  const kind = broker.groups.kindOf(homeNamespace, groupId)
+  if (kind !== 'classic') return kind === 'exclusive' ? codes.none : codes.groupIdNotFound
   return group.state === 'empty' || group.protocolType === consumerProtocol ? codes.none : codes.nonEmptyGroup
 }
 
 /** Undefined: it is not known which, so it may be any. */
 function topicsInUse(broker: Broker, group: string): Set<string> | undefined {
-  const used = new Set<string>()
+  const used = broker.groups.subscribedTopics(homeNamespace, group)
   for (const subscription of broker.groups.subscriptions(homeNamespace, group)) {
     const topics = subscribedTopics(subscription)
     if (topics === undefined) return undefined

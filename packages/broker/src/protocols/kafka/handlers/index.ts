@@ -45,6 +45,8 @@ import * as describeCluster from './60-describe-cluster.ts'
 import * as describeProducers from './61-describe-producers.ts'
 import * as describeTransactions from './65-describe-transactions.ts'
 import * as listTransactions from './66-list-transactions.ts'
+import * as consumerGroupHeartbeat from './68-consumer-group-heartbeat.ts'
+import * as consumerGroupDescribe from './69-consumer-group-describe.ts'
 import * as getTelemetrySubscriptions from './71-get-telemetry-subscriptions.ts'
 import * as pushTelemetry from './72-push-telemetry.ts'
 import * as listConfigResources from './74-list-config-resources.ts'
@@ -106,4 +108,6 @@ const all = [
 ]
 
 /** All requests that are answered, by api key. What ApiVersions offers comes from here. */
+  consumerGroupHeartbeat,
+  consumerGroupDescribe,
 export const handlers: ReadonlyMap<number, Handler> = new Map(all.map(({ handler }) => [handler.key, handler]))

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { compile, type Codec } from '@dragoman/wire'
+import * as consumerGroupHeartbeat from './68-consumer-group-heartbeat.ts'
+import * as consumerGroupDescribe from './69-consumer-group-describe.ts'
 import * as produce from './00-produce.ts'
 import * as fetch from './01-fetch.ts'
 import * as listOffsets from './02-list-offsets.ts'
@@ -144,6 +146,8 @@ export const apis = {
   describeShareGroupOffsets: api(90, 'DescribeShareGroupOffsets', describeShareGroupOffsets),
   alterShareGroupOffsets: api(91, 'AlterShareGroupOffsets', alterShareGroupOffsets),
   deleteShareGroupOffsets: api(92, 'DeleteShareGroupOffsets', deleteShareGroupOffsets),
+  consumerGroupHeartbeat: api(68, 'ConsumerGroupHeartbeat', consumerGroupHeartbeat),
+  consumerGroupDescribe: api(69, 'ConsumerGroupDescribe', consumerGroupDescribe),
 } as const
 
 export type ApiName = keyof typeof apis

@@ -1,0 +1,55 @@
+import { array, bool, i16, i32, i8, message, nullableStr, since, str, struct, uuid } from '@dragoman/wire'
+
+export const request = message(
+  {
+    name: 'ConsumerGroupDescribeRequest',
+    versions: [0, 1],
+    flexible: 0,
+    doc: 'Asks for the members of groups to which the broker assigns.',
+  },
+  { groupIds: array(str), includeAuthorizedOperations: bool },
+)
+
+const assignment = struct({
+  topicPartitions: array(struct({ topicId: uuid, topicName: str, partitions: array(i32) })),
+})
+
+export const response = message(
+  {
+    name: 'ConsumerGroupDescribeResponse',
+    versions: [0, 1],
+    flexible: 0,
+    doc: 'Epochs and members of each group, with what each has and is to have.',
+  },
+  {
+    throttleTimeMs: i32,
+    groups: array(
+      struct({
+        errorCode: i16,
+        errorMessage: nullableStr,
+        groupId: str,
+        groupState: str,
+        groupEpoch: i32,
+        assignmentEpoch: i32,
+        assignorName: str,
+        members: array(
+          struct({
+            memberId: str,
+            instanceId: nullableStr,
+            rackId: nullableStr,
+            memberEpoch: i32,
+            clientId: str,
+            clientHost: str,
+            subscribedTopicNames: array(str),
+            subscribedTopicRegex: nullableStr,
+            assignment,
+            targetAssignment: assignment,
+            /** 0: assigns among its like; 1: is assigned to by the broker; -1: not known. */
+            memberType: since(1, i8, -1),
+          }),
+        ),
+        authorizedOperations: i32,
+      }),
+    ),
+  },
+)
