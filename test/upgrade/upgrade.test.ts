@@ -63,7 +63,7 @@ for (const damaged of [false, true]) {
     const first = [1, 2, 3, 4, 5].flatMap(round => [`first ${round} a`, `first ${round} b`])
     const texts = [...first, 'second life', 'in the journal'].map((text, index): [number, string] => [index + 2, text])
     assert.deepEqual(await readAll(client, 1024), texts)
-    assert.deepEqual(client.bounds(1024), { startOffset: 2, endOffset: 14, stableOffset: 14, epoch: 2 })
+    assert.deepEqual(client.bounds(1024), { startOffset: 2, endOffset: 14, stableOffset: 14, epoch: 2, startEpoch: 1 })
     assert.deepEqual(client.epochEnd(1024, 1), { epoch: 1, endOffset: 12 })
     const second = await readAll(client, 1025)
     assert.deepEqual(

@@ -74,8 +74,9 @@ export async function bindListeners(
   tls: TlsFiles | undefined,
   pressure: Pressure,
   logFor: (component: string) => Log,
+  connectionsMax: () => number,
 ): Promise<OpenListener[]> {
-  const admission = new Admission(settings.connectionsMax)
+  const admission = new Admission(connectionsMax)
   const open: OpenListener[] = []
   try {
     for (const wanted of wantedListeners(settings)) {

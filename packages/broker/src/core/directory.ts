@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { list, Reader, string16, struct, uuid, uvarint, Writer, type Codec } from '@dragoman/wire'
+import { list, Reader, string16, struct, u8, uuid, uvarint, Writer, type Codec } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import type { Machine } from '../cell/machine.ts'
+import { isSettingName } from './topic-config.ts'
 import type { Topic } from './topic.ts'
 
 /**
@@ -10,7 +11,7 @@ import type { Topic } from './topic.ts'
  *
  * Every payload is a version byte and then the declared struct.
  */
-export const factVersion = 1
+export const factVersion = 2
 
 export const factTypes = {
   identified: 1,
@@ -19,6 +20,7 @@ export const factTypes = {
   partitionsAdded: 4,
   topicConfigured: 5,
   producerIdsReserved: 6,
+  overridden: 7,
 } as const
 
 const settings = list(struct({ name: string16, value: string16 }))
@@ -38,6 +40,12 @@ export const partitionsAdded = struct({ id: uuid, partitions: list(uvarint) })
 export const topicConfigured = struct({ id: uuid, config: settings })
 /** Producer ids below `end`, counted in blocks so that 32 bits last for ever, have been given away or are about to be. */
 export const producerIdsReserved = struct({ blocks: uvarint })
+
+/** Where settings of the broker are overridden while it runs: for all brokers, and for this one, which wins. Written to disk as their index. */
+export const overrideScopes = ['cluster', 'broker'] as const
+export type OverrideScope = (typeof overrideScopes)[number]
+/** `config` is the complete set of the scope. */
+export const overridden = struct({ scope: u8, config: settings })
 
 /** Producer ids are reserved in blocks, so that giving one away costs no fact of its own. */
 export const producerIdBlock = 1000
@@ -68,12 +76,23 @@ export class DirectoryMachine implements Machine {
   /** Blocks of producer ids reserved so far. */
   producerIdBlocks = 0
   partitionCount = 0
+  readonly #overrides: Record<OverrideScope, ReadonlyMap<string, string>> = { cluster: new Map(), broker: new Map() }
+  /** What topics have that do not say otherwise. */
+  #defaults: ReadonlyMap<string, string> = new Map()
   /** Changes with each topic that is made, changed or removed. Not kept. */
   revision = 0
   readonly #byId = new Map<string, Topic>()
   /** By namespace, then by name, in the order of creation. */
   readonly #byName = new Map<string, Map<string, Topic>>()
   readonly #byStream = new Map<StreamId, TopicPartition>()
+
+  get defaults(): ReadonlyMap<string, string> {
+    return this.#defaults
+  }
+
+  overrides(scope: OverrideScope): ReadonlyMap<string, string> {
+    return this.#overrides[scope]
+  }
 
   get topicCount(): number {
     return this.#byId.size
@@ -118,6 +137,10 @@ export class DirectoryMachine implements Machine {
       case factTypes.producerIdsReserved:
         this.producerIdBlocks = read(producerIdsReserved, payload).blocks
         return
+      case factTypes.overridden: {
+        const { scope, config } = read(overridden, payload)
+        return this.#override(overrideScopes[scope], mapOf(config))
+      }
       default:
         throw new Error(`The directory has no facts of type ${type}: this data was written by a newer version`)
     }
@@ -128,6 +151,7 @@ export class DirectoryMachine implements Machine {
     out.bool(this.clusterId !== '')
     if (this.clusterId !== '') identified.write(out, { clusterId: this.clusterId }, factVersion)
     producerIdsReserved.write(out, { blocks: this.producerIdBlocks }, factVersion)
+    for (const scope of overrideScopes) settings.write(out, settingsOf(this.#overrides[scope]), factVersion)
     out.u32(this.#byId.size)
     for (const topic of this.#byId.values()) topicCreated.write(out, declared(topic), factVersion)
   }
@@ -137,12 +161,22 @@ export class DirectoryMachine implements Machine {
     assert(version >= 1 && version <= factVersion, `The directory was saved by a newer version (${version})`)
     if (from.bool()) this.clusterId = identified.read(from, version).clusterId
     this.producerIdBlocks = producerIdsReserved.read(from, version).blocks
+    // Version 1 had none.
+    if (version >= 2) for (const scope of overrideScopes) this.#override(scope, mapOf(settings.read(from, version)))
     for (let left = from.u32(); left > 0; left--) this.#add(topicCreated.read(from, version))
   }
 
   #add({ id, namespace, name, partitions, config }: ReturnType<typeof declared>): void {
     assert(!this.#byId.has(id) && this.get(namespace, name) === undefined, `Topic ${name} cannot be there already`)
-    this.#insert({ id, namespace, name, partitions, config: mapOf(config) })
+    this.#insert({ id, namespace, name, partitions, config: mapOf(config), defaults: this.#defaults })
+  }
+
+  #override(scope: OverrideScope | undefined, config: ReadonlyMap<string, string>): void {
+    assert(scope !== undefined, 'Settings were overridden by a newer version')
+    this.#overrides[scope] = config
+    const all = overrideScopes.flatMap(one => [...this.#overrides[one]])
+    this.#defaults = new Map(all.filter(([name]) => isSettingName(name)))
+    for (const topic of [...this.#byId.values()]) this.#replace({ ...topic, defaults: this.#defaults })
   }
 
   #insert(topic: Topic): void {

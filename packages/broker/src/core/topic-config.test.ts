@@ -12,7 +12,14 @@ import {
 
 test('topicConfig fills in the defaults and is made once', () => {
   const config = new Map([['retentionMs', '-1']])
-  const settings = topicConfig({ config })
+  const topic = {
+    config,
+    defaults: new Map([
+      ['retentionBytes', '-1'],
+      ['retentionMs', '7'],
+    ]),
+  }
+  const settings = topicConfig(topic)
   assert.deepEqual(settings, {
     retentionMs: -1,
     retentionBytes: -1,
@@ -28,7 +35,8 @@ test('topicConfig fills in the defaults and is made once', () => {
     compressionType: 'producer',
     minInsyncReplicas: 1,
   })
-  assert.equal(topicConfig({ config }), settings)
+  assert.equal(topicConfig(topic), settings)
+  assert.equal(topicConfig({ ...topic, config: new Map() }).retentionMs, 7)
 })
 
 test('every default is an accepted value', () => {

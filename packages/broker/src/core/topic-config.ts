@@ -1,4 +1,3 @@
-import type { Topic } from './topic.ts'
 import { BrokerError } from './errors.ts'
 import { quote } from './names.ts'
 
@@ -150,7 +149,7 @@ export function checkTopicConfig(config: ReadonlyMap<string, string>): void {
     const problem = settingProblem(name, value)
     if (problem !== undefined) throw new BrokerError('config-invalid', `${name}: ${problem}`)
   }
-  const { compactionLagMinMs, compactionLagMaxMs } = readSettings(config)
+  const { compactionLagMinMs, compactionLagMaxMs } = readSettings({ config })
   if (compactionLagMinMs > compactionLagMaxMs) {
     const detail = `${compactionLagMinMs} ms is more than the greatest, ${compactionLagMaxMs} ms`
     throw new BrokerError('config-invalid', `the least lag of compaction, ${detail}`)
@@ -166,21 +165,27 @@ export function settingProblem(name: string, value: string): string | undefined 
   return topicSettings[name].problem(value)
 }
 
-const settingsOf = new WeakMap<ReadonlyMap<string, string>, TopicSettings>()
+const settingsOf = new WeakMap<TopicConfigs, TopicSettings>()
 
-/** The settings of a topic with the defaults filled in. Cheap: made once for each configuration. */
-export function topicConfig(topic: Pick<Topic, 'config'>): TopicSettings {
-  let settings = settingsOf.get(topic.config)
+/** What a topic says, and what is set for all that do not. */
+export interface TopicConfigs {
+  readonly config: ReadonlyMap<string, string>
+  readonly defaults?: ReadonlyMap<string, string> | undefined
+}
+
+/** The settings of a topic with the defaults filled in. Cheap: made once for each value of a topic. */
+export function topicConfig(topic: TopicConfigs): TopicSettings {
+  let settings = settingsOf.get(topic)
   if (settings === undefined) {
-    settings = readSettings(topic.config)
-    settingsOf.set(topic.config, settings)
+    settings = readSettings(topic)
+    settingsOf.set(topic, settings)
   }
   return settings
 }
 
 /** The checked configuration as typed values. */
-function readSettings(config: ReadonlyMap<string, string>): TopicSettings {
-  const text = (name: SettingName) => config.get(name) ?? topicSettings[name].default
+function readSettings({ config, defaults }: TopicConfigs): TopicSettings {
+  const text = (name: SettingName) => config.get(name) ?? defaults?.get(name) ?? topicSettings[name].default
   const policies = text('cleanupPolicy').split(',')
   return {
     retentionMs: Number(text('retentionMs')),
@@ -199,7 +204,7 @@ function readSettings(config: ReadonlyMap<string, string>): TopicSettings {
   }
 }
 
-function isSettingName(name: string): name is SettingName {
+export function isSettingName(name: string): name is SettingName {
   return Object.hasOwn(topicSettings, name)
 }
 

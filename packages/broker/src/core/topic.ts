@@ -10,4 +10,6 @@ export interface Topic {
   readonly partitions: readonly StreamId[]
   /** Only what was set; `core/topic-config.ts` gives the defaults. */
   readonly config: ReadonlyMap<string, string>
+  /** What is set for all topics that do not say otherwise. */
+  readonly defaults?: ReadonlyMap<string, string> | undefined
 }

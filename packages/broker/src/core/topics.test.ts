@@ -7,6 +7,7 @@ import { DirectoryMachine, factOf, factTypes, identified, producerIdBlock } from
 import { BrokerError, type ErrorCode } from './errors.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { TestLedger, type Fact } from './test-ledger.ts'
+import { topicConfig } from './topic-config.ts'
 import { Topics } from './topics.ts'
 
 const seed = Number(process.env['SEED'] ?? Date.now() >>> 0)
@@ -187,9 +188,9 @@ test('an unknown fact or one of a newer version is refused', () => {
   const machine = new DirectoryMachine()
   assert.throws(() => machine.apply(99, Buffer.from([1])), /newer version/)
   const payload = factOf(identified, { clusterId: '0'.repeat(32) })
-  payload[0] = 2
+  payload[0] = 3
   assert.throws(() => machine.apply(factTypes.identified, payload), /newer version/)
-  assert.throws(() => loaded(Buffer.from([2])), /newer version/)
+  assert.throws(() => loaded(Buffer.from([3])), /newer version/)
 })
 
 test(`replay and checkpoint arrive at the same directory (SEED=${seed})`, async () => {
@@ -231,4 +232,54 @@ test(`replay and checkpoint arrive at the same directory (SEED=${seed})`, async 
       assert.deepEqual(machine.ofStream(stream), { topic, partition })
     }
   }
+})
+
+test('overrides are the defaults of all topics, those of this broker first, and survive', async () => {
+  const { topics, ledger } = await open()
+  const early = await topics.create('/', 'early')
+  const own = await topics.create('/', 'own', { config: new Map([['retentionMs', '1']]) })
+  const retentionOf = (id: string, directory: Pick<Topics, 'byId'> = topics) => {
+    return topicConfig(directory.byId(id) ?? assert.fail()).retentionMs
+  }
+  await topics.override(
+    'cluster',
+    new Map([
+      ['retentionMs', '20'],
+      ['connectionsMax', '5'],
+    ]),
+  )
+  const late = await topics.create('/', 'late')
+  assert.deepEqual(
+    [early, own, late].map(({ id }) => retentionOf(id)),
+    [20, 1, 20],
+  )
+  await topics.override('broker', new Map([['retentionMs', '30']]))
+  assert.equal(retentionOf(early.id), 30)
+  assert.equal(topics.overrideOf('connectionsMax'), 5)
+  for (const machine of [replayed(ledger.facts), loaded(saved(replayed(ledger.facts)))]) {
+    assert.equal(retentionOf(late.id, machine), 30)
+    assert.deepEqual(
+      [...machine.overrides('cluster')],
+      [
+        ['retentionMs', '20'],
+        ['connectionsMax', '5'],
+      ],
+    )
+  }
+  await assert.rejects(topics.override('broker', new Map([['retentionMs', 'x']])), refusal('config-invalid'))
+  await assert.rejects(topics.override('broker', new Map([['connectionsMax', '0']])), refusal('config-invalid'))
+  await assert.rejects(topics.override('broker', new Map([['x', '1']])), refusal('config-invalid', /cannot be changed/))
+  await topics.override('broker', new Map(), { validateOnly: true })
+  assert.equal(retentionOf(early.id), 30)
+  await topics.override('broker', new Map())
+  assert.equal(retentionOf(early.id), 20)
+})
+
+test('a directory that was saved before there were overrides can be read', () => {
+  const out = new Writer()
+  out.u8(1)
+  out.bool(false)
+  out.uvarint(7)
+  out.u32(0)
+  assert.equal(loaded(out.take()).producerIdBlocks, 7)
 })

@@ -10,6 +10,8 @@ import {
   factOf,
   factTypes,
   identified,
+  overridden,
+  overrideScopes,
   partitionsAdded,
   producerIdBlock,
   producerIdsReserved,
@@ -17,11 +19,13 @@ import {
   topicConfigured,
   topicCreated,
   topicDeleted,
+  type OverrideScope,
   type TopicPartition,
 } from './directory.ts'
 import { BrokerError } from './errors.ts'
 import type { Limits } from './limits.ts'
 import { checkTopicName, quote } from './names.ts'
+import { checkOverrides, overrideOf, type RuntimeSettingName } from './overrides.ts'
 import { checkTopicConfig, topicConfig, type TopicSettings } from './topic-config.ts'
 import type { Topic } from './topic.ts'
 
@@ -140,7 +144,15 @@ export class Topics {
     if (this.#machine.topicCount >= this.#limits.topicsMax) {
       throw new BrokerError('limit-reached', `there are ${this.#limits.topicsMax} topics, which is the most allowed`)
     }
-    if (validateOnly) return { id: nilId, namespace, name, partitions: new Array<number>(count).fill(0), config }
+    if (validateOnly)
+      return {
+        id: nilId,
+        namespace,
+        name,
+        partitions: new Array<number>(count).fill(0),
+        config,
+        defaults: this.#machine.defaults,
+      }
 
     const id = this.#newId()
     const seq = this.#atomic(() => {
@@ -214,6 +226,34 @@ export class Topics {
     const changed = this.#existing(topic.id)
     await this.#durable(seq)
     return changed
+  }
+
+  /** What is overridden while the broker runs, by name; see `overrides.ts`. */
+  overrides(scope: OverrideScope): ReadonlyMap<string, string> {
+    return this.#machine.overrides(scope)
+  }
+
+  /** A number that is overridden while the broker runs, or undefined. */
+  overrideOf(name: RuntimeSettingName): number | undefined {
+    return overrideOf(scope => this.overrides(scope), name)
+  }
+
+  /** Overrides settings of the broker from now on: `config` is the complete set of the scope. */
+  async override(
+    scope: OverrideScope,
+    config: ReadonlyMap<string, string>,
+    { validateOnly = false }: { validateOnly?: boolean | undefined } = {},
+  ): Promise<void> {
+    checkOverrides(config)
+    if (validateOnly) return
+    if (sameConfig(this.#machine.overrides(scope), config)) return this.settle()
+    const seq = this.#atomic(() => {
+      this.#write(factTypes.overridden, overridden, {
+        scope: overrideScopes.indexOf(scope),
+        config: settingsOf(config),
+      })
+    })
+    await this.#durable(seq)
   }
 
   /** An id that no producer of this cluster had or will have. */

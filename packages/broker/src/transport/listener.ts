@@ -31,11 +31,12 @@ export interface Pressure {
 
 /** Counts connections against their limit. */
 export class Admission {
-  readonly #max: number
+  readonly #max: () => number
   #count = 0
   #entered = 0
 
-  constructor(max: number) {
+  /** `max` is asked each time: it can change. */
+  constructor(max: () => number) {
     this.#max = max
   }
 
@@ -49,7 +50,7 @@ export class Admission {
   }
 
   enter(): boolean {
-    if (this.#count >= this.#max) return false
+    if (this.#count >= this.#max()) return false
     this.#count++
     this.#entered++
     return true

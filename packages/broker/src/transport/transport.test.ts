@@ -93,7 +93,7 @@ class World {
   /** Buffers that sessions have lent to the transport and not got back. */
   lent = 0
   listener!: ProtocolListener<string>
-  readonly admission = new Admission(3)
+  readonly admission = new Admission(() => 3)
   readonly quotas = new QuotasBench()
   readonly pressure = {
     saturated: false,
