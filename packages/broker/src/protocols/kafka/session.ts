@@ -48,7 +48,7 @@ export class KafkaSession implements Session<RequestFrame> {
   #mutedUntilMs = 0
   #cancelMute: (() => void) | undefined
   readonly #clientIds = new ClientIds()
-  #atClose: Map<string, () => void> | undefined
+  #atClose: Set<() => void> | undefined
 
   constructor(
     broker: Broker,
@@ -101,13 +101,14 @@ export class KafkaSession implements Session<RequestFrame> {
     for (let pending = this.#first; pending !== undefined; pending = pending.next) pending.abandon()
     this.#first = this.#last = undefined
     this.#pending = 0
-    for (const run of this.#atClose?.values() ?? []) run()
+    for (const run of this.#atClose ?? []) run()
   }
 
-  atClose(key: string, run: (() => void) | undefined): void {
-    if (run === undefined) this.#atClose?.delete(key)
-    else if (this.#state === 'closed') run()
-    else (this.#atClose ??= new Map()).set(key, run)
+  atClose(run: () => void): () => void {
+    const entry = (): void => run()
+    if (this.#state === 'closed') run()
+    else (this.#atClose ??= new Set()).add(entry)
+    return () => void this.#atClose?.delete(entry)
   }
 
   #mayBegin(frame: RequestFrame): boolean {
@@ -337,8 +338,8 @@ class Pending implements Exchange<unknown> {
     this.#session.watch()
   }
 
-  atClose(key: string, run: (() => void) | undefined): void {
-    this.#session.atClose(key, run)
+  atClose(run: () => void): () => void {
+    return this.#session.atClose(run)
   }
 
   replyNothing(): void {

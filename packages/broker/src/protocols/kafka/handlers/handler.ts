@@ -48,8 +48,8 @@ export interface Exchange<A> {
   holdBack(ms: number): void
   /** Called if the connection closes before the answer. */
   cancel: (() => void) | undefined
-  /** Calls `run` when the connection is gone, instead of what was given under the same key before. Undefined: nothing. */
-  atClose(key: string, run: (() => void) | undefined): void
+  /** Calls `run` when the connection is gone, unless the returned function is called before. */
+  atClose(run: () => void): () => void
 }
 
 /**
