@@ -151,10 +151,10 @@ export class Checkpointer {
     await this.#running
   }
 
-  /** Also ends the rewrite that a flush may have begun, and writes down its result. */
+  /** Also ends the rewriting that a flush may have begun, and writes down its results. */
   async settle(): Promise<void> {
     await this.flush()
-    while (this.#rewriting) {
+    while (this.#rewriting || this.#rewritten || this.#running) {
       await this.#rewriting
       await this.flush()
     }

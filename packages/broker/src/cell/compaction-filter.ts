@@ -69,7 +69,7 @@ export class CompactionFilter {
     if (batches.baseOffset(batch) >= until) return batch
     const bits = batches.attributes(batch)
     if (bits & batches.attributeBits.control) return this.#filterMarker(batch)
-    if (isAborted(stream, batch)) return undefined
+    if (isAborted(stream, batch)) return batches.lastOffset(batch) >= until ? batch : undefined
     const filtered = await this.#filterRecords(batch)
     if (filtered && bits & batches.attributeBits.transactional) this.#inTransaction.add(batches.producerId(batch))
     return filtered
