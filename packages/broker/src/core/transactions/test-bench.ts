@@ -31,6 +31,14 @@ interface How {
   connection?: number
 }
 
+interface Registration extends How {
+  previous?: ProducerIdentity | undefined
+  timeoutMs?: number
+}
+
+const sequenceKey = ({ producerId, epoch }: ProducerIdentity, stream: StreamId): string =>
+  `${producerId} ${epoch} ${stream}`
+
 /** Transactions over a whole cell on memory and a clock that the test moves. */
 export class Bench {
   readonly clock = new ManualClock()
@@ -89,10 +97,7 @@ export class Bench {
     await this.#start()
   }
 
-  register(
-    id: string,
-    { previous, timeoutMs = 60_000, connection = 1 }: { previous?: ProducerIdentity; timeoutMs?: number } & How = {},
-  ): Promise<Identified> {
+  register(id: string, { previous, timeoutMs = 60_000, connection = 1 }: Registration = {}): Promise<Identified> {
     return new Promise(resolve =>
       this.transactions.register({ namespace, id, timeoutMs, previous, connection }, resolve),
     )
@@ -123,8 +128,8 @@ export class Bench {
     texts: string[],
     { sequence, ...how }: How & { sequence?: number } = {},
   ): Promise<AppendOutcome> {
-    const key = `${producer.producerId} ${producer.epoch} ${stream}`
-    const baseSequence = sequence ?? this.#sequences.get(key) ?? 0
+    const key = sequenceKey(producer, stream)
+    const baseSequence = sequence ?? this.nextSequence(producer, stream)
     const records = texts.map(text => ({ key: null, value: Buffer.from(text), timestampMs: 1000 }))
     const { producerId, epoch: producerEpoch } = producer
     const attributes = attributeBits.transactional
@@ -135,6 +140,10 @@ export class Bench {
         resolve(result)
       }),
     )
+  }
+
+  nextSequence(producer: ProducerIdentity, stream: StreamId): number {
+    return this.#sequences.get(sequenceKey(producer, stream)) ?? 0
   }
 
   commitOffset(
