@@ -245,12 +245,13 @@ function sightOf(identity: Identity): TopicSight {
   }
 }
 
-function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs }: Settings): CellSizes {
+function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs, compactionMapBytes }: Settings): CellSizes {
   return {
     ...defaultCellSizes,
     flushBytes,
     flushIntervalMs,
     retentionCheckMs: retentionCheckIntervalMs,
+    keyMapBytes: compactionMapBytes,
     unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 1.5 * flushBytes),
   }
 }

@@ -184,6 +184,12 @@ export const rows = {
     30 * second,
     'Look this often for records that are past the retention of their topic.',
   ),
+  compactionMapBytes: option(
+    'storage',
+    size(64 * KiB, 4 * GiB),
+    64 * MiB,
+    'Memory for the keys of a partition that is being compacted, 25 bytes each; one with more new keys takes several passes.',
+  ),
   reserveBytes: option(
     'storage',
     size(0, 1024 * GiB),
