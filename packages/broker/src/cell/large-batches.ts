@@ -11,8 +11,8 @@ import type { Place } from './placed.ts'
 import type { Stream } from './stream.ts'
 
 /** So many writes are under way at a time, of so many bytes at most. */
-const writesMax = 3
-const writeBytesMax = 4 * 1024 * 1024
+const writesMax = 4
+const writeBytesMax = 1024 * 1024
 const fullRetryMs = 500
 
 /** A segment that grows: it is finished by the next flush. */
