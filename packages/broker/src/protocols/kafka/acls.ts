@@ -8,6 +8,7 @@ import {
   type ResourceKind,
   type Rule,
 } from '../../core/identity/permissions.ts'
+import { operationsNotAsked } from './cluster.ts'
 import type { Exchange } from './handlers/handler.ts'
 import type { apis } from './messages/index.ts'
 
@@ -134,7 +135,13 @@ const operationsOf = {
   cluster: ['create', 'alter', 'describe', 'cluster-action', 'describe-configs', 'alter-configs', 'idempotent-write'],
 } as const satisfies Partial<Record<ResourceKind, readonly Operation[]>>
 
-type Asker = Pick<Exchange<unknown>, 'may'>
+type Asker = Pick<Exchange<never>, 'may'>
+
+/** The same for the cluster, when it was asked for. Who may not look at the cluster is told of nothing. */
+export function clusterOperationsOf(asker: Asker, isAsked: boolean): number {
+  if (!isAsked) return operationsNotAsked
+  return asker.may('describe', 'cluster', clusterName) ? authorizedOperations(asker, 'cluster', clusterName) : 0
+}
 
 /** What whoever asks may do to the resource, as bits of Kafka's numbers of operations. */
 export function authorizedOperations(asker: Asker, kind: keyof typeof operationsOf, name: string): number {

@@ -1,7 +1,8 @@
+import { clusterName } from '../../core/identity/permissions.ts'
 import { quote } from '../../core/names.ts'
-import type { SessionContext } from '../protocol.ts'
 import { resourceTypes } from './configs.ts'
 import { codes } from './errors.ts'
+import type { Exchange } from './handlers/handler.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from './outcome.ts'
 import { inSlices } from './slices.ts'
 
@@ -18,20 +19,38 @@ type ResourceOutcome = Outcome & { resourceType: number; resourceName: string }
  * an outcome for each resource. `change` decides before it first waits, and throws or rejects with `BrokerError`.
  */
 export async function alterResources<R extends Resource>(
-  connection: SessionContext,
+  exchange: Exchange<never>,
   resources: readonly R[],
   change: (resource: R) => Promise<unknown>,
 ): Promise<ResourceOutcome[]> {
   const keyOf = ({ resourceType, resourceName }: Resource) => `${resourceType}:${resourceName}`
   const repeats = repeated(resources, keyOf)
-  return inSlices(connection, resources, async (resource): Promise<ResourceOutcome> => {
+  return inSlices(exchange.connection, resources, async (resource): Promise<ResourceOutcome> => {
     const { resourceType, resourceName } = resource
     const refusal = repeats.has(keyOf(resource))
       ? refused(codes.invalidRequest, 'The request names this resource more than once.')
-      : refusalOf(resource)
+      : (configRefusal(exchange, 'alter-configs', resource) ?? refusalOf(resource))
     const outcome = refusal ?? (await outcomeOfChange(() => change(resource)))
     return { ...outcome, resourceType, resourceName }
   })
+}
+
+/** Why the client may not see or change the configuration of the resource; undefined when it may. */
+export function configRefusal(
+  exchange: Pick<Exchange<never>, 'may'>,
+  operation: 'alter-configs' | 'describe-configs',
+  { resourceType, resourceName }: Pick<Resource, 'resourceType' | 'resourceName'>,
+): Outcome | undefined {
+  if (resourceType === resourceTypes.topic) {
+    if (exchange.may(operation, 'topic', resourceName)) return undefined
+    return refused(codes.topicAuthorizationFailed, 'Topic authorization failed.')
+  }
+  if (resourceType === resourceTypes.group) {
+    if (exchange.may(operation, 'group', resourceName)) return undefined
+    return refused(codes.groupAuthorizationFailed, 'Group authorization failed.')
+  }
+  if (exchange.may(operation, 'cluster', clusterName)) return undefined
+  return refused(codes.clusterAuthorizationFailed, 'Cluster authorization failed.')
 }
 
 function refusalOf({ resourceType, configs }: Resource): Outcome | undefined {

@@ -9,7 +9,7 @@ export function clusterIdText(broker: Broker): string {
 
 /** Where clients are told to go: what the operator advertises, else the address that they came to. */
 export function advertisedAddress(broker: Broker, connection: SessionContext): { host: string; port: number } {
-  return broker.addresses.get('kafka') ?? connection.local
+  return broker.addresses.get(connection.tls === undefined ? 'kafka' : 'kafka-tls') ?? connection.local
 }
 
 /** The epoch of every partition's leader: it grows with each start of the broker. */

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../core/errors.ts'
 import type { TransactionState } from '../../core/transactions/machine.ts'
 import type { TransactionRequest } from '../../core/transactions/requests.ts'
 import { codeOf, codes } from './errors.ts'
+import type { Exchange } from './handlers/handler.ts'
 import type { SessionContext } from '../protocol.ts'
 
 /** Transactions in Kafka's words. */
@@ -51,6 +52,16 @@ export const producerOf = (
   { ordinal: connection }: Pick<SessionContext, 'ordinal'>,
   epochPerTransaction: boolean,
 ): TransactionRequest => ({ namespace: homeNamespace, id, producerId, epoch, epochPerTransaction, connection })
+
+/** Why the client may not do this in the name of the producer, and to the group if there is one; undefined when it may. */
+export function producerRefusal(
+  exchange: Pick<Exchange<never>, 'may'>,
+  { transactionalId, groupId }: { readonly transactionalId: string; readonly groupId?: string },
+): number | undefined {
+  if (!exchange.may('write', 'transactional-id', transactionalId)) return codes.transactionalIdAuthorizationFailed
+  if (groupId !== undefined && !exchange.may('read', 'group', groupId)) return codes.groupAuthorizationFailed
+  return undefined
+}
 
 interface RequestFields {
   readonly transactionalId: string

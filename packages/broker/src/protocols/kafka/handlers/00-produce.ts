@@ -103,12 +103,15 @@ class Production {
     const byId = this.#exchange.version >= 13
     const topic = byId ? topics.byId(data.topicId) : topics.get(homeNamespace, data.name)
     const settings = topic && topicConfig(topic)
+    const name = byId ? topic?.name : data.name
+    const isDenied = name !== undefined && !this.#exchange.may('write', 'topic', name)
     const partitionResponses: PartitionAnswer[] = []
     this.#responses.push({ name: data.name, topicId: data.topicId, partitionResponses })
     for (const { index, records } of data.partitionData) {
       const answer = newAnswer(index)
       partitionResponses.push(answer)
-      if (topic === undefined || settings === undefined) {
+      if (isDenied) this.#refuse(answer, codes.topicAuthorizationFailed, 'The client may not write to the topic')
+      else if (topic === undefined || settings === undefined) {
         this.#refuse(answer, byId ? codes.unknownTopicId : codes.unknownTopicOrPartition, 'There is no such topic')
       } else this.#partition(answer, topic, settings, records)
     }
@@ -147,6 +150,11 @@ class Production {
     const id = this.#request.transactionalId
     if (id === null) {
       this.#refuse(answer, codes.invalidProducerIdMapping, 'Transactional records need the transactional id')
+      return this.#settle()
+    }
+    if (!this.#exchange.may('write', 'transactional-id', id)) {
+      const text = 'The client may not write with the transactional id'
+      this.#refuse(answer, codes.transactionalIdAuthorizationFailed, text)
       return this.#settle()
     }
     const producer = { producerId: producerId(records), epoch: producerEpoch(records) }

@@ -98,7 +98,10 @@ class Fetch {
   #locate(wanted: FetchPartition): Refusal | undefined {
     const { broker, version } = this.#exchange
     const topic = this.#findTopic(wanted)
-    if (topic === undefined) return refusal(version >= 13 ? codes.unknownTopicId : codes.unknownTopicOrPartition)
+    if (topic === undefined && version >= 13) return refusal(codes.unknownTopicId)
+    const { name } = topic ?? { name: wanted.topic }
+    if (!this.#exchange.may('read', 'topic', name)) return refusal(codes.topicAuthorizationFailed)
+    if (topic === undefined) return refusal(codes.unknownTopicOrPartition)
     const stream = topic.partitions[wanted.partition]
     if (stream === undefined) return refusal(codes.unknownTopicOrPartition)
     const problem = epochProblem(broker, wanted.currentLeaderEpoch)

@@ -27,11 +27,13 @@ const places = {
  */
 export const handler = defineHandler(apis.listOffsets, handle)
 
-async function handle({ broker, connection, version }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const { broker, connection, version } = exchange
   const isCommitted = request.isolationLevel === 1
   const wanted = request.topics.flatMap(({ name, partitions }) => partitions.map(partition => ({ name, partition })))
   const found = await inSlices(connection, wanted, async ({ name, partition }) => {
     const { partitionIndex } = partition
+    if (!exchange.may('describe', 'topic', name)) return { partitionIndex, ...refusal(codes.topicAuthorizationFailed) }
     const stream = broker.topics.get(homeNamespace, name)?.partitions[partitionIndex]
     if (stream === undefined) return { partitionIndex, ...refusal(codes.unknownTopicOrPartition) }
     return { partitionIndex, ...(await find(broker, stream, partition, { version, isCommitted })) }

@@ -1,15 +1,9 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker, type Topic } from '../../../core/broker.ts'
+import { clusterName } from '../../../core/identity/permissions.ts'
 import { topicNameProblem } from '../../../core/names.ts'
-import type { Topics } from '../../../core/topics.ts'
-import {
-  advertisedAddress,
-  clusterIdText,
-  clusterOperations,
-  leaderEpochOf,
-  operationsNotAsked,
-  topicOperations,
-} from '../cluster.ts'
+import { authorizedOperations, clusterOperationsOf } from '../acls.ts'
+import { advertisedAddress, clusterIdText, leaderEpochOf, operationsNotAsked } from '../cluster.ts'
 import { codes, errorCodeOf } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { inSlices } from '../slices.ts'
@@ -21,7 +15,8 @@ type AnswerTopic = NonNullable<Answer['topics']>[number]
 
 /**
  * Metadata 0-13. One broker leads every partition and holds its only replica. A topic that is asked for by name and is not
- * there is created if both the request and the broker allow it, and is answered only when that is durable.
+ * there is created if the request, the broker and the rights of the client allow it, and is answered only when that is durable.
+ * What the client may not look at is not there in a list of all, and refused when it is named, whether it exists or not.
  */
 export const handler = defineHandler(apis.metadata, handle, { bulky: true })
 
@@ -35,10 +30,16 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   const found = new Map<string, Found>()
   const absent: string[] = []
   const wantsAll = request.topics === null || (version === 0 && request.topics.length === 0)
-  if (wantsAll) for (const topic of broker.topics.list(homeNamespace)) found.set(topic.name, { topic })
-  else find(broker, request, version, found, absent)
+  if (wantsAll) findAll(exchange, found)
+  else find(exchange, request, version, found, absent)
   if (absent.length === 0 && broker.topics.settled) return answer(exchange, request, found)
   return settle(exchange, request, found, absent)
+}
+
+function findAll(exchange: Exchange<Answer>, found: Map<string, Found>): void {
+  for (const topic of exchange.broker.topics.list(homeNamespace)) {
+    if (exchange.may('describe', 'topic', topic.name)) found.set(topic.name, { topic })
+  }
 }
 
 /** Creates what is absent and waits until all that the answer tells is durable. */
@@ -66,50 +67,66 @@ async function create(broker: Broker, name: string): Promise<Found> {
 
 /** Names of topics that are to be created go to `absent`, in their order; `found` keeps their place in the answer. */
 function find(
-  { topics }: Broker,
+  exchange: Exchange<Answer>,
   request: Request,
   version: number,
   found: Map<string, Found>,
   absent: string[],
 ): void {
+  const { topics } = exchange.broker
+  const refused = codes.topicAuthorizationFailed
   const mayCreate = request.allowAutoTopicCreation && topics.autoCreate
   for (const { topicId, name } of request.topics ?? []) {
     if (name === null) {
-      found.set(`id:${topicId}`, findById(topics, topicId, version))
+      found.set(`id:${topicId}`, findById(exchange, topicId, version))
       continue
     }
     if (found.has(name)) continue
+    if (!exchange.may('describe', 'topic', name)) {
+      found.set(name, { errorCode: refused, name, topicId: nilId })
+      continue
+    }
     const topic = topics.get(homeNamespace, name)
     const isValid = topicNameProblem(name) === undefined
     const errorCode = isValid ? codes.unknownTopicOrPartition : codes.invalidTopic
     found.set(name, topic === undefined ? { errorCode, name, topicId: nilId } : { topic })
-    if (topic === undefined && isValid && mayCreate) absent.push(name)
+    if (topic !== undefined || !isValid || !mayCreate) continue
+    if (mayMake(exchange, name)) absent.push(name)
+    else found.set(name, { errorCode: refused, name, topicId: nilId })
   }
 }
 
-function findById(topics: Topics, topicId: string, version: number): Found {
+const mayMake = (exchange: Exchange<Answer>, name: string): boolean =>
+  exchange.may('create', 'cluster', clusterName) || exchange.may('create', 'topic', name)
+
+function findById(exchange: Exchange<Answer>, topicId: string, version: number): Found {
   // Ids are only declared in versions 10 and 11; there the name must be present in both directions.
   if (version < 12 || topicId === nilId) {
     return { errorCode: codes.invalidRequest, name: version < 12 ? '' : null, topicId }
   }
-  const topic = topics.byId(topicId)
+  const topic = exchange.broker.topics.byId(topicId)
   if (topic?.namespace !== homeNamespace) return { errorCode: codes.unknownTopicId, name: null, topicId }
+  if (!exchange.may('describe', 'topic', topic.name)) {
+    return { errorCode: codes.topicAuthorizationFailed, name: null, topicId }
+  }
   return { topic }
 }
 
-function answer({ broker, connection }: Exchange<Answer>, request: Request, found: Map<string, Found>): Answer {
+function answer(exchange: Exchange<Answer>, request: Request, found: Map<string, Found>): Answer {
+  const { broker, connection } = exchange
   const { host, port } = advertisedAddress(broker, connection)
-  const operations = request.includeTopicAuthorizedOperations ? topicOperations : operationsNotAsked
+  const operationsOn = (topic: string): number =>
+    request.includeTopicAuthorizedOperations ? authorizedOperations(exchange, 'topic', topic) : operationsNotAsked
   return {
     brokers: [{ nodeId: broker.brokerId, host, port, rack: null }],
     clusterId: clusterIdText(broker),
     controllerId: broker.brokerId,
-    topics: Array.from(found.values(), one => answerTopic(broker, one, operations)),
-    clusterAuthorizedOperations: request.includeClusterAuthorizedOperations ? clusterOperations : operationsNotAsked,
+    topics: Array.from(found.values(), one => answerTopic(broker, one, operationsOn)),
+    clusterAuthorizedOperations: clusterOperationsOf(exchange, request.includeClusterAuthorizedOperations),
   }
 }
 
-function answerTopic(broker: Broker, found: Found, topicAuthorizedOperations: number): AnswerTopic {
+function answerTopic(broker: Broker, found: Found, operationsOn: (topic: string) => number): AnswerTopic {
   if (!('topic' in found)) return { ...found, partitions: [], topicAuthorizedOperations: operationsNotAsked }
   const { topic } = found
   const leaderId = broker.brokerId
@@ -122,6 +139,6 @@ function answerTopic(broker: Broker, found: Found, topicAuthorizedOperations: nu
     partitions: topic.partitions.map((_, partitionIndex) => {
       return { errorCode: codes.none, partitionIndex, leaderId, leaderEpoch, replicaNodes: nodes, isrNodes: nodes }
     }),
-    topicAuthorizedOperations,
+    topicAuthorizedOperations: operationsOn(topic.name),
   }
 }

@@ -1,5 +1,5 @@
 import type { Infer, Write } from '@dragoman/wire'
-import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import { homeNamespace } from '../../../core/broker.ts'
 import type { PartitionCommit, TopicCommits } from '../../../core/groups/requests.ts'
 import { codes } from '../errors.ts'
 import { groupCodeOf } from '../group-words.ts'
@@ -22,7 +22,11 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   const { broker, connection } = exchange
   const topics: AnswerTopic[] = []
   const commits: TopicCommits[] = []
-  for (const topic of request.topics) sortOut(broker, topic, version, topics, commits)
+  const mayCommit = exchange.may('read', 'group', request.groupId)
+  for (const topic of request.topics) {
+    if (mayCommit) sortOut(exchange, topic, version, topics, commits)
+    else topics.push(refuse(topic, codes.groupAuthorizationFailed))
+  }
   if (commits.length === 0) return exchange.reply({ topics })
 
   const { groupId: group, memberId, groupInstanceId: instanceId, generationIdOrMemberEpoch: generation } = request
@@ -40,17 +44,27 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   })
 }
 
+function refuse({ name, topicId, partitions }: RequestTopic, errorCode: number): AnswerTopic {
+  return { name, topicId, partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode })) }
+}
+
 /** Adds the topic to the answer and what of it can be committed to `commits`. */
 function sortOut(
-  broker: Broker,
+  exchange: Exchange<Answer>,
   requested: RequestTopic,
   version: number,
   topics: AnswerTopic[],
   commits: TopicCommits[],
 ): void {
   const { name, topicId } = requested
+  const { broker } = exchange
   const topic = topicNamed(broker, requested, version >= 10)
   const unknown = version >= 10 ? codes.unknownTopicId : codes.unknownTopicOrPartition
+  const nameHere = version >= 10 ? topic?.name : name
+  if (nameHere !== undefined && !exchange.may('read', 'topic', nameHere)) {
+    topics.push(refuse(requested, codes.topicAuthorizationFailed))
+    return
+  }
   const partitions: PartitionCommit[] = []
   const answers = requested.partitions.map(partition => {
     const { partitionIndex, committedOffset: offset, committedLeaderEpoch: leaderEpoch } = partition

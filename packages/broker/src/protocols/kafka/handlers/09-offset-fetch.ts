@@ -32,7 +32,8 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   const { broker } = exchange
   if (version < 8) {
     const wanted = request.topics?.map(topic => ({ ...topic, topicId: nilId })) ?? null
-    const topics = offsetsOf(broker, request.groupId, wanted, false)
+    if (!exchange.may('describe', 'group', request.groupId)) return exchange.reply(refused(request, version))
+    const topics = offsetsOf(exchange, request.groupId, wanted, false)
     if (request.requireStable) refuseUnstable(broker, request.groupId, topics, false)
     return answerSettled(exchange, [request.groupId], { topics })
   }
@@ -53,6 +54,17 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   )
 }
 
+/** Before version 2 there is no place for an error but at the partitions. */
+function refused({ topics }: Request, version: number): Answer {
+  const errorCode = codes.groupAuthorizationFailed
+  if (version >= 2) return { topics: [], errorCode }
+  const partitionsOf = (indexes: readonly number[]): AnswerPartition[] =>
+    indexes.map(index => answerPartition(index, undefined, errorCode))
+  return {
+    topics: (topics ?? []).map(({ name, partitionIndexes }) => ({ name, partitions: partitionsOf(partitionIndexes) })),
+  }
+}
+
 /** Answers when what was seen of the groups is durable. */
 function answerSettled(exchange: Exchange<Answer>, groups: readonly string[], answer: Answer): void {
   let left = groups.length
@@ -63,11 +75,24 @@ function answerSettled(exchange: Exchange<Answer>, groups: readonly string[], an
   for (const group of groups) exchange.broker.groups.settled(homeNamespace, group, settled, undefined)
 }
 
-function offsetsOf(broker: Broker, group: string, wanted: readonly WantedTopic[] | null, byId: boolean): AnswerTopic[] {
+function offsetsOf(
+  exchange: Exchange<Answer>,
+  group: string,
+  wanted: readonly WantedTopic[] | null,
+  byId: boolean,
+): AnswerTopic[] {
+  const { broker } = exchange
+  const mayDescribe = (topic: string): boolean => exchange.may('describe', 'topic', topic)
   const offsets = broker.groups.offsets(homeNamespace, group)
-  if (wanted === null) return offsets === undefined ? [] : allOffsets(broker, offsets)
+  if (wanted === null)
+    return offsets === undefined ? [] : allOffsets(broker, offsets).filter(({ name }) => mayDescribe(name))
   return wanted.map(({ name, topicId, partitionIndexes }) => {
     const topic = topicNamed(broker, { name, topicId }, byId)
+    const nameHere = byId ? topic?.name : name
+    if (nameHere !== undefined && !mayDescribe(nameHere)) {
+      const errorCode = codes.topicAuthorizationFailed
+      return { name, topicId, partitions: partitionIndexes.map(index => answerPartition(index, undefined, errorCode)) }
+    }
     const committed = topic === undefined ? undefined : offsets?.get(topic.id)
     const errorCode = topic === undefined && byId ? codes.unknownTopicId : codes.none
     const partitions = partitionIndexes.map(index => answerPartition(index, committed?.get(index), errorCode))
@@ -81,6 +106,7 @@ function refuseUnstable(broker: Broker, group: string, topics: AnswerTopic[], by
     if (topic === undefined) continue
     for (const partition of named.partitions) {
       const { partitionIndex } = partition
+      if (partition.errorCode !== codes.none) continue
       if (!broker.groups.isPending({ namespace: homeNamespace, group }, topic.id, partitionIndex)) continue
       Object.assign(partition, answerPartition(partitionIndex, undefined, codes.unstableOffsetCommit))
     }

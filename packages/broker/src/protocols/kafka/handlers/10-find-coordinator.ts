@@ -1,4 +1,6 @@
 import type { Infer, Write } from '@dragoman/wire'
+import { clusterName } from '../../../core/identity/permissions.ts'
+import { quote } from '../../../core/names.ts'
 import { advertisedAddress } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
@@ -11,26 +13,41 @@ type Answer = Write<typeof apis.findCoordinator.response>
 const keyTypes = { group: 0, transaction: 1, share: 2 } as const
 
 /**
- * FindCoordinator 0-6: this broker, for groups and transactional ids. Share groups are refused, not put off, because clients would
- * ask for ever.
+ * FindCoordinator 0-6: this broker, for groups, transactional ids and partitions of share groups. Others are refused, not put off,
+ * because clients would ask for ever.
  */
 export const handler = defineHandler(apis.findCoordinator, handle)
 
-function handle({ broker, connection }: Exchange<Answer>, request: Request, version: number): Answer {
-  const outcome = outcomeFor(request.keyType)
-  const isFine = outcome === succeeded
-  const { host, port } = isFine ? advertisedAddress(broker, connection) : { host: '', port: -1 }
-  const place = { ...outcome, nodeId: isFine ? broker.brokerId : -1, host, port }
-  return version < 4 ? place : { coordinators: request.coordinatorKeys.map(key => ({ key, ...place })) }
+function handle(exchange: Exchange<Answer>, request: Request, version: number): Answer {
+  const place = (key: string): Place => placeOf(exchange, outcomeFor(exchange, request.keyType, key))
+  if (version < 4) return place(request.key)
+  return { coordinators: request.coordinatorKeys.map(key => ({ key, ...place(key) })) }
 }
 
-function outcomeFor(keyType: number): Outcome {
+type Place = Outcome & { nodeId: number; host: string; port: number }
+
+function placeOf({ broker, connection }: Exchange<Answer>, outcome: Outcome): Place {
+  if (outcome !== succeeded) return { ...outcome, nodeId: -1, host: '', port: -1 }
+  return { ...outcome, nodeId: broker.brokerId, ...advertisedAddress(broker, connection) }
+}
+
+function outcomeFor(exchange: Exchange<Answer>, keyType: number, key: string): Outcome {
   switch (keyType) {
     case keyTypes.group:
+      return exchange.may('describe', 'group', key)
+        ? succeeded
+        : refused(codes.groupAuthorizationFailed, 'Group authorization failed.')
     case keyTypes.transaction:
-      return succeeded
+      return exchange.may('describe', 'transactional-id', key)
+        ? succeeded
+        : refused(codes.transactionalIdAuthorizationFailed, 'Transactional id authorization failed.')
     case keyTypes.share:
-      return refused(codes.invalidRequest, 'This broker has no share groups.')
+      if (!exchange.may('cluster-action', 'cluster', clusterName)) {
+        return refused(codes.clusterAuthorizationFailed, 'Cluster authorization failed.')
+      }
+      return /^.+:[\w-]{22}:\d{1,10}$/s.test(key)
+        ? succeeded
+        : refused(codes.invalidRequest, `${quote(key)} is not of the form group:topicId:partition.`)
     default:
       return refused(codes.invalidRequest, `There are no coordinators of type ${keyType}.`)
   }

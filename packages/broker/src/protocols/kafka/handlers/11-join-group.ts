@@ -1,6 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
 import type { JoinResult } from '../../../core/groups/requests.ts'
+import { codes } from '../errors.ts'
 import { groupCodeOf } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -15,6 +16,13 @@ type Answer = Write<typeof apis.joinGroup.response>
 export const handler = defineHandler(apis.joinGroup, handle)
 
 function handle(exchange: Exchange<Answer>, request: Request, version: number): void {
+  if (!exchange.may('read', 'group', request.groupId)) {
+    return exchange.reply({
+      errorCode: codes.groupAuthorizationFailed,
+      generationId: -1,
+      protocolName: version < 7 ? '' : null,
+    })
+  }
   const { sessionTimeoutMs, rebalanceTimeoutMs } = request
   const join = {
     namespace: homeNamespace,
@@ -23,6 +31,8 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
     instanceId: request.groupInstanceId,
     clientId: exchange.clientId ?? '',
     clientHost: `/${exchange.connection.remote.host}`,
+    principal: exchange.principal,
+    host: exchange.connection.remote.host,
     sessionTimeoutMs,
     rebalanceTimeoutMs: rebalanceTimeoutMs < 0 ? sessionTimeoutMs : rebalanceTimeoutMs,
     protocolType: request.protocolType,
@@ -31,8 +41,6 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
     maySkipAssignment: version >= 9,
   }
   exchange.broker.groups.join(join, result => exchange.reply(answer(result, version)))
-    principal: exchange.principal,
-    host: exchange.connection.remote.host,
 }
 
 function answer(result: JoinResult, version: number): Answer {

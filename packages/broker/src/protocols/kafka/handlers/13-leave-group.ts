@@ -13,6 +13,7 @@ export const handler = defineHandler(apis.leaveGroup, handle)
 
 function handle(exchange: Exchange<Answer>, request: Request, version: number): void {
   const { groupId: group } = request
+  if (!exchange.may('read', 'group', group)) return exchange.reply({ errorCode: codes.groupAuthorizationFailed })
   if (group === '') return exchange.reply({ errorCode: codes.invalidGroupId })
   const leaving =
     version < 3

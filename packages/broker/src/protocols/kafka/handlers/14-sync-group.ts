@@ -16,6 +16,7 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   if (version >= 5 && (protocolType === null || protocol === null)) {
     return exchange.reply({ errorCode: codes.inconsistentGroupProtocol })
   }
+  if (!exchange.may('read', 'group', group)) return exchange.reply({ errorCode: codes.groupAuthorizationFailed })
   const { groupInstanceId: instanceId, assignments } = request
   const sync = {
     namespace: homeNamespace,

@@ -1,6 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
-import { groupOperations, operationsNotAsked } from '../cluster.ts'
+import { authorizedOperations } from '../acls.ts'
+import { operationsNotAsked } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
@@ -16,9 +17,19 @@ export const handler = defineHandler(apis.describeGroups, handle)
 
 function handle(exchange: Exchange<Answer>, request: Request, version: number): void {
   const { broker } = exchange
-  const authorizedOperations = request.includeAuthorizedOperations ? groupOperations : operationsNotAsked
-  const groups = request.groups.map(groupId => ({ ...describe(broker, groupId, version), authorizedOperations }))
+  const groups = request.groups.map(groupId => {
+    if (!exchange.may('describe', 'group', groupId)) return { ...unauthorized, groupId }
+    const isAsked = request.includeAuthorizedOperations
+    const operations = isAsked ? authorizedOperations(exchange, 'group', groupId) : operationsNotAsked
+    return { ...describe(broker, groupId, version), authorizedOperations: operations }
+  })
   broker.groups.allSettled(answer => exchange.reply(answer), { groups })
+}
+
+const unauthorized = {
+  ...refused(codes.groupAuthorizationFailed, 'Group authorization failed.'),
+  groupState: '',
+  authorizedOperations: operationsNotAsked,
 }
 
 function describe(broker: Broker, groupId: string, version: number): AnswerGroup {

@@ -1,5 +1,6 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
+import { clusterName } from '../../../core/identity/permissions.ts'
 import { codes } from '../errors.ts'
 import { groupTypes, stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
@@ -15,6 +16,7 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
   const { broker } = exchange
   const states = filterOf(request.statesFilter)
   const types = filterOf(request.typesFilter)
+  const mayAll = exchange.may('describe', 'cluster', clusterName)
   const groups = broker.groups
     .list(homeNamespace)
     .map(({ id, kind, protocolType, state }) => ({
@@ -24,6 +26,7 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
       groupType: groupTypes[kind],
     }))
     .filter(group => states(group.groupState) && types(group.groupType))
+    .filter(({ groupId }) => mayAll || exchange.may('describe', 'group', groupId))
   broker.groups.allSettled(answer => exchange.reply(answer), { errorCode: codes.none, groups })
 }
 

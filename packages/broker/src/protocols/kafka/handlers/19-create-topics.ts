@@ -1,5 +1,6 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker, type Topic } from '../../../core/broker.ts'
+import { clusterName } from '../../../core/identity/permissions.ts'
 import { quote } from '../../../core/names.ts'
 import { readTopicConfig, topicConfigEntries } from '../configs.ts'
 import { codes } from '../errors.ts'
@@ -19,11 +20,13 @@ type AnswerTopic = NonNullable<Answer['topics']>[number]
  */
 export const handler = defineHandler(apis.createTopics, handle)
 
-async function handle({ broker, connection }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const { connection } = exchange
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))
   const topics = await inSlices(connection, [...unique.values()], async topic => {
-    if (!repeats.has(topic.name)) return create(broker, topic, request.validateOnly)
+    if (!repeats.has(topic.name))
+      return withConfigs(exchange, topic.name, await create(exchange, topic, request.validateOnly))
     return answerRefused(
       topic.name,
       refused(codes.invalidRequest, `The request names topic ${quote(topic.name)} more than once.`),
@@ -32,7 +35,18 @@ async function handle({ broker, connection }: Exchange<Answer>, request: Request
   return { topics }
 }
 
-async function create(broker: Broker, wanted: NewTopic, validateOnly: boolean): Promise<AnswerTopic> {
+/** Who may not see the configuration of the topic is not told of it. */
+function withConfigs(exchange: Exchange<Answer>, name: string, answer: AnswerTopic): AnswerTopic {
+  if (exchange.may('describe-configs', 'topic', name)) return answer
+  const hidden = { topicConfigErrorCode: codes.topicAuthorizationFailed, numPartitions: -1, replicationFactor: -1 }
+  return { ...answer, ...hidden, configs: null }
+}
+
+async function create(exchange: Exchange<Answer>, wanted: NewTopic, validateOnly: boolean): Promise<AnswerTopic> {
+  const { broker } = exchange
+  if (!exchange.may('create', 'cluster', clusterName) && !exchange.may('create', 'topic', wanted.name)) {
+    return answerRefused(wanted.name, refused(codes.topicAuthorizationFailed, 'Authorization failed.'))
+  }
   const refusal = refusalOf(broker, wanted)
   if (refusal !== undefined) return answerRefused(wanted.name, refusal)
   try {

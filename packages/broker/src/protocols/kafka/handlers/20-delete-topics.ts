@@ -16,18 +16,27 @@ const nilId = '0'.repeat(32)
 /** DeleteTopics 1-6: by name, from version 6 by name or id. Answers when the removal is durable. */
 export const handler = defineHandler(apis.deleteTopics, handle)
 
-async function handle({ broker, connection }: Exchange<Answer>, request: Request, version: number): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, request: Request, version: number): Promise<Answer> {
+  const { broker, connection } = exchange
   const named = version >= 6 ? request.topics : request.topicNames.map(name => ({ name, topicId: nilId }))
   const wanted = named.map(one => resolve(broker, one))
   const repeats = repeated(wanted, ({ name, topicId }) => name ?? topicId)
   const responses = await inSlices(connection, wanted, async ({ name, topicId, refusal }): Promise<AnswerTopic> => {
     if (refusal !== undefined) return { name, topicId, ...refusal }
     if (name === null) return { name, topicId, ...refused(codes.unknownTopicId, 'No topic has this id.') }
+    const isById = named.some(one => one.name === null && one.topicId === topicId)
+    // Who may not look at a topic is not told its name.
+    const isHidden = isById && !exchange.may('describe', 'topic', name)
+    if (isHidden || !exchange.may('delete', 'topic', name)) {
+      return { name: isHidden ? null : name, topicId: isById ? topicId : nilId, ...unauthorized }
+    }
     if (!repeats.has(name)) return remove(broker, name, topicId)
     return { name, topicId, ...refused(codes.invalidRequest, 'The request names this topic more than once.') }
   })
   return { responses }
 }
+
+const unauthorized = refused(codes.topicAuthorizationFailed, 'Topic authorization failed.')
 
 /** The topic that is meant: its name stays null for an id that no topic has. */
 function resolve(broker: Broker, { name, topicId }: Named): Named & { refusal?: Outcome } {

@@ -15,9 +15,11 @@ const allRecords = -1
 /** DeleteRecords 0-2. An offset below the start of the log changes nothing and is no error. */
 export const handler = defineHandler(apis.deleteRecords, handle)
 
-async function handle({ broker, connection }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const { broker, connection } = exchange
   const wanted = request.topics.flatMap(({ name, partitions }) => partitions.map(partition => ({ name, ...partition })))
   const trimmed = await inSlices(connection, wanted, async ({ name, partitionIndex, offset }) => {
+    if (!exchange.may('delete', 'topic', name)) return { partitionIndex, ...refusal(codes.topicAuthorizationFailed) }
     const stream = broker.topics.get(homeNamespace, name)?.partitions[partitionIndex]
     return { partitionIndex, ...(await trim(broker, stream, offset)) }
   })

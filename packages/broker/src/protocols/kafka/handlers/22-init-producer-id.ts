@@ -1,5 +1,6 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
+import { clusterName } from '../../../core/identity/permissions.ts'
 import { codes, errorCodeOf } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { transactionCodeOf } from '../transaction-words.ts'
@@ -20,6 +21,11 @@ const nobody = { producerId: -1, producerEpoch: -1 }
 function handle(exchange: Exchange<Answer>, request: Request, version: number): Promise<Answer> | undefined {
   const { broker, connection } = exchange
   const { transactionalId: id, transactionTimeoutMs: timeoutMs, producerId, producerEpoch: epoch } = request
+  if (!mayProduce(exchange, id)) {
+    const denied = id === null ? codes.clusterAuthorizationFailed : codes.transactionalIdAuthorizationFailed
+    exchange.reply({ errorCode: denied, ...nobody })
+    return undefined
+  }
   if (id === null) return newProducer(exchange)
   if (producerId < 0 !== epoch < 0) {
     exchange.reply({ errorCode: codes.invalidRequest, ...nobody })
@@ -32,6 +38,12 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
     exchange.reply({ errorCode, producerId: producer.producerId, producerEpoch: producer.epoch })
   })
   return undefined
+}
+
+/** Who may write to any topic may number its records. */
+function mayProduce(exchange: Exchange<Answer>, id: string | null): boolean {
+  if (id !== null) return exchange.may('write', 'transactional-id', id)
+  return exchange.may('idempotent-write', 'cluster', clusterName) || exchange.mayAny('write', 'topic')
 }
 
 async function newProducer({ broker }: Exchange<Answer>): Promise<Answer> {

@@ -1,6 +1,7 @@
 import type { Write } from '@dragoman/wire'
 import type { StreamId } from '../../../cell/client.ts'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import { clusterName } from '../../../core/identity/permissions.ts'
 import { epochProblem, leaderEpochOf } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
@@ -10,12 +11,15 @@ type Answer = Write<typeof apis.offsetForLeaderEpoch.response>
 type EpochEnd = { errorCode: number; leaderEpoch: number; endOffset: number }
 
 /** OffsetForLeaderEpoch 2-4: how consumers find out after a restart of the broker whether what they have read is still there. */
-export const handler = defineHandler(apis.offsetForLeaderEpoch, ({ broker }, request): Answer => ({
+export const handler = defineHandler(apis.offsetForLeaderEpoch, (exchange, request): Answer => ({
   topics: request.topics.map(({ topic: name, partitions }) => {
+    const { broker } = exchange
     const topic = broker.topics.get(homeNamespace, name)
+    const isAllowed = exchange.may('cluster-action', 'cluster', clusterName) || exchange.may('describe', 'topic', name)
     return {
       topic: name,
       partitions: partitions.map(({ partition, currentLeaderEpoch, leaderEpoch }) => {
+        if (!isAllowed) return { partition, ...refusal(codes.topicAuthorizationFailed) }
         const stream = topic?.partitions[partition]
         return { partition, ...epochEnd(broker, stream, currentLeaderEpoch, leaderEpoch) }
       }),

@@ -1,9 +1,10 @@
 import type { Infer, Write } from '@dragoman/wire'
 import type { StreamId } from '../../../cell/client.ts'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import { clusterName } from '../../../core/identity/permissions.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
-import { producerOf, transactionCodeOf } from '../transaction-words.ts'
+import { producerOf, producerRefusal, transactionCodeOf } from '../transaction-words.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.addPartitionsToTxn.request>
@@ -29,9 +30,14 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
       verifyOnly: false,
       topics: request.v3AndBelowTopics,
     }
-    return add(exchange, transaction, results => exchange.reply({ resultsByTopicV3AndBelow: results }))
+    const answer = (results: TopicResult[]): void => exchange.reply({ resultsByTopicV3AndBelow: results })
+    const denied = refusedTopics(exchange, transaction)
+    return denied === undefined ? add(exchange, transaction, answer) : answer(denied)
   }
   const { transactions } = request
+  if (!exchange.may('cluster-action', 'cluster', clusterName)) {
+    return exchange.reply({ errorCode: codes.clusterAuthorizationFailed, resultsByTransaction: [] })
+  }
   const answers = transactions.map(({ transactionalId }): { transactionalId: string; topicResults: TopicResult[] } => ({
     transactionalId,
     topicResults: [],
@@ -44,6 +50,19 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
       if (--left === 0) exchange.reply({ errorCode: codes.none, resultsByTransaction: answers })
     })
   }
+}
+
+/** The answer when the client may not write to all of the topics, or not in the name of the producer; undefined when it may. */
+function refusedTopics(
+  exchange: Exchange<Answer>,
+  { transactionalId, topics }: Transaction,
+): TopicResult[] | undefined {
+  const code = producerRefusal(exchange, { transactionalId })
+  if (code !== undefined) return resultsOf(topics, () => code)
+  const mayWrite = (name: string): boolean => exchange.may('write', 'topic', name)
+  if (topics.every(({ name }) => mayWrite(name))) return undefined
+  const { topicAuthorizationFailed, operationNotAttempted } = codes
+  return resultsOf(topics, name => (mayWrite(name) ? operationNotAttempted : topicAuthorizationFailed))
 }
 
 function add(exchange: Exchange<Answer>, transaction: Transaction, done: (results: TopicResult[]) => void): void {

@@ -1,5 +1,6 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
+import { clusterName } from '../../../core/identity/permissions.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { transactionCodeOf } from '../transaction-words.ts'
@@ -19,6 +20,8 @@ const never = { fenced: Infinity, abortable: Infinity }
 export const handler = defineHandler(apis.writeTxnMarkers, handle)
 
 function handle(exchange: Exchange<Answer>, request: Request): void {
+  const isAllowed =
+    exchange.may('alter', 'cluster', clusterName) || exchange.may('cluster-action', 'cluster', clusterName)
   let open = 1
   const settle = (): void => {
     if (--open === 0) exchange.reply({ markers })
@@ -28,7 +31,11 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
     topics: marker.topics.map(({ name, partitionIndexes }) => ({
       name,
       partitions: partitionIndexes.map(partitionIndex => {
-        const answer = { partitionIndex, errorCode: codes.none as number }
+        const answer = {
+          partitionIndex,
+          errorCode: (isAllowed ? codes.none : codes.clusterAuthorizationFailed) as number,
+        }
+        if (!isAllowed) return answer
         open++
         end(exchange, marker, name, partitionIndex, errorCode => {
           answer.errorCode = errorCode

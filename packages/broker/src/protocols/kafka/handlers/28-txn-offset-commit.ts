@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../../core/errors.ts'
 import type { PartitionCommit, TopicCommits } from '../../../core/groups/requests.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
-import { producerOf, transactionCodeOf } from '../transaction-words.ts'
+import { producerOf, producerRefusal, transactionCodeOf } from '../transaction-words.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.txnOffsetCommit.request>
@@ -24,7 +24,12 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
   const { broker, connection } = exchange
   const topics: AnswerTopic[] = []
   const commits: TopicCommits[] = []
-  for (const topic of request.topics) sortOut(broker, topic, topics, commits)
+  const denied = producerRefusal(exchange, request)
+  for (const topic of request.topics) {
+    const code = denied ?? (exchange.may('read', 'topic', topic.name) ? undefined : codes.topicAuthorizationFailed)
+    if (code === undefined) sortOut(broker, topic, topics, commits)
+    else topics.push(refuse(topic, code))
+  }
   if (commits.length === 0) return exchange.reply({ topics })
 
   const { groupId: group, memberId, groupInstanceId: instanceId, generationId: generation } = request
@@ -44,6 +49,10 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
 /** A member of a group that is not there speaks of a generation that is gone. */
 function codeFor(error: ErrorCode | undefined, version: number): number {
   return error === 'group-not-found' ? codes.illegalGeneration : transactionCodeOf(error, version, since)
+}
+
+function refuse({ name, partitions }: Request['topics'][number], errorCode: number): AnswerTopic {
+  return { name, partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode })) }
 }
 
 /** Adds the topic to the answer and what of it can be committed to `commits`. */

@@ -1,6 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
 import { quote } from '../../../core/names.ts'
+import { configRefusal } from '../alter-configs.ts'
 import { advertisedAddress } from '../cluster.ts'
 import { brokerConfigEntries, configTypes, resourceTypes, topicConfigEntries, type ConfigEntry } from '../configs.ts'
 import { codes } from '../errors.ts'
@@ -48,6 +49,8 @@ function describe(exchange: Exchange<Answer>, resource: Resource): Description {
   const { broker, connection } = exchange
   const refuse = (code: number, text: string) => ({ outcome: refused(code, text), entries: [] })
   const { resourceType, resourceName } = resource
+  const denied = configRefusal(exchange, 'describe-configs', resource)
+  if (denied !== undefined) return { outcome: denied, entries: [] }
   switch (resourceType) {
     case resourceTypes.topic: {
       const topic = broker.topics.get(homeNamespace, resourceName)

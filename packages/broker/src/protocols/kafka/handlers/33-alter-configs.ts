@@ -11,11 +11,12 @@ type Answer = Write<typeof apis.alterConfigs.response>
 /** AlterConfigs 0-2: replaces the whole configuration of topics; what is not named has its default again. */
 export const handler = defineHandler(apis.alterConfigs, handle)
 
-async function handle({ broker, connection }: Exchange<Answer>, { resources, validateOnly }: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, { resources, validateOnly }: Request): Promise<Answer> {
+  const { broker } = exchange
   const replace = (given: Request['resources'][number]) => {
     return configure(broker, given.resourceName, readTopicConfig(given.configs), validateOnly)
   }
-  return { responses: await alterResources(connection, resources, replace) }
+  return { responses: await alterResources(exchange, resources, replace) }
 }
 
 function configure(

@@ -14,13 +14,16 @@ type Answer = Write<typeof apis.createPartitions.response>
 /** CreatePartitions 0-3: raises the number of partitions, optionally with an assignment to this broker, or checks that it could. */
 export const handler = defineHandler(apis.createPartitions, handle)
 
-async function handle({ broker, connection }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const { broker, connection } = exchange
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))
   const results = await inSlices(connection, [...unique.values()], async topic => {
     const outcome = repeats.has(topic.name)
       ? refused(codes.invalidRequest, 'The request names this topic more than once.')
-      : await grow(broker, topic, request.validateOnly)
+      : exchange.may('alter', 'topic', topic.name)
+        ? await grow(broker, topic, request.validateOnly)
+        : refused(codes.topicAuthorizationFailed, 'The topic authorization is failed.')
     return { name: topic.name, ...outcome }
   })
   return { results }

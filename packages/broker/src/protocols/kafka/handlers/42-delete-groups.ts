@@ -12,9 +12,12 @@ type Answer = Write<typeof apis.deleteGroups.response>
 /** DeleteGroups 0-2: answered when it is durable. A group that is named twice is answered once. */
 export const handler = defineHandler(apis.deleteGroups, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
   const groups = [...new Set(request.groupsNames)]
-  const removals = groups.map(async groupId => ({ groupId, errorCode: await remove(broker, groupId) }))
+  const removals = groups.map(async groupId => {
+    const isAllowed = exchange.may('delete', 'group', groupId)
+    return { groupId, errorCode: isAllowed ? await remove(exchange.broker, groupId) : codes.groupAuthorizationFailed }
+  })
   return { results: await Promise.all(removals) }
 }
 

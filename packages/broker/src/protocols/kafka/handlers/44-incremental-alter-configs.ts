@@ -17,14 +17,15 @@ const operations = { set: 0, delete: 1, append: 2, subtract: 3 } as const
 /** IncrementalAlterConfigs 0-1: changes single keys of topics; appends to and subtracts from lists. All keys of a topic or none. */
 export const handler = defineHandler(apis.incrementalAlterConfigs, handle)
 
-async function handle({ broker, connection }: Exchange<Answer>, { resources, validateOnly }: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, { resources, validateOnly }: Request): Promise<Answer> {
+  const { broker } = exchange
   const change = ({ resourceName, configs }: Request['resources'][number]) => {
     const topic = broker.topics.get(homeNamespace, resourceName)
     if (topic === undefined) throw new BrokerError('topic-not-found', quote(resourceName))
     const changed = configs.reduce(changeOne, topic.config)
     return broker.topics.configure(homeNamespace, resourceName, changed, { validateOnly })
   }
-  return { responses: await alterResources(connection, resources, change) }
+  return { responses: await alterResources(exchange, resources, change) }
 }
 
 function changeOne(config: Config, { name, configOperation, value }: Change): Config {

@@ -17,14 +17,16 @@ type AnswerTopic = NonNullable<Answer['topics']>[number]
  */
 export const handler = defineHandler(apis.offsetDelete, handle)
 
-async function handle({ broker }: Exchange<Answer>, request: Request): Promise<Answer> {
+async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
   const { groupId: group } = request
+  const { broker } = exchange
+  if (!exchange.may('delete', 'group', group)) return { errorCode: codes.groupAuthorizationFailed }
   const errorCode = refusal(broker, group)
   if (errorCode !== codes.none) return { errorCode }
 
   const used = topicsInUse(broker, group)
   const removals: TopicPartitions[] = []
-  const topics = request.topics.map(topic => sortOut(broker, topic, used, removals))
+  const topics = request.topics.map(topic => sortOut(exchange, topic, used, removals))
   try {
     await broker.groups.removeOffsets({ namespace: homeNamespace, group }, removals)
     return { errorCode: codes.none, topics }
@@ -36,10 +38,10 @@ async function handle({ broker }: Exchange<Answer>, request: Request): Promise<A
 
 function refusal(broker: Broker, groupId: string): number {
   if (groupId === '') return codes.invalidGroupId
-  const group = broker.groups.describe(homeNamespace, groupId)
-  if (group === undefined) return codes.groupIdNotFound
   const kind = broker.groups.kindOf(homeNamespace, groupId)
   if (kind !== 'classic') return kind === 'exclusive' ? codes.none : codes.groupIdNotFound
+  const group = broker.groups.describe(homeNamespace, groupId)
+  if (group === undefined) return codes.groupIdNotFound
   return group.state === 'empty' || group.protocolType === consumerProtocol ? codes.none : codes.nonEmptyGroup
 }
 
@@ -56,15 +58,17 @@ function topicsInUse(broker: Broker, group: string): Set<string> | undefined {
 
 /** Answers for one topic, and adds what of it can be removed to `removals`. */
 function sortOut(
-  broker: Broker,
+  exchange: Exchange<Answer>,
   { name, partitions }: Request['topics'][number],
   used: Set<string> | undefined,
   removals: TopicPartitions[],
 ): AnswerTopic {
-  const topic = broker.topics.get(homeNamespace, name)
+  const topic = exchange.broker.topics.get(homeNamespace, name)
+  const isDenied = !exchange.may('read', 'topic', name)
   const isUsed = used === undefined || used.has(name)
   const removable: number[] = []
   const answers = partitions.map(({ partitionIndex }) => {
+    if (isDenied) return { partitionIndex, errorCode: codes.topicAuthorizationFailed }
     if (topic?.partitions[partitionIndex] === undefined) {
       return { partitionIndex, errorCode: codes.unknownTopicOrPartition }
     }

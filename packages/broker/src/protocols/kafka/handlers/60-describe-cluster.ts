@@ -1,5 +1,6 @@
 import type { Infer, Write } from '@dragoman/wire'
-import { advertisedAddress, clusterIdText, clusterOperations, operationsNotAsked } from '../cluster.ts'
+import { clusterOperationsOf } from '../acls.ts'
+import { advertisedAddress, clusterIdText } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { refused, succeeded, type Outcome } from '../outcome.ts'
@@ -13,7 +14,8 @@ const endpointTypes = { brokers: 1, controllers: 2 } as const
 /** DescribeCluster 0-2: this broker, which is also the controller. There is no separate controller endpoint to describe. */
 export const handler = defineHandler(apis.describeCluster, handle)
 
-function handle({ broker, connection }: Exchange<Answer>, request: Request): Answer {
+function handle(exchange: Exchange<Answer>, request: Request): Answer {
+  const { broker, connection } = exchange
   const outcome = outcomeFor(request.endpointType)
   const isFine = outcome === succeeded
   const { host, port } = advertisedAddress(broker, connection)
@@ -23,7 +25,7 @@ function handle({ broker, connection }: Exchange<Answer>, request: Request): Ans
     clusterId: isFine ? clusterIdText(broker) : '',
     controllerId: isFine ? broker.brokerId : -1,
     brokers: isFine ? [{ brokerId: broker.brokerId, host, port, rack: null, isFenced: false }] : [],
-    clusterAuthorizedOperations: request.includeClusterAuthorizedOperations ? clusterOperations : operationsNotAsked,
+    clusterAuthorizedOperations: clusterOperationsOf(exchange, request.includeClusterAuthorizedOperations),
   }
 }
 

@@ -14,12 +14,20 @@ function handle(exchange: Exchange<Answer>, request: Request): void {
   const { broker } = exchange
   const topics = request.topics.map(({ name, partitionIndexes }) => ({
     name,
-    partitions: partitionIndexes.map(index => describe(broker, name, index)),
+    partitions: partitionIndexes.map(index =>
+      exchange.may('read', 'topic', name) ? describe(broker, name, index) : { ...unauthorized, partitionIndex: index },
+    ),
   }))
   broker.transactions.settled(() => exchange.reply({ topics }), undefined)
 }
 
 type PartitionAnswer = NonNullable<NonNullable<Answer['topics']>[number]['partitions']>[number]
+
+const unauthorized = {
+  errorCode: codes.topicAuthorizationFailed,
+  errorMessage: 'Topic authorization failed.',
+  activeProducers: [],
+}
 
 function describe(broker: Broker, name: string, partitionIndex: number): PartitionAnswer {
   const stream = broker.topics.get(homeNamespace, name)?.partitions[partitionIndex]

@@ -1,10 +1,10 @@
 import type { Write } from '@dragoman/wire'
-import { homeNamespace, type Broker } from '../../../core/broker.ts'
+import { homeNamespace } from '../../../core/broker.ts'
 import type { TransactionRecord } from '../../../core/transactions/machine.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { stateNames } from '../transaction-words.ts'
-import { defineHandler } from './handler.ts'
+import { defineHandler, type Exchange } from './handler.ts'
 
 type Answer = Write<typeof apis.describeTransactions.response>
 type StateAnswer = NonNullable<Answer['transactionStates']>[number]
@@ -13,8 +13,9 @@ type StateAnswer = NonNullable<Answer['transactionStates']>[number]
 export const handler = defineHandler(apis.describeTransactions, (exchange, request) => {
   const { broker } = exchange
   const transactionStates = request.transactionalIds.map(id => {
+    if (!exchange.may('describe', 'transactional-id', id)) return { ...unauthorized, transactionalId: id }
     const record = broker.transactions.get(homeNamespace, id)
-    return record === undefined ? { ...unknown, transactionalId: id } : describe(broker, record)
+    return record === undefined ? { ...unknown, transactionalId: id } : describe(exchange, record)
   })
   broker.transactions.settled(() => exchange.reply({ transactionStates }), undefined)
 })
@@ -29,11 +30,14 @@ const unknown = {
   topics: [],
 }
 
-function describe(broker: Broker, record: TransactionRecord): StateAnswer {
+const unauthorized = { ...unknown, errorCode: codes.transactionalIdAuthorizationFailed }
+
+/** Without topics that the client may not look at. */
+function describe(exchange: Exchange<Answer>, record: TransactionRecord): StateAnswer {
   const byTopic = new Map<string, number[]>()
   for (const stream of record.streams) {
-    const place = broker.topics.ofStream(stream)
-    if (place === undefined) continue
+    const place = exchange.broker.topics.ofStream(stream)
+    if (place === undefined || !exchange.may('describe', 'topic', place.topic.name)) continue
     const { name } = place.topic
     byTopic.set(name, [...(byTopic.get(name) ?? []), place.partition])
   }

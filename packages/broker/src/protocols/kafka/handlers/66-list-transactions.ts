@@ -30,7 +30,9 @@ function handle(exchange: Exchange<Answer>, request: Request): Answer | undefine
       const expression = new TopicPattern(pattern)
       filter.id = id => expression.matches(id)
     }
-    const transactionStates = Array.from(transactions.list(homeNamespace, filter), ({ id, producerId, state }) => ({
+    const found = [...transactions.list(homeNamespace, filter)]
+    const shown = found.filter(({ id }) => exchange.may('describe', 'transactional-id', id))
+    const transactionStates = shown.map(({ id, producerId, state }) => ({
       transactionalId: id,
       producerId,
       transactionState: stateNames[state],

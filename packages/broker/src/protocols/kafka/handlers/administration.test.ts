@@ -78,7 +78,7 @@ function serve(
   body: Buffer,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const caller = { clientId: 'test', principal: 'ANONYMOUS', may: () => true }
+    const caller = { clientId: 'test', principal: 'ANONYMOUS', may: () => true, mayAny: () => true }
     const exchange = { broker, connection, version, ...caller, cancel: undefined, reply: resolve, fail: reject }
     handler.serve(exchange as unknown as Exchange<unknown>, new Reader(body))
   })
