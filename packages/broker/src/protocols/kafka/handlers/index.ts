@@ -101,6 +101,8 @@ const all = [
   describeProducers,
   describeTransactions,
   listTransactions,
+  consumerGroupHeartbeat,
+  consumerGroupDescribe,
   getTelemetrySubscriptions,
   pushTelemetry,
   listConfigResources,
@@ -108,6 +110,4 @@ const all = [
 ]
 
 /** All requests that are answered, by api key. What ApiVersions offers comes from here. */
-  consumerGroupHeartbeat,
-  consumerGroupDescribe,
 export const handlers: ReadonlyMap<number, Handler> = new Map(all.map(({ handler }) => [handler.key, handler]))
