@@ -10,6 +10,14 @@ export interface TakenRun {
   readonly deliveryCount: number
 }
 
+/** What a place depends on besides what was read. */
+export interface PlaceRequest {
+  /** Records that one run should have at most. */
+  readonly runRecords: number
+  /** The last batch is taken whole, even if that makes more than was wanted. */
+  readonly wholeBatches: boolean
+}
+
 interface Placed {
   records: number
   bytes: number
@@ -32,7 +40,7 @@ interface Candidate {
 export class Placing {
   readonly #partition: SharePartition
   readonly #consumer: ConsumerId
-  readonly #wholeBatches: boolean
+  readonly #request: PlaceRequest
   readonly #read: StreamRead
   readonly #end: number
   readonly #placed: Placed = { records: 0, bytes: 0, batches: [], runs: [] }
@@ -40,10 +48,10 @@ export class Placing {
   #candidates: Candidate[] = []
   #offsets = 0
 
-  constructor(partition: SharePartition, consumer: ConsumerId, wholeBatches: boolean, read: StreamRead) {
+  constructor(partition: SharePartition, consumer: ConsumerId, request: PlaceRequest, read: StreamRead) {
     this.#partition = partition
     this.#consumer = consumer
-    this.#wholeBatches = wholeBatches
+    this.#request = request
     this.#read = read
     this.#end = Math.min(partition.end, partition.settings.committed ? read.stableOffset : read.endOffset)
   }
@@ -86,7 +94,7 @@ export class Placing {
     const last = candidates.at(-1)
     if (first === undefined || last === undefined) return
     const placed = this.#placed
-    const max = this.#wholeBatches ? this.#offsets : this.#recordsMax - placed.records
+    const max = this.#request.wholeBatches ? this.#offsets : this.#recordsMax - placed.records
     const { lockDurationMs: leaseMs } = this.#partition.settings
     const runs: TakenRun[] = []
     placed.records += this.#partition.cursor.acquire(
@@ -95,9 +103,29 @@ export class Placing {
       { run: (runFirst, runLast, deliveryCount) => void runs.push({ first: runFirst, last: runLast, deliveryCount }) },
     )
     this.#keep(candidates, runs)
-    placed.runs.push(...runs)
+    this.#addRuns(runs, candidates)
     this.#candidates = []
     this.#offsets = 0
+  }
+
+  /** Joins what belongs together and cuts what is too long where a batch ends, so that runs are as long as the member likes. */
+  #addRuns(more: readonly TakenRun[], candidates: readonly Candidate[]): void {
+    const { runs } = this.#placed
+    let index = 0
+    for (const { first, last, deliveryCount } of more) {
+      for (let next = first; next <= last; index++) {
+        const end = candidates[index]?.to ?? last + 1
+        if (end <= next) continue
+        const before = runs.at(-1)
+        const pieceLast = Math.min(end - 1, last)
+        if (before !== undefined && joins(before, next, pieceLast, deliveryCount, this.#request.runRecords)) {
+          before.last = pieceLast
+        } else runs.push({ first: next, last: pieceLast, deliveryCount })
+        next = pieceLast + 1
+        // The rest of the batch may be in the next run.
+        if (next < end) break
+      }
+    }
   }
 
   /** The batches of which anything was acquired, neighbours in memory in one piece. */
@@ -147,3 +175,7 @@ export class Placing {
     for (const [first, last] of empty) cursor.drop(first, last, 'gap')
   }
 }
+
+/** Whether [first, last] goes on where the run ends, without making it too long. */
+const joins = (run: TakenRun, first: number, last: number, deliveryCount: number, recordsMax: number): boolean =>
+  run.last + 1 === first && run.deliveryCount === deliveryCount && last - run.first < recordsMax

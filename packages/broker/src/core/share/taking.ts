@@ -1,16 +1,12 @@
 import type { CellClient, FetchResult, StreamRead } from '../../cell/client.ts'
 import type { ConsumerId } from '../cursor/cursor.ts'
-import { Placing, type TakenRun } from './placing.ts'
+import { Placing, type PlaceRequest, type TakenRun } from './placing.ts'
 import type { SharePartition, Waiter } from './share-partition.ts'
 
-export interface TakeRequest {
+export interface TakeRequest extends PlaceRequest {
   /** Tried in this order. */
   readonly partitions: readonly SharePartition[]
   readonly recordsMax: number
-  /** Records that one run should have at most. */
-  readonly runRecords: number
-  /** The last batch is taken whole, even if that makes more than `recordsMax`. */
-  readonly wholeBatches: boolean
   /** Waits until so much is there. */
   readonly bytesMin: number
   readonly bytesMax: number
@@ -233,12 +229,12 @@ export class Taking implements Waiter {
       this.#index++
       return
     }
-    const placing = new Placing(partition, this.#host.consumerOf(partition), this.#request.wholeBatches, read)
+    const placing = new Placing(partition, this.#host.consumerOf(partition), this.#request, read)
     const placed = placing.place(from, this.#recordsLeft)
     if (placed.records > 0) {
       const entry = this.#entry(partition)
       entry.batches.push(...placed.batches)
-      addRuns(entry.runs, placed.runs, this.#request.runRecords)
+      entry.runs.push(...placed.runs)
       this.#recordsLeft -= placed.records
       this.#bytesLeft -= placed.bytes
     } else if (partition.availableFrom === from) this.#index++
@@ -250,19 +246,5 @@ export class Taking implements Waiter {
     const entry: Taken = { partition, batches: [], runs: [] }
     this.#taken.push(entry)
     return entry
-  }
-}
-
-/** Joins what belongs together, up to the length that the member likes. */
-function addRuns(runs: TakenRun[], more: readonly TakenRun[], recordsMax: number): void {
-  for (const run of more) {
-    const last = runs.at(-1)
-    const joins =
-      last !== undefined &&
-      last.last + 1 === run.first &&
-      last.deliveryCount === run.deliveryCount &&
-      run.last - last.first < recordsMax
-    if (joins) last.last = run.last
-    else runs.push(run)
   }
 }

@@ -51,6 +51,13 @@ import * as getTelemetrySubscriptions from './71-get-telemetry-subscriptions.ts'
 import * as pushTelemetry from './72-push-telemetry.ts'
 import * as listConfigResources from './74-list-config-resources.ts'
 import * as describeTopicPartitions from './75-describe-topic-partitions.ts'
+import * as shareGroupHeartbeat from './76-share-group-heartbeat.ts'
+import * as shareGroupDescribe from './77-share-group-describe.ts'
+import * as shareFetch from './78-share-fetch.ts'
+import * as shareAcknowledge from './79-share-acknowledge.ts'
+import * as describeShareGroupOffsets from './90-describe-share-group-offsets.ts'
+import * as alterShareGroupOffsets from './91-alter-share-group-offsets.ts'
+import * as deleteShareGroupOffsets from './92-delete-share-group-offsets.ts'
 import type { Handler } from './handler.ts'
 
 const all = [
@@ -107,6 +114,13 @@ const all = [
   pushTelemetry,
   listConfigResources,
   describeTopicPartitions,
+  shareGroupHeartbeat,
+  shareGroupDescribe,
+  shareFetch,
+  shareAcknowledge,
+  describeShareGroupOffsets,
+  alterShareGroupOffsets,
+  deleteShareGroupOffsets,
 ]
 
 /** All requests that are answered, by api key. What ApiVersions offers comes from here. */
