@@ -38,6 +38,7 @@ if (suite === undefined || clients.length === 0) {
 }
 const isOurs = values.broker === undefined && values.peer === undefined
 
+const complaints: string[] = []
 const results: Result[] = []
 for (const client of clients) results.push(await use(client))
 
@@ -45,7 +46,7 @@ if (isOurs) {
   if (values.client === undefined) forget(protocol)
   keep(protocol, results)
 }
-const complaints = isOurs ? results.filter(result => result.missing === undefined).flatMap(unknownEntries) : []
+if (isOurs) complaints.push(...results.filter(result => result.missing === undefined).flatMap(unknownEntries))
 const failed = results.flatMap(result => result.rows).filter(row => row.verdict.kind === 'failed').length
 const order = suite.clients.map(client => client.name)
 if (values.write) process.stdout.write(`\n${writePage(protocol, suite.title, kept(protocol, order))} written\n`)
@@ -65,18 +66,15 @@ async function use(client: Client): Promise<Result> {
   const note = result.version === client.pinned ? '' : ` (checks were written for ${client.pinned})`
   process.stdout.write(`\n${client.name} ${result.version}${note}\n`)
   const directory = mkdtempSync(join(tmpdir(), 'dragoman-interop-'))
-  const started = values.broker === undefined ? await start(directory, values.peer) : undefined
+  const started = values.broker === undefined ? await start(directory, client) : undefined
   try {
     await client.run({ address: values.broker ?? started?.address ?? '' }, (name, outcome) => {
       const verdict: Verdict = isOurs ? judge(client.name, name, outcome) : outcome
       result.rows.push({ case: name, verdict })
       process.stdout.write(`  ${line(name, verdict)}\n`)
     })
-    if (started !== undefined && !started.process.running) {
-      const verdict: Verdict = { kind: 'failed', reason: `the broker ended: ${started.process.tail()}` }
-      result.rows.push({ case: 'program: the broker lives', verdict })
-      process.stdout.write(`  ${line('the broker lives', verdict)}\n`)
-    }
+    if (started?.process.running === false) complaints.push(`The broker ended: ${started.process.tail()}`)
+    if (result.rows.length === 0) complaints.push(`${client.name} had no case`)
   } finally {
     await started?.process.stop()
     rmSync(directory, { recursive: true, force: true })
@@ -84,8 +82,9 @@ async function use(client: Client): Promise<Result> {
   return result
 }
 
-async function start(directory: string, peer: string | undefined) {
-  if (peer === undefined) return startDragoman({ data: join(directory, 'data') })
+async function start(directory: string, client: Client) {
+  const { peer } = values
+  if (peer === undefined) return startDragoman({ data: join(directory, 'data'), args: client.serve ?? [] })
   const missing = kafka.missing()
   if (peer !== kafka.name || missing !== undefined) throw new Error(`Cannot start ${peer}: ${missing ?? 'not a peer'}`)
   return kafka.start({ directory: join(directory, 'data'), durability: 'os' })

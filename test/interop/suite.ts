@@ -75,6 +75,8 @@ export interface Client {
   pinned: string
   /** How it comes here, for the page. */
   from: string
+  /** Further arguments of `dragoman serve`, where it counts on other defaults than ours. */
+  serve?: string[]
   /** Fetches it where the machine does not have it; why it cannot be used here, or undefined. */
   missing(): string | undefined
   /** What is used, after `missing` has found nothing. */

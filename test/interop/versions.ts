@@ -13,6 +13,7 @@ export const versions = {
   kcat: '1.7.1, librdkafka 2.0.2',
   /** Go modules; `kafka/go/go.mod` pins all that they need. */
   franzGo: '1.22.2',
+  kadm: '1.19.0',
   /** Maven, by way of `bench/peers/kafka.ts`. */
   kafka: '4.2.0',
 } as const

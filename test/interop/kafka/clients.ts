@@ -1,8 +1,10 @@
 import type { Client } from '../suite.ts'
 import { confluentJavascriptClient } from './confluent-javascript.ts'
+import { franzGoClient, kadmClient } from './franz-go.ts'
 import { javaClient } from './java.ts'
 import { kafkajsClient } from './kafkajs.ts'
 import { kcatClient } from './kcat.ts'
+import { librdkafkaClient } from './librdkafka.ts'
 import { platformaticClient } from './platformatic.ts'
 import { pythonClients } from './python.ts'
 
@@ -11,7 +13,10 @@ export const kafkaClients: Client[] = [
   kafkajsClient,
   platformaticClient,
   confluentJavascriptClient,
+  librdkafkaClient,
   kcatClient,
   ...pythonClients,
   javaClient,
+  franzGoClient,
+  kadmClient,
 ]
