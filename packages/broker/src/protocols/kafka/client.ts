@@ -1,4 +1,5 @@
 import { ProtocolError, Reader, Writer, type Codec, type Infer, type Write } from '@dragoman/wire'
+import { logIn, type Login } from '../../core/identity/sasl/client.ts'
 import type { Connection } from '../../runtime/runtime.ts'
 import { codes } from './errors.ts'
 import { beginFrame, endFrame, FrameDecoder, skipTaggedFields } from './framing.ts'
@@ -8,6 +9,13 @@ export interface KafkaConnectionOptions {
   clientId?: string
   /** A larger answer is a breach of the protocol. */
   frameBytesMax?: number
+  /** How to say who one is; undefined where nobody asks. */
+  login?: Login | undefined
+}
+
+/** The broker does not take the login. */
+export class LoginRefused extends Error {
+  override name = 'LoginRefused'
 }
 
 interface Waiting {
@@ -47,7 +55,23 @@ export class KafkaConnection {
       throw new ProtocolError(`The broker refuses to name its versions: error ${answer.errorCode}`)
     for (const { apiKey, minVersion, maxVersion } of answer.apiKeys)
       opened.#offered.set(apiKey, { min: minVersion, max: maxVersion })
+    if (options.login !== undefined) await opened.logIn(options.login)
     return opened
+  }
+
+  /** Says who we are; also again, before the time of an earlier login is over. Rejects with `LoginRefused`. */
+  async logIn(login: Login): Promise<void> {
+    const { mechanism } = login
+    const { errorCode, mechanisms } = await this.request(apis.saslHandshake, { mechanism })
+    if (errorCode !== codes.none) {
+      const offered = mechanisms.length === 0 ? 'none: it knows no users' : mechanisms.join(', ')
+      throw new LoginRefused(`The broker does not take ${mechanism}; it takes ${offered}`)
+    }
+    await logIn(login, async message => {
+      const answer = await this.request(apis.saslAuthenticate, { authBytes: message })
+      if (answer.errorCode !== codes.none) throw new LoginRefused(answer.errorMessage ?? 'The broker refuses the login')
+      return answer.authBytes
+    })
   }
 
   private constructor(

@@ -17,21 +17,8 @@ export function leaderEpochOf(broker: Broker): number {
   return broker.cell.epoch & 0x7fff_ffff
 }
 
-/**
- * Operations that are allowed, as bits of `AclOperation`'s numbers. Without access control these are all that exist for the
- * resource: read, write, create, delete, alter, describe, describe configs, alter configs for a topic; create, alter,
- * describe, cluster action, describe configs, alter configs, idempotent write for the cluster.
- */
-export const topicOperations = bits(3, 4, 5, 6, 7, 8, 10, 11)
-export const clusterOperations = bits(5, 7, 8, 9, 10, 11, 12)
-/** Read, delete, describe. */
-export const groupOperations = bits(3, 6, 8)
 /** What is answered when operations were not asked for. */
 export const operationsNotAsked = -0x8000_0000
-
-function bits(...positions: number[]): number {
-  return positions.reduce((sum, position) => sum | (1 << position), 0)
-}
 
 /** What is wrong with the epoch that a client believes current; it asks for metadata again then. -1 leaves the check out. */
 export function epochProblem(broker: Broker, currentLeaderEpoch: number): number | undefined {

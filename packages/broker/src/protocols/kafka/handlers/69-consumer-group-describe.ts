@@ -2,7 +2,8 @@ import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
 import type { Membership } from '../../../core/groups/assigned/machine.ts'
 import type { PartitionMap } from '../../../core/groups/assigned/partitions.ts'
-import { groupOperations, operationsNotAsked } from '../cluster.ts'
+import { authorizedOperations } from '../acls.ts'
+import { operationsNotAsked } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { memberTypes, stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
@@ -20,7 +21,9 @@ export const handler = defineHandler(apis.consumerGroupDescribe, handle, { bulky
 function handle(exchange: Exchange<Answer>, request: Request): void {
   const groups = request.groupIds.map(groupId => ({
     ...describe(exchange, groupId),
-    authorizedOperations: request.includeAuthorizedOperations ? groupOperations : operationsNotAsked,
+    authorizedOperations: request.includeAuthorizedOperations
+      ? authorizedOperations(exchange, 'group', groupId)
+      : operationsNotAsked,
   }))
   exchange.broker.groups.allSettled(answer => exchange.reply(answer), { groups })
 }

@@ -1,7 +1,8 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
 import { topicNameProblem } from '../../../core/names.ts'
-import { leaderEpochOf, topicOperations } from '../cluster.ts'
+import { authorizedOperations } from '../acls.ts'
+import { leaderEpochOf } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -88,7 +89,7 @@ function describe(
       eligibleLeaderReplicas: [],
       lastKnownElr: [],
     })),
-    topicAuthorizedOperations: topicOperations,
+    topicAuthorizedOperations: authorizedOperations(exchange, 'topic', name),
   }
   return end < topic.partitions.length ? { topic: described, next: end } : { topic: described }
 }

@@ -1,6 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import type { PartitionMap } from '../../../core/groups/assigned/partitions.ts'
-import { groupOperations, operationsNotAsked } from '../cluster.ts'
+import { authorizedOperations } from '../acls.ts'
+import { operationsNotAsked } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
@@ -16,8 +17,12 @@ type AnswerGroup = NonNullable<Answer['groups']>[number]
 export const handler = defineHandler(apis.shareGroupDescribe, handle)
 
 function handle(exchange: Exchange<Answer>, { groupIds, includeAuthorizedOperations }: Request): void {
-  const authorizedOperations = includeAuthorizedOperations ? groupOperations : operationsNotAsked
-  const groups = groupIds.map(groupId => ({ ...describe(exchange, groupId), authorizedOperations }))
+  const groups = groupIds.map(groupId => ({
+    ...describe(exchange, groupId),
+    authorizedOperations: includeAuthorizedOperations
+      ? authorizedOperations(exchange, 'group', groupId)
+      : operationsNotAsked,
+  }))
   exchange.broker.groups.allSettled(answer => exchange.reply(answer), { groups })
 }
 
