@@ -139,8 +139,11 @@ export class Leases {
     this.#older[slot] = this.#free
     this.#free = slot
     this.size--
-    if (this.size === 0) this.#reset()
-    else if (this.size * 8 < this.#offset.length && this.#offset.length > 1024) this.#resize(this.size * 2)
+  }
+
+  /** A burst long ago costs no memory. Slots get new numbers. */
+  trim(): void {
+    if (this.#offset.length > 16 && this.size * 4 < this.#offset.length) this.#resize(this.size * 2)
   }
 
   /** Drops all slots; consumers stay. */
@@ -149,8 +152,8 @@ export class Leases {
       holder.newest = none
       holder.inFlightCount = 0
     }
-    this.size = 0
-    this.#reset()
+    this.size = this.#used = 0
+    this.#resize(0)
   }
 
   /** The earliest deadline, or a time before it; Infinity when there is none. */
@@ -201,17 +204,6 @@ export class Leases {
       gap = at
     }
     index[gap] = 0
-  }
-
-  /** A burst long ago costs no memory. */
-  #reset(): void {
-    this.#free = none
-    this.#used = 0
-    if (this.#offset.length > 64) this.#resize(0)
-    else {
-      this.#index.fill(0)
-      this.#leastDeadline.fill(Infinity)
-    }
   }
 
   /** Into arrays of `capacity` slots, without gaps: slots get new numbers unless there were none. */

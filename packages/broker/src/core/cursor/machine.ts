@@ -134,22 +134,30 @@ export class CursorMachine implements Machine {
 
   /** Returns how many offsets that were. */
   #settle(fact: FactReader): number {
-    const { pending, leases } = this
+    const { pending } = this
     let count = 0
     fact.ranges(this.floor)
     while (fact.next()) {
       const { first, last } = fact
+      if (first === last && first < this.next) {
+        if (this.#settleOne(first)) count++
+        continue
+      }
       for (let offset = pending.nextPending(first); offset <= last; offset = pending.nextPending(offset + 1)) {
-        pending.settle(offset)
-        const slot = leases.find(offset)
-        if (slot >= 0) leases.remove(slot)
-        count++
+        if (this.#settleOne(offset)) count++
       }
       if (last < this.next) continue
       count += last + 1 - this.next
       this.next = last + 1
     }
     return count
+  }
+
+  #settleOne(offset: number): boolean {
+    if (this.pending.settle(offset) === settled) return false
+    const slot = this.leases.find(offset)
+    if (slot >= 0) this.leases.remove(slot)
+    return true
   }
 
   #return(fact: FactReader, isUncounted: boolean): void {
@@ -214,6 +222,7 @@ export class CursorMachine implements Machine {
   }
 
   save(out: Writer): void {
+    this.leases.trim()
     out.u8(stateVersion)
     for (const value of [this.stream, this.floor, this.next, this.ackedCount, this.droppedCount, this.#nextConsumer]) {
       out.varlong(value)

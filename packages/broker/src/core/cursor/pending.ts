@@ -154,6 +154,9 @@ export class PendingSet {
       if (chunk.pendingCount === 0) this.#emptyCount--
       return chunk
     }
+    // What was the newest chunk gets no more.
+    const before = this.#chunks[end]
+    if (before && before.pendingCount <= listedMax) before.list()
     const chunk = new Chunk(key * chunkOffsets)
     this.#keys.push(key)
     this.#chunks.push(chunk)
@@ -275,7 +278,8 @@ class Chunk {
     for (let at = nextBit(this.#pending, 0); at >= 0; at = nextBit(this.#pending, at + 1)) {
       listed.push(at * 2 + (this.stateOf(at) === returned ? 1 : 0))
     }
-    this.#listed = listed
+    // A copy has no room to spare: there may be a hundred thousand of these.
+    this.#listed = listed.slice()
     this.#pending.fill(0)
     this.#returned?.fill(0)
     this.giveUp()
