@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { Random } from '@dragoman/wire'
 import { homeNamespace } from '../broker.ts'
 import type { ErrorCode } from '../errors.ts'
+import { noPartitions } from './assigned/partitions.ts'
+import type { HeartbeatRequest, HeartbeatResult } from './assigned/requests.ts'
 import { defaultLimits, type Limits } from '../limits.ts'
 import { Groups } from './groups.ts'
 import type { JoinRequest, JoinResult, MemberName, SyncResult } from './requests.ts'
@@ -79,6 +81,14 @@ export class Bench {
     return this.groups.heartbeat(namespace, group, memberId, instanceId, generation)
   }
 
+  /** A sign of life of a member to which the broker assigns; joins unless told otherwise. */
+  beat(request: Partial<HeartbeatRequest> = {}): Answer<HeartbeatResult> {
+    const answer: Answer<HeartbeatResult> = { value: undefined }
+    const whole: HeartbeatRequest = { ...(request.epoch === undefined ? newcomer : oldHand), ...request }
+    this.groups.heartbeatAssigned(whole, answering(answer))
+    return answer
+  }
+
   leave(...members: MemberName[]): Answer<(ErrorCode | undefined)[]> {
     const answer: Answer<(ErrorCode | undefined)[]> = { value: undefined }
     this.groups.leave({ namespace, group }, members, answering(answer))
@@ -121,6 +131,27 @@ export class Bench {
     return joined
   }
 }
+
+const oldHand: HeartbeatRequest = {
+  namespace,
+  group,
+  kind: 'exclusive',
+  memberId: '',
+  epoch: 0,
+  instanceId: null,
+  rackId: null,
+  rebalanceTimeoutMs: null,
+  topics: null,
+  pattern: null,
+  assignor: null,
+  owned: null,
+  clientId: 'client',
+  clientHost: '/127.0.0.1',
+  principal: 'ANONYMOUS',
+  host: '127.0.0.1',
+}
+
+const newcomer: HeartbeatRequest = { ...oldHand, rebalanceTimeoutMs: 30_000, topics: ['t'], owned: noPartitions }
 
 export interface Answer<T> {
   value: T | undefined

@@ -14,7 +14,7 @@ type Instruction =
 /** Parts that an expression may unfold to, counted repetitions included. */
 const partsMax = 2_000
 /** Places looked at in the life of an expression: only those that are built to be costly come near. */
-const visitsMax = 5_000_000
+const visitsMax = 1_000_000
 /** States of the automaton that are kept; beyond them it begins anew. */
 const statesMax = 1000
 
@@ -25,6 +25,7 @@ const statesMax = 1000
 export class TopicPattern {
   readonly #program: Instruction[] = []
   readonly #start: number
+  readonly #match: number
   #states = new Map<string, State>()
   #parts = 0
   #visits = 0
@@ -33,8 +34,8 @@ export class TopicPattern {
   /** Throws `BrokerError` `pattern-invalid` that says what is wrong. */
   constructor(text: string) {
     this.#text = text
-    const match = this.#emit({ kind: 'match' })
-    this.#start = this.#compile(parsePattern(text), match)
+    this.#match = this.#emit({ kind: 'match' })
+    this.#start = this.#compile(parsePattern(text), this.#match)
   }
 
   /** Whether the whole name matches. Throws `BrokerError` `pattern-invalid` when that has become too costly. */
@@ -47,7 +48,8 @@ export class TopicPattern {
       if (next.places.length === 0) return false
       state = next
     }
-    return this.#close(state.places, state.before, undefined).some(place => this.#program[place]?.kind === 'match')
+    state.accepts ??= this.#close(state.places, state.before, undefined).includes(this.#match)
+    return state.accepts
   }
 
   #step(state: State, code: number): State {
@@ -70,7 +72,7 @@ export class TopicPattern {
       for (const old of this.#states.values()) old.next.clear()
       this.#states = new Map()
     }
-    this.#states.set(key, (state = { places: sorted, before, next: new Map() }))
+    this.#states.set(key, (state = { places: sorted, before, next: new Map(), accepts: undefined }))
     return state
   }
 
@@ -135,6 +137,8 @@ interface State {
   /** A character that led here. */
   readonly before: number | undefined
   readonly next: Map<number, State>
+  /** Whether the name may end here, once that was asked. */
+  accepts: boolean | undefined
 }
 
 const newline = 10
