@@ -85,6 +85,8 @@ export class DirectoryMachine implements Machine {
   /** By namespace, then by name, in the order of creation. */
   readonly #byName = new Map<string, Map<string, Topic>>()
   readonly #byStream = new Map<StreamId, TopicPartition>()
+  /** One topic for each name in which dots and underscores are the same, where there are any. */
+  readonly #byFolded = new Map<string, Topic>()
 
   get defaults(): ReadonlyMap<string, string> {
     return this.#defaults
@@ -100,6 +102,12 @@ export class DirectoryMachine implements Machine {
 
   get(namespace: string, name: string): Topic | undefined {
     return this.#byName.get(namespace)?.get(name)
+  }
+
+  /** Another topic whose name differs in nothing but dots and underscores. */
+  similarTo(namespace: string, name: string): Topic | undefined {
+    const found = this.#byFolded.get(folded(namespace, name))
+    return found?.name === name ? undefined : found
   }
 
   byId(id: string): Topic | undefined {
@@ -185,6 +193,7 @@ export class DirectoryMachine implements Machine {
     let names = this.#byName.get(topic.namespace)
     if (names === undefined) this.#byName.set(topic.namespace, (names = new Map()))
     names.set(topic.name, topic)
+    if (hasFoldable.test(topic.name)) this.#byFolded.set(folded(topic.namespace, topic.name), topic)
     for (const [partition, stream] of topic.partitions.entries()) this.#byStream.set(stream, { topic, partition })
     this.partitionCount += topic.partitions.length
   }
@@ -200,6 +209,8 @@ export class DirectoryMachine implements Machine {
     this.#byId.delete(topic.id)
     const names = this.#byName.get(topic.namespace)
     names?.delete(topic.name)
+    const fold = folded(topic.namespace, topic.name)
+    if (this.#byFolded.get(fold)?.id === topic.id) this.#byFolded.delete(fold)
     if (names?.size === 0) this.#byName.delete(topic.namespace)
     for (const stream of topic.partitions) this.#byStream.delete(stream)
     this.partitionCount -= topic.partitions.length
@@ -211,6 +222,9 @@ export class DirectoryMachine implements Machine {
     return topic
   }
 }
+
+const hasFoldable = /[._]/
+const folded = (namespace: string, name: string): string => `${namespace}\n${name.replaceAll('.', '_')}`
 
 function read<T, W>(codec: Codec<T, W>, payload: Buffer): T {
   const reader = new Reader(payload)

@@ -93,6 +93,14 @@ export class Topics {
     return this.#machine.get(namespace, name)
   }
 
+  /**
+   * Another topic whose name differs in nothing but dots and underscores: for protocols whose tools write both the same. One of
+   * them, should there be more.
+   */
+  similarTo(namespace: string, name: string): Topic | undefined {
+    return this.#machine.similarTo(namespace, name)
+  }
+
   byId(id: string): Topic | undefined {
     return this.#machine.byId(id)
   }

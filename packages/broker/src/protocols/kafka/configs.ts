@@ -1,4 +1,5 @@
-import type { Broker, Topic } from '../../core/broker.ts'
+import type { Topic } from '../../core/broker.ts'
+import type { OverrideScope } from '../../core/directory.ts'
 import { BrokerError } from '../../core/errors.ts'
 import { quote } from '../../core/names.ts'
 import { hintPrefix, topicSettings, type SettingName } from '../../core/topic-config.ts'
@@ -8,7 +9,7 @@ export const configTypes = { boolean: 1, string: 2, int: 3, long: 5, double: 6, 
 export type ConfigType = keyof typeof configTypes
 
 /** Where a value comes from, as DescribeConfigs numbers it. */
-const configSources = { topic: 1, staticBroker: 4, default: 5 } as const
+export const configSources = { topic: 1, broker: 2, cluster: 3, staticBroker: 4, default: 5, group: 8 } as const
 
 /** `ConfigResource.Type`: what can have a configuration. */
 export const resourceTypes = { topic: 2, broker: 4, logger: 8, clientMetrics: 16, group: 32 } as const
@@ -56,7 +57,7 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'delete.retention.ms': setting('deleteRetentionMs', 'long', 'log.cleaner.delete.retention.ms'),
   'file.delete.delay.ms': hint('long', '60000', ownFormat, integer(0n, longMax), 'log.segment.delete.delay.ms'),
   'flush.messages': hint('long', String(longMax), flushes, integer(1n, longMax), 'log.flush.interval.messages'),
-  'flush.ms': hint('long', String(longMax), flushes, integer(0n, longMax), 'log.flush.interval.ms'),
+  'flush.ms': hint('long', String(longMax), flushes, integer(0n, longMax)),
   'follower.replication.throttled.replicas': fixed('list', '', oneCopy),
   'index.interval.bytes': hint('int', '4096', ownFormat, integer(0n, intMax), 'log.index.interval.bytes'),
   'leader.replication.throttled.replicas': fixed('list', '', oneCopy),
@@ -76,10 +77,10 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'remote.storage.enable': fixed('boolean', 'false', noTiers),
   'retention.bytes': setting('retentionBytes', 'long', 'log.retention.bytes'),
   'retention.ms': setting('retentionMs', 'long', 'log.retention.ms'),
-  'segment.bytes': hint('int', '1073741824', ownFormat, integer(14n, intMax), 'log.segment.bytes'),
+  'segment.bytes': hint('int', '1073741824', ownFormat, integer(1048576n, intMax), 'log.segment.bytes'),
   'segment.index.bytes': hint('int', '10485760', ownFormat, integer(4n, intMax), 'log.index.size.max.bytes'),
-  'segment.jitter.ms': hint('long', '0', ownFormat, integer(0n, longMax), 'log.roll.jitter.ms'),
-  'segment.ms': hint('long', '604800000', ownFormat, integer(1n, longMax), 'log.roll.ms'),
+  'segment.jitter.ms': hint('long', '0', ownFormat, integer(0n, longMax)),
+  'segment.ms': hint('long', '604800000', ownFormat, integer(1n, longMax)),
   'unclean.leader.election.enable': hint(
     'boolean',
     'false',
@@ -122,35 +123,69 @@ export function readTopicConfig(entries: readonly { name: string; value: string 
 }
 
 /** A value as Kafka's tools show it, whether set or default. */
-export function topicConfigValue(topic: Pick<Topic, 'config'>, name: string): { value: string; isSet: boolean } {
+export function topicConfigValue(
+  topic: Pick<Topic, 'config' | 'defaults'>,
+  name: string,
+): { value: string; isSet: boolean } {
   const key = topicConfigKey(name)
-  const stored = topic.config.get(key.setting ?? hintPrefix + name)
-  if (stored === undefined) return { value: key.default, isSet: false }
-  return { value: key.setting === undefined ? stored : toTheirs(key.setting, stored), isSet: true }
+  const storedName = key.setting ?? hintPrefix + name
+  const isSet = topic.config.has(storedName)
+  const stored = topic.config.get(storedName) ?? topic.defaults?.get(storedName)
+  if (stored === undefined) return { value: key.default, isSet }
+  return { value: key.setting === undefined ? stored : toTheirs(key.setting, stored), isSet }
 }
 
 /** One row of a described configuration. */
 export interface ConfigEntry {
   readonly name: string
   readonly type: ConfigType
-  readonly value: string
+  readonly value: string | null
   readonly source: number
   readonly readOnly: boolean
   /** Where the value could come from, the winner first. */
-  readonly synonyms: readonly { name: string; value: string; source: number }[]
+  readonly synonyms: readonly ConfigSynonym[]
   readonly doc: string
 }
 
-/** The whole configuration of a topic, set or default. */
-export function topicConfigEntries(topic: Pick<Topic, 'config'>): ConfigEntry[] {
+export interface ConfigSynonym {
+  readonly name: string
+  readonly value: string
+  readonly source: number
+}
+
+/** What is overridden for all topics, for this broker and for all; see `core/overrides.ts`. */
+export type OverridesOf = (scope: OverrideScope) => ReadonlyMap<string, string>
+
+/** The whole configuration of a topic: set, overridden for all topics, or default. */
+export function topicConfigEntries(
+  topic: Pick<Topic, 'config' | 'defaults'>,
+  overrides: OverridesOf = noOverrides,
+): ConfigEntry[] {
   return Object.entries(topicConfigKeys).map(([name, key]) => {
     const { value, isSet } = topicConfigValue(topic, name)
-    const source = isSet ? configSources.topic : configSources.default
-    const synonyms = isSet ? [{ name, value, source }] : []
-    if (key.synonym !== undefined)
-      synonyms.push({ name: key.synonym, value: key.default, source: configSources.default })
-    return { name, type: key.type, value, source, readOnly: false, synonyms, doc: key.doc }
+    const synonyms = [...(isSet ? [{ name, value, source: configSources.topic }] : []), ...synonymsOf(key, overrides)]
+    const winner = synonyms[0] ?? { value, source: configSources.default }
+    const { type, doc } = key
+    return { name, type, value: winner.value, source: winner.source, readOnly: false, synonyms, doc }
   })
+}
+
+const noOverrides: OverridesOf = () => new Map()
+
+/** Where the broker's own value of a key could come from, the winner first. */
+export function synonymsOf(key: TopicConfigKey, overrides: OverridesOf): ConfigSynonym[] {
+  const { synonym: name, setting: of } = key
+  if (name === undefined) return []
+  const found: ConfigSynonym[] = []
+  for (const scope of ['broker', 'cluster'] as const) {
+    const stored = of === undefined ? undefined : overrides(scope).get(of)
+    if (of !== undefined && stored !== undefined) {
+      found.push({ name, value: toTheirs(of, stored), source: configSources[scope] })
+    }
+  }
+  // The one key whose default has a name of its own.
+  const [defaultName, value] = of === 'retentionMs' ? ['log.retention.hours', '168'] : [name, key.default]
+  return [...found, { name: defaultName, value, source: configSources.default }]
 }
 
 /** The table of `topicConfigKeys` for the documentation, in Markdown. */
@@ -160,59 +195,6 @@ export function topicConfigTable(): string {
     return `| \`${name}\` | ${key.type} | ${value} | ${key.doc} |`
   })
   return ['| key | type | default | here |', '|---|---|---|---|', ...rows, ''].join('\n')
-}
-
-/** What the broker tells about itself: only what it really does, with its true values, under the names that tools look for. */
-export function brokerConfigEntries(broker: Broker, advertised: { host: string; port: number }): ConfigEntry[] {
-  const { limits, topics, brokerId } = broker
-  const entries: ConfigEntry[] = []
-  const add = (
-    name: string,
-    type: ConfigType,
-    value: string | number | boolean,
-    doc: string,
-    source: number = configSources.staticBroker,
-  ) => {
-    const text = String(value)
-    entries.push({ name, type, value: text, source, readOnly: true, synonyms: [{ name, value: text, source }], doc })
-  }
-  add(
-    'advertised.listeners',
-    'list',
-    `PLAINTEXT://${advertised.host}:${advertised.port}`,
-    'Where clients reach this broker.',
-  )
-  add('auto.create.topics.enable', 'boolean', topics.autoCreate, 'Whether asking for a topic creates it.')
-  add('broker.id', 'int', brokerId, 'The id of this broker.')
-  add('default.replication.factor', 'int', 1, 'Copies of each partition.')
-  add('delete.topic.enable', 'boolean', true, 'Whether topics can be deleted.')
-  add('group.max.size', 'int', limits.groupMembersMax, 'Most members of a consumer group.')
-  add('max.connections', 'int', limits.connectionsMax, 'Most connections at a time.')
-  add(
-    'max.incremental.fetch.session.cache.slots',
-    'int',
-    limits.fetchSessionsMax,
-    'Most incremental fetch sessions at a time.',
-  )
-  add('node.id', 'int', brokerId, 'The id of this broker.')
-  add(
-    'num.partitions',
-    'int',
-    topics.partitionsDefault,
-    'Partitions of a topic that is created without saying how many.',
-  )
-  add(
-    'offset.metadata.max.bytes',
-    'int',
-    limits.offsetMetadataBytesMax,
-    'Most bytes of metadata with a committed offset.',
-  )
-  add('socket.request.max.bytes', 'int', limits.frameBytesMax, 'Most bytes of a request.')
-  add('unclean.leader.election.enable', 'boolean', false, 'There is one copy of each partition, and no election.')
-  for (const { setting, synonym, type, default: value, doc } of Object.values(topicConfigKeys)) {
-    if (setting !== undefined && synonym !== undefined) add(synonym, type, value, doc, configSources.default)
-  }
-  return entries.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 function setting(name: SettingName, type: ConfigType, synonym: string): TopicConfigKey {
@@ -236,18 +218,18 @@ function fixed(type: ConfigType, value: string, because: string, synonym?: strin
   return hint(type, value, `Takes no other value: ${because}.`, problem, synonym)
 }
 
-function settingProblem(name: SettingName, theirs: string): string | undefined {
+export function settingProblem(name: SettingName, theirs: string): string | undefined {
   const translated = words[name]
   if (translated === undefined) return topicSettings[name].problem(theirs)
   if (translated.some(([word]) => word === theirs)) return undefined
   return `takes ${translated.map(([word]) => word).join(' or ')}, not ${quote(theirs)}`
 }
 
-function toOurs(name: SettingName, theirs: string): string {
+export function toOurs(name: SettingName, theirs: string): string {
   return words[name]?.find(([word]) => word === theirs)?.[1] ?? theirs
 }
 
-function toTheirs(name: SettingName, ours: string): string {
+export function toTheirs(name: SettingName, ours: string): string {
   return words[name]?.find(([, word]) => word === ours)?.[0] ?? ours
 }
 
@@ -256,7 +238,7 @@ function inTheirWords(name: SettingName, doc: string): string {
 }
 
 /** The value as Kafka's own parser would understand it: white space, signs, leading zeros and letter case do not matter. */
-function normalised(type: ConfigType, value: string): string {
+export function normalised(type: ConfigType, value: string): string {
   const text = value.trim()
   if (type === 'boolean') return text.toLowerCase()
   if ((type === 'int' || type === 'long') && /^[+-]?[0-9]{1,19}$/.test(text))

@@ -4,6 +4,7 @@ import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { epochProblem } from '../cluster.ts'
 import { codes, errorCodeOf } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { repeated } from '../outcome.ts'
 import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
@@ -30,10 +31,17 @@ export const handler = defineHandler(apis.listOffsets, handle)
 async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
   const { broker, connection, version } = exchange
   const isCommitted = request.isolationLevel === 1
+  const repeats = repeated(
+    request.topics.flatMap(({ name, partitions }) =>
+      partitions.map(({ partitionIndex }) => `${name}:${partitionIndex}`),
+    ),
+    key => key,
+  )
   const wanted = request.topics.flatMap(({ name, partitions }) => partitions.map(partition => ({ name, partition })))
   const found = await inSlices(connection, wanted, async ({ name, partition }) => {
     const { partitionIndex } = partition
     if (!exchange.may('describe', 'topic', name)) return { partitionIndex, ...refusal(codes.topicAuthorizationFailed) }
+    if (repeats.has(`${name}:${partitionIndex}`)) return { partitionIndex, ...refusal(codes.invalidRequest) }
     const stream = broker.topics.get(homeNamespace, name)?.partitions[partitionIndex]
     if (stream === undefined) return { partitionIndex, ...refusal(codes.unknownTopicOrPartition) }
     return { partitionIndex, ...(await find(broker, stream, partition, { version, isCommitted })) }

@@ -7,6 +7,7 @@ import { advertisedAddress, clusterIdText, leaderEpochOf, operationsNotAsked } f
 import { codes, errorCodeOf } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { inSlices } from '../slices.ts'
+import { collision } from './19-create-topics.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.metadata.request>
@@ -57,6 +58,8 @@ async function settle(
 }
 
 async function create(broker: Broker, name: string): Promise<Found> {
+  const refusal = collision(broker, name)
+  if (refusal !== undefined) return { errorCode: refusal.errorCode, name, topicId: nilId }
   try {
     return { topic: await broker.topics.create(homeNamespace, name) }
   } catch (error) {

@@ -5,6 +5,7 @@ import { quote } from '../../../core/names.ts'
 import { readTopicConfig, topicConfigEntries } from '../configs.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { countMutations } from '../mutations.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
 import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -47,15 +48,30 @@ async function create(exchange: Exchange<Answer>, wanted: NewTopic, validateOnly
   if (!exchange.may('create', 'cluster', clusterName) && !exchange.may('create', 'topic', wanted.name)) {
     return answerRefused(wanted.name, refused(codes.topicAuthorizationFailed, 'Authorization failed.'))
   }
-  const refusal = refusalOf(broker, wanted)
+  const refusal = refusalOf(broker, wanted) ?? collision(broker, wanted.name)
   if (refusal !== undefined) return answerRefused(wanted.name, refusal)
   try {
     const partitions = wanted.assignments.length > 0 ? wanted.assignments.length : partitionCount(broker, wanted)
     const config = readTopicConfig(wanted.configs)
-    return answerMade(await broker.topics.create(homeNamespace, wanted.name, { partitions, config, validateOnly }))
+    if (!validateOnly) {
+      const later = countMutations(exchange, partitions, exchange.version >= strictQuotaSince)
+      if (later !== undefined) return answerRefused(wanted.name, later)
+    }
+    const topic = await broker.topics.create(homeNamespace, wanted.name, { partitions, config, validateOnly })
+    return answerMade(broker, topic)
   } catch (error) {
     return answerRefused(wanted.name, outcomeOf(error))
   }
+}
+
+/** From this version on, too many new partitions are refused until later. */
+const strictQuotaSince = 6
+
+/** Names of metrics cannot tell dots from underscores, so that tools could not tell such topics apart. */
+export function collision({ topics }: Broker, name: string): Outcome | undefined {
+  const other = topics.similarTo(homeNamespace, name)
+  if (other === undefined) return undefined
+  return refused(codes.invalidTopic, `Topic ${quote(name)} collides with existing topic: ${other.name}.`)
 }
 
 function partitionCount(broker: Broker, { numPartitions }: NewTopic): number {
@@ -99,14 +115,14 @@ function answerRefused(name: string, outcome: Outcome): AnswerTopic {
   return { name, ...outcome, configs: [] }
 }
 
-function answerMade(topic: Topic): AnswerTopic {
+function answerMade({ topics }: Broker, topic: Topic): AnswerTopic {
   return {
     name: topic.name,
     topicId: topic.id,
     ...succeeded,
     numPartitions: topic.partitions.length,
     replicationFactor: 1,
-    configs: topicConfigEntries(topic).map(({ name, value, source }) => {
+    configs: topicConfigEntries(topic, scope => topics.overrides(scope)).map(({ name, value, source }) => {
       return { name, value, readOnly: false, configSource: source, isSensitive: false }
     }),
   }

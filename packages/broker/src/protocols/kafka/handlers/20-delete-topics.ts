@@ -2,6 +2,7 @@ import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { countMutations } from '../mutations.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
 import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -30,7 +31,7 @@ async function handle(exchange: Exchange<Answer>, request: Request, version: num
     if (isHidden || !exchange.may('delete', 'topic', name)) {
       return { name: isHidden ? null : name, topicId: isById ? topicId : nilId, ...unauthorized }
     }
-    if (!repeats.has(name)) return remove(broker, name, topicId)
+    if (!repeats.has(name)) return remove(exchange, name, topicId)
     return { name, topicId, ...refused(codes.invalidRequest, 'The request names this topic more than once.') }
   })
   return { responses }
@@ -55,8 +56,15 @@ function resolve(broker: Broker, { name, topicId }: Named): Named & { refusal?: 
   return { name: topic?.namespace === homeNamespace ? topic.name : null, topicId }
 }
 
-async function remove(broker: Broker, name: string, topicId: string): Promise<AnswerTopic> {
+/** From this version on, too many removed partitions are refused until later. */
+const strictQuotaSince = 5
+
+async function remove(exchange: Exchange<Answer>, name: string, topicId: string): Promise<AnswerTopic> {
+  const { broker, version } = exchange
   try {
+    const partitionCount = broker.topics.get(homeNamespace, name)?.partitions.length ?? 0
+    const later = countMutations(exchange, partitionCount, version >= strictQuotaSince)
+    if (later !== undefined) return { name, topicId, ...later }
     await broker.topics.remove(homeNamespace, name)
     return { name, topicId, ...succeeded }
   } catch (error) {

@@ -2,6 +2,7 @@ import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { countMutations } from '../mutations.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
 import { inSlices } from '../slices.ts'
 import { assignmentRefusal } from './19-create-topics.ts'
@@ -15,24 +16,33 @@ type Answer = Write<typeof apis.createPartitions.response>
 export const handler = defineHandler(apis.createPartitions, handle)
 
 async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
-  const { broker, connection } = exchange
+  const { connection } = exchange
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))
   const results = await inSlices(connection, [...unique.values()], async topic => {
     const outcome = repeats.has(topic.name)
       ? refused(codes.invalidRequest, 'The request names this topic more than once.')
       : exchange.may('alter', 'topic', topic.name)
-        ? await grow(broker, topic, request.validateOnly)
+        ? await grow(exchange, topic, request.validateOnly)
         : refused(codes.topicAuthorizationFailed, 'The topic authorization is failed.')
     return { name: topic.name, ...outcome }
   })
   return { results }
 }
 
-async function grow(broker: Broker, wanted: Growth, validateOnly: boolean): Promise<Outcome> {
+/** From this version on, too many new partitions are refused until later. */
+const strictQuotaSince = 3
+
+async function grow(exchange: Exchange<Answer>, wanted: Growth, validateOnly: boolean): Promise<Outcome> {
+  const { broker, version } = exchange
   try {
     const refusal = refusalOf(broker, wanted)
     if (refusal !== undefined) return refusal
+    const present = broker.topics.get(homeNamespace, wanted.name)?.partitions.length ?? wanted.count
+    if (!validateOnly && wanted.count > present) {
+      const later = countMutations(exchange, wanted.count - present, version >= strictQuotaSince)
+      if (later !== undefined) return later
+    }
     await broker.topics.addPartitions(homeNamespace, wanted.name, wanted.count, { validateOnly })
     return succeeded
   } catch (error) {

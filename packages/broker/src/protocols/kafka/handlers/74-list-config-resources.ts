@@ -1,6 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { clusterName } from '../../../core/identity/permissions.ts'
+import { configsSettled } from '../config-targets.ts'
 import { resourceTypes } from '../configs.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
@@ -22,7 +23,7 @@ async function handle(exchange: Exchange<Answer>, request: Request, version: num
   const configResources = types.flatMap(resourceType =>
     namesOf(broker, resourceType).map(resourceName => ({ resourceName, resourceType })),
   )
-  await broker.topics.settle()
+  await configsSettled(broker)
   return { errorCode: codes.none, configResources }
 }
 
@@ -33,5 +34,6 @@ function typesOf({ resourceTypes: asked }: Request): readonly number[] {
 function namesOf(broker: Broker, resourceType: number): string[] {
   if (resourceType === resourceTypes.topic) return broker.topics.list(homeNamespace).map(({ name }) => name)
   if (resourceType === resourceTypes.broker || resourceType === resourceTypes.logger) return [String(broker.brokerId)]
+  if (resourceType === resourceTypes.group) return broker.groups.configured(homeNamespace)
   return []
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import test from 'node:test'
+import test, { type TestContext } from 'node:test'
 import { ProtocolError, Random, Reader, Writer, type Codec, type Infer, type Write } from '@dragoman/wire'
 import type { Broker } from '../../../core/broker.ts'
 import { defaultLimits } from '../../../core/limits.ts'
 import { TestLedger } from '../../../core/test-ledger.ts'
 import { topicConfig } from '../../../core/topic-config.ts'
 import { Topics } from '../../../core/topics.ts'
+import { startBroker } from '../../../main.ts'
 import type { SessionContext } from '../../protocol.ts'
 import { configTypes, topicConfigKeys } from '../configs.ts'
 import { codes } from '../errors.ts'
@@ -19,7 +20,6 @@ const brokerId = 7
 
 interface Fixture {
   topics: Topics
-  ledger: TestLedger
   ask: <N extends AdministrationName>(
     name: N,
     version: number,
@@ -36,37 +36,56 @@ const administration = [
   'alterConfigs',
   'incrementalAlterConfigs',
   'describeCluster',
+  'describeLogDirs',
+  'electLeaders',
+  'listPartitionReassignments',
+  'describeClientQuotas',
+  'alterClientQuotas',
+  'describeQuorum',
+  'getTelemetrySubscriptions',
+  'pushTelemetry',
+  'listConfigResources',
+  'describeTopicPartitions',
 ] as const
 type AdministrationName = (typeof administration)[number]
 
-async function fixture(options: { autoCreate?: boolean } = {}): Promise<Fixture> {
-  const ledger = new TestLedger()
-  const topics = await Topics.open(ledger, { limits: defaultLimits, random: new Random(seed), ...options })
-  // Only what the administration uses of the front door.
-  const broker = {
+/** A whole broker in memory, asked without a connection. */
+async function fixture(t: TestContext, options: { topicAutoCreate?: 'on' | 'off' } = {}): Promise<Fixture> {
+  const broker = await startBroker({
+    data: 'memory',
+    kafka: 0,
+    kafkaAdvertised: 'broker.example:1234',
     brokerId,
-    clusterId: topics.clusterId,
-    topics,
-    limits: defaultLimits,
-    addresses: new Map([['kafka', { host: 'broker.example', port: 1234 }]]),
-    cell: { epoch: 3 },
-  } as unknown as Broker
-  const clock = { after: (_: number, run: () => void) => void setImmediate(run) }
-  const connection = { local: { host: '127.0.0.1', port: 1 }, clock } as unknown as SessionContext
-  return {
-    topics,
-    ledger,
-    async ask(name, version, request) {
-      const { key, request: asked, response } = apis[name]
-      const out = new Writer()
-      ;(asked as Codec<unknown>).write(out, request, version)
-      const answer = await serve(handlers.get(key)!, broker, connection, version, out.take())
-      ;(response as Codec<unknown>).write(out, answer, version)
-      const reader = new Reader(out.take())
-      const read = (response as Codec<unknown>).read(reader, version)
-      reader.expectEnd()
-      return read as never
-    },
+    ...options,
+  })
+  t.after(() => broker.close())
+  return { topics: broker.core.topics, ask: asker(broker.core) }
+}
+
+/** Only the topics, in a ledger whose blocks become durable when the test says so. */
+async function heldFixture(): Promise<Fixture & { ledger: TestLedger }> {
+  const ledger = new TestLedger()
+  const topics = await Topics.open(ledger, { limits: defaultLimits, random: new Random(seed) })
+  const { clusterId } = topics
+  const addresses = new Map([['kafka', { host: 'broker.example', port: 1234 }]])
+  const broker = { brokerId, clusterId, topics, limits: defaultLimits, addresses, cell: { epoch: 1 } }
+  return { topics, ledger, ask: asker(broker as unknown as Broker) }
+}
+
+function asker(broker: Broker): Fixture['ask'] {
+  const clock = { after: (_: number, run: () => void) => void setImmediate(run), nowMs: () => 1, monotonicMs: () => 1 }
+  const random = new Random(seed)
+  const connection = { local: { host: '127.0.0.1', port: 1 }, clock, random } as unknown as SessionContext
+  return async (name, version, request) => {
+    const { key, request: asked, response } = apis[name]
+    const out = new Writer()
+    ;(asked as Codec<unknown>).write(out, request, version)
+    const answer = await serve(handlers.get(key)!, broker, connection, version, out.take())
+    ;(response as Codec<unknown>).write(out, answer, version)
+    const reader = new Reader(out.take())
+    const read = (response as Codec<unknown>).read(reader, version)
+    reader.expectEnd()
+    return read as never
   }
 }
 
@@ -85,7 +104,7 @@ function serve(
 }
 
 test('metadata creates a topic that is asked for by name and answers when it is durable', async () => {
-  const { ask, topics, ledger } = await fixture()
+  const { ask, topics, ledger } = await heldFixture()
   ledger.automatic = false
   let answered = false
   const asking = ask('metadata', 9, { topics: [{ name: 'a' }], includeTopicAuthorizedOperations: true })
@@ -107,7 +126,7 @@ test('metadata creates a topic that is asked for by name and answers when it is 
       errorCode: 0,
       partitionIndex: 0,
       leaderId: brokerId,
-      leaderEpoch: 3,
+      leaderEpoch: 1,
       replicaNodes: [brokerId],
       isrNodes: [brokerId],
       offlineReplicas: [],
@@ -116,8 +135,8 @@ test('metadata creates a topic that is asked for by name and answers when it is 
   assert.equal(topic?.topicAuthorizedOperations, 0b1101_1111_1000)
 })
 
-test('metadata lists all topics as each version asks for them, and none when none are wanted', async () => {
-  const { ask, topics } = await fixture()
+test('metadata lists all topics as each version asks for them, and none when none are wanted', async t => {
+  const { ask, topics } = await fixture(t)
   await topics.create('/', 'a')
   await topics.create('/', 'b', { partitions: 3 })
   await topics.create('tenant', 'c')
@@ -132,8 +151,8 @@ test('metadata lists all topics as each version asks for them, and none when non
   assert.deepEqual(await names(5, [{ name: 'b' }, { name: 'b' }]), ['b'])
 })
 
-test('metadata refuses bad names, unknown names without creation, and unknown ids', async () => {
-  const { ask, topics } = await fixture()
+test('metadata refuses bad names, unknown names without creation, and unknown ids', async t => {
+  const { ask, topics } = await fixture(t)
   const a = await topics.create('/', 'a')
   const elsewhere = await topics.create('tenant', 'c')
   const answer = await ask('metadata', 12, {
@@ -160,7 +179,7 @@ test('metadata refuses bad names, unknown names without creation, and unknown id
     absent.topics.map(topic => topic.errorCode),
     [codes.unknownTopicOrPartition, codes.invalidTopic],
   )
-  const closed = await fixture({ autoCreate: false })
+  const closed = await fixture(t, { topicAutoCreate: 'off' })
   const refused = await closed.ask('metadata', 4, { topics: [{ name: 'b' }], allowAutoTopicCreation: true })
   assert.deepEqual(
     refused.topics.map(topic => topic.errorCode),
@@ -175,8 +194,8 @@ test('metadata refuses bad names, unknown names without creation, and unknown id
 
 const newTopic = { numPartitions: -1, replicationFactor: -1, assignments: [], configs: [] }
 
-test('createTopics makes what can be made and says why the rest cannot', async () => {
-  const { ask, topics } = await fixture()
+test('createTopics makes what can be made and says why the rest cannot', async t => {
+  const { ask, topics } = await fixture(t)
   const wanted = [
     { ...newTopic, name: 'default' },
     {
@@ -255,8 +274,8 @@ test('createTopics makes what can be made and says why the rest cannot', async (
   assert.equal(topics.get('/', 'new'), undefined)
 })
 
-test('a request that names many topics is worked off in slices, all of it', async () => {
-  const { ask, topics } = await fixture()
+test('a request that names many topics is worked off in slices, all of it', async t => {
+  const { ask, topics } = await fixture(t)
   const names = Array.from({ length: 450 }, (_, index) => `t${index}`)
   const made = await ask('metadata', 9, { topics: names.map(name => ({ name })) })
   assert.deepEqual(
@@ -270,15 +289,15 @@ test('a request that names many topics is worked off in slices, all of it', asyn
   const described = await ask('describeConfigs', 1, asked)
   assert.deepEqual(
     described.results.map(({ resourceName, configs }) => [resourceName, configs.length]),
-    names.map(name => [name, 1]),
+    [...names, ...names].map(name => [name, 1]),
   )
   const removed = await ask('deleteTopics', 4, { topicNames: names, timeoutMs: 0 })
   assert.equal(removed.responses.filter(({ errorCode }) => errorCode === 0).length, names.length)
   assert.equal(topics.list().length, 0)
 })
 
-test('deleteTopics removes by name and by id', async () => {
-  const { ask, topics } = await fixture()
+test('deleteTopics removes by name and by id', async t => {
+  const { ask, topics } = await fixture(t)
   for (const name of ['a', 'b', 'c', 'd']) await topics.create('/', name)
   const b = topics.get('/', 'b')
   const early = await ask('deleteTopics', 3, { topicNames: ['a', 'x', 'c', 'c'], timeoutMs: 0 })
@@ -312,8 +331,8 @@ test('deleteTopics removes by name and by id', async () => {
   )
 })
 
-test('createPartitions grows topics and checks assignments', async () => {
-  const { ask, topics } = await fixture()
+test('createPartitions grows topics and checks assignments', async t => {
+  const { ask, topics } = await fixture(t)
   for (const name of ['a', 'b', 'c']) await topics.create('/', name)
   const answer = await ask('createPartitions', 3, {
     topics: [
@@ -336,8 +355,8 @@ test('createPartitions grows topics and checks assignments', async () => {
   )
 })
 
-test('configurations are set, deleted, replaced and described as they were written', async () => {
-  const { ask, topics } = await fixture()
+test('configurations are set, deleted, replaced and described as they were written', async t => {
+  const { ask, topics } = await fixture(t)
   await topics.create('/', 'a')
   const alter = async (
     configs: { name: string; configOperation: number; value: string | null }[],
@@ -349,7 +368,7 @@ test('configurations are set, deleted, replaced and described as they were writt
   const set = (name: string, value: string | null) => ({ name, configOperation: 0, value })
   const changes = [
     set('message.timestamp.type', 'LogAppendTime'),
-    set('segment.bytes', '1000000'),
+    set('segment.bytes', '2000000'),
     set('unclean.leader.election.enable', 'TRUE'),
     { name: 'cleanup.policy', configOperation: 2, value: 'compact' },
     set('min.cleanable.dirty.ratio', '.25'),
@@ -359,7 +378,7 @@ test('configurations are set, deleted, replaced and described as they were writt
   assert.equal((await alter(changes))?.errorCode, 0)
   const config = topics.get('/', 'a')?.config
   assert.equal(config?.get('timestampType'), 'append')
-  assert.equal(config?.get('hint.segment.bytes'), '1000000')
+  assert.equal(config?.get('hint.segment.bytes'), '2000000')
 
   const described = await ask('describeConfigs', 4, {
     resources: [{ resourceType: 2, resourceName: 'a', configurationKeys: null }],
@@ -373,7 +392,7 @@ test('configurations are set, deleted, replaced and described as they were writt
   assert.equal(rows.get('cleanup.policy')?.value, 'delete,compact')
   assert.deepEqual(topicConfig({ config: config ?? new Map() }).cleanupPolicy, { deletes: true, compacts: true })
   assert.deepEqual(rows.get('segment.bytes')?.synonyms, [
-    { name: 'segment.bytes', value: '1000000', source: 1 },
+    { name: 'segment.bytes', value: '2000000', source: 1 },
     { name: 'log.segment.bytes', value: '1073741824', source: 5 },
   ])
   assert.equal(rows.get('segment.bytes')?.configType, configTypes.int)
@@ -387,8 +406,8 @@ test('configurations are set, deleted, replaced and described as they were writt
   assert.deepEqual([...(topics.get('/', 'a')?.config ?? [])], [['retentionBytes', '5']])
 })
 
-test('configurations that would have no effect or contradict what is true are refused by name', async () => {
-  const { ask, topics } = await fixture()
+test('configurations that would have no effect or contradict what is true are refused by name', async t => {
+  const { ask, topics } = await fixture(t)
   await topics.create('/', 'a')
   const refused: [name: string, operation: number, value: string | null, code: number][] = [
     ['cleanup.policy', 0, 'compact,remove', codes.invalidConfig],
@@ -415,12 +434,26 @@ test('configurations that would have no effect or contradict what is true are re
     resources: [
       { resourceType: 2, resourceName: 'x', configs },
       { resourceType: 4, resourceName: '7', configs },
+      { resourceType: 4, resourceName: '8', configs },
+      { resourceType: 8, resourceName: '7', configs },
+      { resourceType: 16, resourceName: 'm', configs },
       { resourceType: 32, resourceName: 'group', configs },
+      { resourceType: 99, resourceName: '7', configs },
       { resourceType: 2, resourceName: 'a', configs: [...configs, ...configs] },
     ],
     validateOnly: false,
   })
-  const expected = [codes.unknownTopicOrPartition, codes.invalidRequest, codes.invalidRequest, codes.invalidRequest]
+  const { unknownTopicOrPartition, invalidRequest, invalidConfig } = codes
+  const expected = [
+    unknownTopicOrPartition,
+    invalidConfig,
+    invalidRequest,
+    invalidConfig,
+    invalidConfig,
+    invalidConfig,
+    invalidRequest,
+    invalidRequest,
+  ]
   assert.deepEqual(
     others.responses.map(({ errorCode }) => errorCode),
     expected,
@@ -428,8 +461,8 @@ test('configurations that would have no effect or contradict what is true are re
   assert.equal(topics.get('/', 'a')?.config.size, 0)
 })
 
-test('describeConfigs tells what is true of the broker, read-only', async () => {
-  const { ask } = await fixture()
+test('describeConfigs tells what is true of the broker, read-only', async t => {
+  const { ask } = await fixture(t)
   const answer = await ask('describeConfigs', 3, {
     resources: [
       { resourceType: 4, resourceName: '7', configurationKeys: ['num.partitions', 'advertised.listeners', 'x'] },
@@ -437,6 +470,8 @@ test('describeConfigs tells what is true of the broker, read-only', async () => 
       { resourceType: 4, resourceName: '8', configurationKeys: null },
       { resourceType: 2, resourceName: 'x', configurationKeys: null },
       { resourceType: 8, resourceName: '7', configurationKeys: null },
+      { resourceType: 99, resourceName: '7', configurationKeys: null },
+      { resourceType: 2, resourceName: 'a b', configurationKeys: null },
     ],
     includeSynonyms: false,
     includeDocumentation: false,
@@ -448,7 +483,9 @@ test('describeConfigs tells what is true of the broker, read-only', async () => 
       [0, 0],
       [codes.invalidRequest, 0],
       [codes.unknownTopicOrPartition, 0],
+      [0, 0],
       [codes.invalidRequest, 0],
+      [codes.invalidTopic, 0],
     ],
   )
   const [listeners, partitions] = answer.results[0]?.configs ?? []
@@ -456,8 +493,8 @@ test('describeConfigs tells what is true of the broker, read-only', async () => 
   assert.deepEqual([partitions?.value, partitions?.readOnly, partitions?.documentation], ['1', true, null])
 })
 
-test('describeCluster names this broker as the controller', async () => {
-  const { ask, topics } = await fixture()
+test('describeCluster names this broker as the controller', async t => {
+  const { ask, topics } = await fixture(t)
   const answer = await ask('describeCluster', 2, { includeClusterAuthorizedOperations: false, endpointType: 1 })
   assert.deepEqual(answer.brokers, [{ brokerId, host: 'broker.example', port: 1234, rack: null, isFenced: false }])
   assert.equal(answer.controllerId, brokerId)
@@ -472,10 +509,10 @@ test('describeCluster names this broker as the controller', async () => {
   }
 })
 
-test(`any declared request is answered in every version (SEED=${seed})`, async () => {
+test(`any declared request is answered in every version (SEED=${seed})`, async t => {
   const random = new Random(seed)
   for (const name of administration) {
-    const { ask } = await fixture()
+    const { ask } = await fixture(t)
     const { request, versions } = apis[name]
     for (let version = versions[0]; version <= versions[1]; version++) {
       for (let round = 0; round < 20; round++) {
