@@ -29,6 +29,8 @@ export interface Retention {
   ms: number
   /** Bytes, or -1. */
   bytes: number
+  /** What lies below this offset is needed by nobody; undefined: that is not known. */
+  neededFrom?: number | undefined
   /** Of the records of one key only the newest is kept; undefined: all. */
   compaction?: CompactionPolicy | undefined
 }

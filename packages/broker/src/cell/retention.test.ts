@@ -40,6 +40,19 @@ test('retention by size keeps at least what it says', async () => {
   await cell.close()
 })
 
+test('what nobody needs goes at once, in extents and in the tail, but nothing that is not durable', async () => {
+  const { cell, client, stream } = await filled({ ms: -1, bytes: -1, neededFrom: 12 })
+  for (const text of ['a', 'b', 'c']) await publish(client, stream, text)
+  enforceRetention(cell)
+  assert.deepEqual(await readAll(client, stream), [[12, 'c']])
+  await cell.close()
+
+  const all = await filled({ ms: -1, bytes: -1, neededFrom: 1_000 })
+  enforceRetention(all.cell)
+  assert.equal(all.client.bounds(all.stream)?.startOffset, 10)
+  await all.cell.close()
+})
+
 test('what was written lately stays while it is only in the journal', async () => {
   const { cell, client, stream } = await filled({ ms: -1, bytes: 0 })
   await publish(client, stream, 'in the tail')

@@ -20,7 +20,7 @@ export function trimStream(cell: CellCore, stream: number, start: number): numbe
   return cell.fact(stream, streamFacts.trim, payload)
 }
 
-/** Bytes in the tail count for the size, but are trimmed only once they are in an extent. */
+/** Bytes in the tail count for the size, but are trimmed only once they are in an extent; what nobody needs goes at once. */
 function retainedFrom(cell: CellCore, stream: Stream, now: number): number {
   const retention = cell.options.retentionOf(stream.id)
   if (!retention) return stream.startOffset
@@ -35,7 +35,7 @@ function retainedFrom(cell: CellCore, stream: Stream, now: number): number {
     kept -= bytes
     start = extents.get(row, extent.last) + 1
   }
-  return start
+  return Math.max(start, Math.min(retention.neededFrom ?? 0, stream.visibleEnd))
 }
 
 function forgetSilent(cell: CellCore, stream: Stream, before: number): void {
