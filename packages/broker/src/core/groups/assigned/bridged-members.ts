@@ -40,6 +40,7 @@ export class BridgedMembers {
       throw new BrokerError('group-protocol-mismatch', quote(protocolType))
     }
     if (isNew && instanceId === null && request.takesIdFirst) {
+      group.invite(memberId, request.sessionTimeoutMs)
       return { result: { ...refusal, error: 'member-id-required', memberId }, replaced: undefined }
     }
     const replaced = this.#claim(group, memberId, instanceId, isNew)
@@ -76,7 +77,11 @@ export class BridgedMembers {
   }
 
   #claim(group: AssignedGroup, memberId: string, instanceId: string | null, isNew: boolean): Membership | undefined {
-    if (instanceId === null) return undefined
+    if (instanceId === null) {
+      // Who was removed and comes again under its old id may still believe to have what is another's now.
+      if (!isNew && !group.acceptInvited(memberId)) group.existing(memberId)
+      return undefined
+    }
     const holder = group.record?.holderOf(instanceId)
     if (!isNew) {
       group.holder(memberId, instanceId)

@@ -89,6 +89,8 @@ export class AssignedGroup {
   readonly #host: AssignedHost
   readonly #deadlines = new Map<string, Deadlines>()
   readonly #alarm: Alarm
+  /** Ids that were handed out and have not joined yet, with the time until which they may. */
+  readonly #invited = new Map<string, number>()
   #interests: Interests | undefined
   /** The topics' revision that the epoch takes account of. */
   #revision = -1
@@ -146,6 +148,21 @@ export class AssignedGroup {
     if (this.size < this.#host.membersMax || this.member(memberId) !== undefined) return
     if (instanceId !== null && this.record?.holderOf(instanceId) !== undefined) return
     throw new BrokerError('group-full', `it has ${this.size} members`)
+  }
+
+  /** Hands out an id, for a member that joins with it at once. */
+  invite(memberId: string, timeoutMs: number): void {
+    const now = this.#host.nowMs()
+    for (const [id, untilMs] of this.#invited) if (untilMs <= now) this.#invited.delete(id)
+    if (this.#invited.size >= this.#host.membersMax)
+      throw new BrokerError('group-full', 'too many members are expected')
+    this.#invited.set(memberId, now + timeoutMs)
+  }
+
+  /** Whether the id was handed out not long ago; it is then not handed out any more. */
+  acceptInvited(memberId: string): boolean {
+    const untilMs = this.#invited.get(memberId) ?? 0
+    return this.#invited.delete(memberId) && untilMs > this.#host.nowMs()
   }
 
   /** The member that this is, if it is one already; one that comes back under its instance id takes its place first. */
