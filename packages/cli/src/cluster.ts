@@ -1,19 +1,12 @@
-import { KafkaConnection } from '@dragoman/broker/kafka-client'
+import { KafkaConnection, LoginRefused } from '@dragoman/broker/kafka-client'
 import { apis, type Api } from '@dragoman/broker/kafka-messages'
 import { codes } from '@dragoman/broker/kafka-errors'
-import { showHostPort, type HostPort, hostPort } from '@dragoman/broker/options'
+import { showHostPort } from '@dragoman/broker/options'
 import { realRuntime } from '@dragoman/broker/runtime'
 import { ProtocolError, type Codec, type Infer, type Write } from '@dragoman/wire'
-import { CommandError, option } from './command.ts'
+import { brokerDefault, loginOf, tlsOf, type BrokerTarget } from './broker-options.ts'
+import { CommandError } from './command.ts'
 import { check } from './errors.ts'
-
-/** The flag that all commands with a broker share. */
-export const brokerOption = option(
-  hostPort,
-  { host: '127.0.0.1', port: 9092 },
-  'The broker to talk to.',
-  'DRAGOMAN_BROKER',
-)
 
 const requestMsMax = 30_000
 const connectMsMax = 10_000
@@ -26,24 +19,29 @@ export interface TopicPartitions {
 
 /** The connection of a command to its broker. */
 export class Cluster {
-  readonly address: HostPort
+  readonly target: BrokerTarget
   readonly #connection: KafkaConnection
 
-  private constructor(address: HostPort, connection: KafkaConnection) {
-    this.address = address
+  private constructor(target: BrokerTarget, connection: KafkaConnection) {
+    this.target = target
     this.#connection = connection
   }
 
   /** Rejects with `CommandError` when there is no broker. */
-  static async connect(address: HostPort = { host: '127.0.0.1', port: 9092 }): Promise<Cluster> {
+  static async connect(target: BrokerTarget = {}): Promise<Cluster> {
+    const { broker: address = brokerDefault } = target
     const where = showHostPort(address)
+    const { network, random } = realRuntime()
+    const tls = await tlsOf(target)
+    const login = await loginOf(target, random)
     try {
-      const open = realRuntime()
-        .network.connect(address)
-        .then(socket => KafkaConnection.open(socket, { clientId: 'dragoman-cli' }))
-      return new Cluster(address, await within(open, connectMsMax, `${where} does not answer`))
+      const open = network
+        .connect(address, tls)
+        .then(socket => KafkaConnection.open(socket, { clientId: 'dragoman-cli', login }))
+      return new Cluster(target, await within(open, connectMsMax, `${where} does not answer`))
     } catch (error) {
       if (error instanceof CommandError) throw error
+      if (error instanceof LoginRefused) throw new CommandError(`${where} lets nobody in like this: ${error.message}`)
       const why = error instanceof Error ? error.message : String(error)
       throw new CommandError(
         `Cannot reach a broker at ${where}: ${why}. Is it running? --broker HOST:PORT names another one`,
@@ -64,9 +62,15 @@ export class Cluster {
       if (error instanceof CommandError) throw error
       if (error instanceof ProtocolError) throw new CommandError(error.message)
       throw new CommandError(
-        `The connection to the broker is lost: ${error instanceof Error ? error.message : String(error)}`,
+        `The connection to the broker is lost: ${error instanceof Error ? error.message : String(error)}${this.#hint}`,
       )
     }
+  }
+
+  /** A broker that wants to know who asks closes the connection of who does not say. */
+  get #hint(): string {
+    const { user, token } = this.target
+    return user === undefined && token === undefined ? '. If it knows users, log in with --user and --password' : ''
   }
 
   /** Topics by name, or all; sorted. Rejects with `CommandError` naming the first that does not exist. */
@@ -111,8 +115,8 @@ export class Cluster {
 const leaderNotAvailable = 5
 
 /** Connects, runs, and closes whatever happens. */
-export async function withCluster<T>(address: HostPort | undefined, run: (cluster: Cluster) => Promise<T>): Promise<T> {
-  const cluster = await Cluster.connect(address)
+export async function withCluster<T>(target: BrokerTarget, run: (cluster: Cluster) => Promise<T>): Promise<T> {
+  const cluster = await Cluster.connect(target)
   try {
     return await run(cluster)
   } finally {

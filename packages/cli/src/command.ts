@@ -70,9 +70,10 @@ export const option = <T>(kind: Kind<T>, value: NoInfer<T>, help: string, enviro
 })
 
 /** Absent unless given. */
-export const optional = <T>(kind: Kind<T>, help: string): Parameter<T | undefined> => ({
+export const optional = <T>(kind: Kind<T>, help: string, environment?: string): Parameter<T | undefined> => ({
   ...describe(kind, help),
   repeatable: false,
+  ...(environment === undefined ? {} : { environment }),
   read: (texts, origin) => (texts[0] === undefined ? undefined : readOne(kind, texts[0], origin)),
 })
 
@@ -98,7 +99,8 @@ function describe<T>(kind: Kind<T>, help: string): Pick<Parameter<T>, 'placehold
 
 function readOne<T>(kind: Kind<T>, value: string, origin: string): T {
   const parsed = kind.parse(value)
-  if (parsed === undefined) throw new UsageError(`Cannot take "${value}" for ${origin}: it takes ${kind.takes}`)
+  const shown = kind.isSecret ? 'what is given' : `"${value}"`
+  if (parsed === undefined) throw new UsageError(`Cannot take ${shown} for ${origin}: it takes ${kind.takes}`)
   return parsed
 }
 

@@ -2,6 +2,10 @@ import { codes } from '@dragoman/broker/kafka-errors'
 import { CommandError } from './command.ts'
 
 const words: Partial<Record<number, string>> = {
+  [codes.topicAuthorizationFailed]: 'The user may not do this to the topic',
+  [codes.groupAuthorizationFailed]: 'The user may not do this to the group',
+  [codes.clusterAuthorizationFailed]: 'The user may not do this to the broker',
+  [codes.transactionalIdAuthorizationFailed]: 'The user may not use the transactional id',
   [codes.unknownTopicOrPartition]: 'The topic or partition does not exist',
   [codes.topicAlreadyExists]: 'The topic already exists',
   [codes.invalidTopic]: 'The name of the topic is not allowed',

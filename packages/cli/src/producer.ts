@@ -172,7 +172,7 @@ export class Producer {
   /** All lines of a lost connection share the next one. */
   #reconnect(lost: Cluster): Promise<void> {
     if (this.#cluster !== lost) return Promise.resolve()
-    this.#reconnecting ??= Cluster.connect(lost.address)
+    this.#reconnecting ??= Cluster.connect(lost.target)
       .then(cluster => {
         lost.close()
         this.#cluster = cluster

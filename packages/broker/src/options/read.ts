@@ -10,7 +10,7 @@ type Table = ReadonlyMap<string, Option<unknown>>
 
 /** Variables with our prefix that are not options of the broker: what the command line's clients read. */
 const foreignVariables = new Set(
-  ['BROKER', 'USER', 'PASSWORD', 'MECHANISM', 'TOKEN', 'TLS', 'CA', 'CERT', 'KEY'].map(name => `DRAGOMAN_${name}`),
+  ['BROKER', 'USER', 'PASSWORD', 'NEW_PASSWORD', 'MECHANISM', 'TOKEN', 'TLS', 'CA'].map(name => `DRAGOMAN_${name}`),
 )
 /** Kubernetes sets these for a service that is called `dragoman…`. */
 const serviceVariable = /_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP)(_.*)?)?)$/

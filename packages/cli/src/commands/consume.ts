@@ -1,5 +1,6 @@
 import { choice, count, text, toggle } from '@dragoman/broker/options'
-import { brokerOption, withCluster, type Cluster, type TopicPartitions } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster, type Cluster, type TopicPartitions } from '../cluster.ts'
 import { CommandError, defineCommand, option, optional, repeated, UsageError } from '../command.ts'
 import { fetchRecords, type Fetched } from '../fetcher.ts'
 import { GroupMember } from '../group-member.ts'
@@ -15,7 +16,7 @@ export const consume = defineCommand({
   summary: 'Print the messages of a topic.',
   words: [{ name: 'TOPIC', help: 'The topics.', many: true }],
   options: {
-    broker: brokerOption,
+    ...brokerOptions,
     from: option(position, { kind: 'beginning' }, 'Where to begin; in a group, only where it has committed nothing.'),
     partition: repeated(count(0, 1_000_000, 'NUMBER'), 'Only this partition.'),
     group: optional(text('GROUP', 'a name'), 'Read as a member of this group, and commit what was printed.'),
@@ -41,10 +42,10 @@ export const consume = defineCommand({
   notes: `Order holds within a partition. With a group a message is printed at least once: what was printed is committed every second and at
 the end.`,
   async run({ options, words: topics }) {
-    const { broker, group, partition: only, from, follow, max } = options
+    const { group, partition: only, from, follow, max } = options
     if (group !== undefined && only.length > 0)
       throw new UsageError('Give either --group or --partition: a group assigns partitions itself')
-    await withCluster(broker, async cluster => {
+    await withCluster(options, async cluster => {
       const found = (await cluster.topics(topics)).map(topic => narrow(topic, only))
       const reader = new Reader(cluster, options, { from, follow, max })
       if (group === undefined) await reader.readAll(found)

@@ -1,6 +1,7 @@
 import { apis } from '@dragoman/broker/kafka-messages'
 import { toggle } from '@dragoman/broker/options'
-import { brokerOption, withCluster, type Cluster } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster, type Cluster } from '../cluster.ts'
 import { CommandError, defineCommand, option } from '../command.ts'
 import { check } from '../errors.ts'
 import { readAssignment } from '../group-protocol.ts'
@@ -12,10 +13,11 @@ export const groupDescribe = defineCommand({
   name: 'group describe',
   summary: 'Show members, committed offsets and lag of groups.',
   words: [{ name: 'GROUP', help: 'Name of the group.', many: true }],
-  options: { broker: brokerOption, json: option(toggle, false, 'Print JSON.') },
+  options: { ...brokerOptions, json: option(toggle, false, 'Print JSON.') },
   examples: [['dragoman group describe billing', 'Who takes which partition, and how far behind it is.']],
-  async run({ options: { broker, json }, words }) {
-    await withCluster(broker, async cluster => {
+  async run({ options, words }) {
+    const { json } = options
+    await withCluster(options, async cluster => {
       const described = []
       for (const group of words) described.push(await describeGroup(cluster, group))
       if (json) printJson(described)

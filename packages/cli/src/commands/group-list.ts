@@ -1,6 +1,7 @@
 import { apis } from '@dragoman/broker/kafka-messages'
 import { toggle } from '@dragoman/broker/options'
-import { brokerOption, withCluster } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster } from '../cluster.ts'
 import { defineCommand, option } from '../command.ts'
 import { check } from '../errors.ts'
 import { formatTable, print, printJson } from '../table.ts'
@@ -9,10 +10,11 @@ export const groupList = defineCommand({
   name: 'group list',
   summary: 'List all consumer groups.',
   words: [],
-  options: { broker: brokerOption, json: option(toggle, false, 'Print JSON.') },
+  options: { ...brokerOptions, json: option(toggle, false, 'Print JSON.') },
   examples: [['dragoman group list', 'Names and states.']],
-  async run({ options: { broker, json } }) {
-    const answer = await withCluster(broker, cluster => cluster.request(apis.listGroups, {}))
+  async run({ options }) {
+    const { json } = options
+    const answer = await withCluster(options, cluster => cluster.request(apis.listGroups, {}))
     check(answer.errorCode, 'Cannot list the groups')
     const groups = answer.groups
       .map(({ groupId, groupState, protocolType }) => ({ group: groupId, state: groupState, type: protocolType }))

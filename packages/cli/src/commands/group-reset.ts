@@ -1,5 +1,6 @@
 import { text, toggle } from '@dragoman/broker/options'
-import { brokerOption, withCluster, type Cluster, type TopicPartitions } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster, type Cluster, type TopicPartitions } from '../cluster.ts'
 import { CommandError, defineCommand, option, repeated, required, UsageError } from '../command.ts'
 import { check } from '../errors.ts'
 import { commitOffsets, committedOffsets, noMember } from '../group-offsets.ts'
@@ -11,7 +12,7 @@ export const groupReset = defineCommand({
   summary: 'Move the committed offsets of a group.',
   words: [{ name: 'GROUP', help: 'Name of a group without members.' }],
   options: {
-    broker: brokerOption,
+    ...brokerOptions,
     to: required(position, 'Where the group shall go on.'),
     topic: repeated(
       text('TOPIC[:PARTITION,...]', 'a topic, with partitions after a colon if not all'),
@@ -28,9 +29,10 @@ export const groupReset = defineCommand({
     ],
     ['dragoman group reset billing --all-topics --to end --execute', 'Skips all that is waiting.'],
   ],
-  async run({ options: { broker, to, topic: wanted, allTopics, execute }, words: [group = ''] }) {
+  async run({ options, words: [group = ''] }) {
+    const { to, topic: wanted, allTopics, execute } = options
     if (allTopics === wanted.length > 0) throw new UsageError('Give either --topic or --all-topics')
-    await withCluster(broker, async cluster => {
+    await withCluster(options, async cluster => {
       const before = await committedOffsets(cluster, group)
       const topics = await chooseTopics(cluster, allTopics ? [...before.keys()] : wanted)
       if (topics.length === 0) throw new CommandError(`Group "${group}" has committed no offsets`)

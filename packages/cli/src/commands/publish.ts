@@ -2,8 +2,9 @@ import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { NewRecord } from '@dragoman/broker/record-batch'
-import { count, text, toggle, type HostPort } from '@dragoman/broker/options'
-import { brokerOption, Cluster } from '../cluster.ts'
+import { count, text, toggle } from '@dragoman/broker/options'
+import { brokerOptions, type BrokerTarget } from '../broker-options.ts'
+import { Cluster } from '../cluster.ts'
 import { CommandError, defineCommand, option, optional, repeated, UsageError } from '../command.ts'
 import { readLines } from '../input.ts'
 import { readJsonRecord } from '../json-records.ts'
@@ -21,7 +22,7 @@ export const publish = defineCommand({
     { name: 'MESSAGE', help: 'One message each. Without any, each line of stdin is one.', optional: true, many: true },
   ],
   options: {
-    broker: brokerOption,
+    ...brokerOptions,
     file: optional(text('FILE', 'a file, or - for stdin'), 'Read lines from here instead of stdin.'),
     whole: option(toggle, false, 'The whole file is one message.'),
     json: option(toggle, false, 'Lines are JSON objects: key, value, headers, partition, timestamp.'),
@@ -50,12 +51,12 @@ export const publish = defineCommand({
   notes: `Exit code 0 means that the broker has acknowledged every message, each stored once: what must be sent again after a lost
 connection is recognised. The command tries for 30 s. Messages with equal keys keep their order.`,
   async run({ options, words: [topic = '', ...messages] }) {
-    const { broker, quiet, partition, file, json, keySeparator, key, whole } = options
+    const { quiet, partition, file, json, keySeparator, key, whole } = options
     if (messages.length > 0 && file !== undefined) throw new UsageError('Give either messages or --file')
     if (json && (keySeparator !== undefined || key !== undefined))
       throw new UsageError('With --json the key is in the line')
     if (whole && (file === undefined || json)) throw new UsageError('--whole needs --file, and goes without --json')
-    const producer = await openProducer(broker, topic)
+    const producer = await openProducer(options, topic)
     const progress = new Progress()
     try {
       const toRecord = json ? fromJson : fromLine(options)
@@ -81,8 +82,8 @@ connection is recognised. The command tries for 30 s. Messages with equal keys k
 })
 
 /** The producer takes over the connection, and opens others when it is lost. */
-async function openProducer(broker: HostPort | undefined, topic: string): Promise<Producer> {
-  const cluster = await Cluster.connect(broker)
+async function openProducer(target: BrokerTarget, topic: string): Promise<Producer> {
+  const cluster = await Cluster.connect(target)
   try {
     return await Producer.open(cluster, await cluster.topic(topic, true))
   } catch (error) {

@@ -1,6 +1,7 @@
 import { apis } from '@dragoman/broker/kafka-messages'
 import { count, text } from '@dragoman/broker/options'
-import { brokerOption, withCluster } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster } from '../cluster.ts'
 import { defineCommand, optional, repeated, UsageError } from '../command.ts'
 import { check } from '../errors.ts'
 import { assignment } from '../settings.ts'
@@ -14,7 +15,7 @@ export const topicAlter = defineCommand({
   summary: 'Add partitions to a topic, or change its settings.',
   words: [{ name: 'TOPIC', help: 'Name of the topic.' }],
   options: {
-    broker: brokerOption,
+    ...brokerOptions,
     partitions: optional(
       count(1, 100_000),
       'How many there shall be in all. Keys then go to other partitions than before.',
@@ -29,11 +30,12 @@ export const topicAlter = defineCommand({
       'Keeps a day, whatever its size.',
     ],
   ],
-  async run({ options: { broker, partitions, set, unset }, words: [topic = ''] }) {
+  async run({ options, words: [topic = ''] }) {
+    const { partitions, set, unset } = options
     if (partitions === undefined && set.length === 0 && unset.length === 0) {
       throw new UsageError('Nothing to alter: give --partitions, --set or --unset')
     }
-    await withCluster(broker, async cluster => {
+    await withCluster(options, async cluster => {
       if (set.length > 0 || unset.length > 0) {
         const configs = [
           ...set.map(([name, value]) => ({ name, configOperation: operations.set, value })),

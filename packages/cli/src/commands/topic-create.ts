@@ -1,7 +1,8 @@
 import { codes } from '@dragoman/broker/kafka-errors'
 import { apis } from '@dragoman/broker/kafka-messages'
 import { count, toggle } from '@dragoman/broker/options'
-import { brokerOption, withCluster } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster } from '../cluster.ts'
 import { defineCommand, option, optional, repeated } from '../command.ts'
 import { check } from '../errors.ts'
 import { assignment } from '../settings.ts'
@@ -12,7 +13,7 @@ export const topicCreate = defineCommand({
   summary: 'Create topics.',
   words: [{ name: 'TOPIC', help: 'Name of the topic: letters, digits, ".", "_" and "-".', many: true }],
   options: {
-    broker: brokerOption,
+    ...brokerOptions,
     partitions: optional(count(1, 100_000), 'Partitions of each topic; without it, what the broker gives by default.'),
     config: repeated(assignment, 'A setting of the topic, as retention.ms=3600000.'),
     ifNotExists: option(toggle, false, 'Be content with a topic that is there already.'),
@@ -25,8 +26,9 @@ export const topicCreate = defineCommand({
       'Keeps an hour, and at most 1 GiB of each partition.',
     ],
   ],
-  async run({ options: { broker, partitions = -1, config, ifNotExists, dryRun }, words }) {
-    await withCluster(broker, async cluster => {
+  async run({ options, words }) {
+    const { partitions = -1, config, ifNotExists, dryRun } = options
+    await withCluster(options, async cluster => {
       const configs = config.map(([name, value]) => ({ name, value }))
       const answer = await cluster.request(apis.createTopics, {
         topics: words.map(name => ({

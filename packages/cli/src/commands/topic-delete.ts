@@ -1,7 +1,8 @@
 import { codes } from '@dragoman/broker/kafka-errors'
 import { apis } from '@dragoman/broker/kafka-messages'
 import { toggle } from '@dragoman/broker/options'
-import { brokerOption, withCluster } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster } from '../cluster.ts'
 import { defineCommand, option } from '../command.ts'
 import { check } from '../errors.ts'
 import { print } from '../table.ts'
@@ -10,15 +11,16 @@ export const topicDelete = defineCommand({
   name: 'topic delete',
   summary: 'Delete topics with everything in them.',
   words: [{ name: 'TOPIC', help: 'Name of the topic.', many: true }],
-  options: { broker: brokerOption, ifExists: option(toggle, false, 'Be content with a topic that is not there.') },
+  options: { ...brokerOptions, ifExists: option(toggle, false, 'Be content with a topic that is not there.') },
   examples: [
     [
       'dragoman topic delete orders',
       'The messages are gone for good, and so are the offsets that groups have committed.',
     ],
   ],
-  async run({ options: { broker, ifExists }, words }) {
-    await withCluster(broker, async cluster => {
+  async run({ options, words }) {
+    const { ifExists } = options
+    await withCluster(options, async cluster => {
       const { responses } = await cluster.request(apis.deleteTopics, {
         topicNames: [...words],
         topics: words.map(name => ({ name })),

@@ -1,6 +1,7 @@
 import { apis } from '@dragoman/broker/kafka-messages'
 import { toggle } from '@dragoman/broker/options'
-import { brokerOption, withCluster, type Cluster, type TopicPartitions } from '../cluster.ts'
+import { brokerOptions } from '../broker-options.ts'
+import { withCluster, type Cluster, type TopicPartitions } from '../cluster.ts'
 import { defineCommand, option } from '../command.ts'
 import { check } from '../errors.ts'
 import { offsetsAt, type PartitionOffsets } from '../positions.ts'
@@ -15,7 +16,7 @@ export const topicDescribe = defineCommand({
   summary: 'Show the partitions, offsets and settings of topics.',
   words: [{ name: 'TOPIC', help: 'Name of the topic.', many: true }],
   options: {
-    broker: brokerOption,
+    ...brokerOptions,
     allSettings: option(toggle, false, 'Show the settings that have their default, too.'),
     json: option(toggle, false, 'Print JSON.'),
   },
@@ -23,8 +24,9 @@ export const topicDescribe = defineCommand({
     ['dragoman topic describe orders', 'What each partition holds, and what was set.'],
     ['dragoman topic describe orders --all-settings', 'With the defaults.'],
   ],
-  async run({ options: { broker, json, allSettings }, words }) {
-    await withCluster(broker, async cluster => {
+  async run({ options, words }) {
+    const { json, allSettings } = options
+    await withCluster(options, async cluster => {
       const topics = await cluster.topics(words)
       const described = []
       for (const topic of topics) described.push(await describeTopic(cluster, topic, allSettings))

@@ -5,6 +5,8 @@ import { codes } from './errors.ts'
 import { beginFrame, endFrame, FrameDecoder, skipTaggedFields } from './framing.ts'
 import { apis, type Api } from './messages/index.ts'
 
+export type { Login }
+
 export interface KafkaConnectionOptions {
   clientId?: string
   /** A larger answer is a breach of the protocol. */
