@@ -12,7 +12,7 @@ import {
   temporary,
 } from '../../packages/broker/src/cell/testing/cells.ts'
 import { verifyDirectory } from '../../packages/broker/src/cell/verify.ts'
-import { openDirectory } from '../../packages/broker/src/data-directory.ts'
+import { dataFormat, openDirectory } from '../../packages/broker/src/data-directory.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 import * as batches from '../../packages/broker/src/storage/record-batch.ts'
 
@@ -45,8 +45,11 @@ test('format 1: every kind of file is there and sound', async t => {
 
 test('format 1: its directory is taken', async t => {
   const { disk, clock } = realRuntime()
-  const stores = await openDirectory({ path: copyOf('format-1', t), disk, clock, dsync: false, reserveBytes: 0 })
+  const directory = copyOf('format-1', t)
+  const stores = await openDirectory({ path: directory, disk, clock, dsync: false, reserveBytes: 0 })
   await stores.close()
+  // From now on an older release would misread what is written here.
+  assert.deepEqual(JSON.parse(fs.readFileSync(path.join(directory, 'format.json'), 'utf8')), { format: dataFormat })
 })
 
 for (const damaged of [false, true]) {

@@ -25,8 +25,11 @@ export interface DirectoryOptions {
   journalFileBytes?: number | undefined
 }
 
-/** Raised when an older release could not read what this one writes. */
-export const dataFormat = 1
+/**
+ * Raised when an older release could not read what this one writes. 2: large batches lie in segments only, transactions, groups of the
+ * newer kind, share groups, compaction, users. A directory of an older format is taken over, and then belongs to this one.
+ */
+export const dataFormat = 2
 
 const formatFile = 'format.json'
 const journalFileBytesDefault = 64 * 1024 * 1024
@@ -92,11 +95,18 @@ async function claim(disk: Disk, path: string): Promise<DiskLock> {
 /** The file is written once, before anything else: a directory with other content and without it is not ours. */
 async function checkFormat(disk: Disk, path: string): Promise<void> {
   const entries = await disk.list(path)
-  if (entries.includes(formatFile)) return checkKnown(await readSmall(disk, `${path}/${formatFile}`), path)
+  if (entries.includes(formatFile)) {
+    const format = checkKnown(await readSmall(disk, `${path}/${formatFile}`), path)
+    return format < dataFormat ? writeFormat(disk, path, entries) : undefined
+  }
   const foreign = entries.find(entry => !harmless.test(entry))
   if (foreign !== undefined) {
     throw new StartError(`Cannot use ${path} for data: it holds other files ("${foreign}"); give an empty directory`)
   }
+  return writeFormat(disk, path, entries)
+}
+
+async function writeFormat(disk: Disk, path: string, entries: readonly string[]): Promise<void> {
   const draft = `${path}/${formatFile}.draft`
   if (entries.includes(`${formatFile}.draft`)) await disk.remove(draft)
   const file = await disk.open(draft, 'create')
@@ -107,7 +117,8 @@ async function checkFormat(disk: Disk, path: string): Promise<void> {
   await disk.syncDirectory(path)
 }
 
-function checkKnown(text: string, path: string): void {
+/** The format, if this release can read it. */
+function checkKnown(text: string, path: string): number {
   const format = formatOf(text)
   if (format === undefined) throw new StartError(`Cannot use ${path} for data: its ${formatFile} is damaged`)
   if (format > dataFormat) {
@@ -115,6 +126,7 @@ function checkKnown(text: string, path: string): void {
       `Cannot use ${path} for data: a newer release wrote it (format ${format}; this one knows ${dataFormat})`,
     )
   }
+  return format
 }
 
 function formatOf(text: string): number | undefined {
