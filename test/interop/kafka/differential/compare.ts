@@ -32,6 +32,7 @@ const keysOfLists: Record<string, readonly string[]> = {
   apiKeys: ['apiKey'],
   configs: ['name'],
   configResources: ['resourceType', 'resourceName'],
+  entity: ['entityType'],
   entries: ['entity'],
   partitions: ['partitionIndex', 'partition'],
   partitionResult: ['partitionId'],
@@ -65,14 +66,9 @@ function differencesOfLists(
   name: string,
 ): Difference[] {
   const keys = keysOfLists[name]
-  const labelOf = (item: unknown, index: number): string =>
-    keys !== undefined && isRecord(item)
-      ? keys.flatMap(key => (key in item && item[key] !== undefined ? [label(key, item[key])] : [])).join(' ')
-      : String(index)
-  const mine = new Map(ours.map((item, index) => [labelOf(item, index), item]))
+  const mine = labelled(ours, keys)
   const found: Difference[] = []
-  for (const [index, item] of theirs.entries()) {
-    const key = labelOf(item, index)
+  for (const [key, item] of labelled(theirs, keys)) {
     if (mine.has(key)) found.push(...differences(item, mine.get(key), `${path}[${key}]`, ''))
     else found.push({ path: `${path}[${key}]`, theirs: item, ours: undefined })
     mine.delete(key)
@@ -81,9 +77,33 @@ function differencesOfLists(
   return found
 }
 
+/** The items by what they are found by; equal ones are numbered. */
+function labelled(items: readonly unknown[], keys: readonly string[] | undefined): Map<string, unknown> {
+  const found = new Map<string, unknown>()
+  for (const [index, item] of items.entries()) {
+    const parts = keys !== undefined && isRecord(item) ? keys.filter(key => item[key] !== undefined) : undefined
+    const name =
+      parts === undefined
+        ? String(index)
+        : parts
+            .map(key => label(key, (item as never)[key]))
+            .join(' ')
+            .trim()
+    let unique = name
+    for (let count = 2; found.has(unique); count++) unique = `${name} #${count}`
+    found.set(unique, item)
+  }
+  return found
+}
+
 function label(key: string, value: unknown): string {
   if (key === 'topicId') return ''
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  if (Array.isArray(value))
+    return value
+      .map(part => JSON.stringify(part))
+      .sort()
+      .join(' ')
+  return String(value)
 }
 
 function isThere(value: unknown): boolean {

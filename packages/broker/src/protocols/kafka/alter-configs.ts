@@ -25,8 +25,7 @@ export async function alterResources<R extends Resource>(
 ): Promise<ResourceOutcome[]> {
   const keyOf = ({ resourceType, resourceName }: Resource) => `${resourceType}:${resourceName}`
   const repeats = repeated(resources, keyOf)
-  const unique = new Map(resources.map(resource => [keyOf(resource), resource]))
-  return inSlices(exchange.connection, [...unique.values()], async (resource): Promise<ResourceOutcome> => {
+  return inSlices(exchange.connection, resources, async (resource): Promise<ResourceOutcome> => {
     const { resourceType, resourceName } = resource
     const refusal = repeats.has(keyOf(resource))
       ? refused(codes.invalidRequest, 'The request names this resource more than once.')

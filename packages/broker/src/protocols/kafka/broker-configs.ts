@@ -72,11 +72,11 @@ export function dynamicBrokerKey(broker: Broker, name: string): DynamicKey {
 /** The key under which a broker's key is stored. */
 export const storedBrokerKey = (key: DynamicKey): string => ('setting' in key ? key.setting : key.runtime)
 
-/** The stored value of a broker's key. Throws `BrokerError` `config-invalid` in words that name the key. */
+/** The stored value of a broker's key. Throws `BrokerError` `request-invalid`, as Kafka does, in words that name the key. */
 export function toStoredBroker(name: string, key: DynamicKey, value: string): string {
   const normal = normalised(key.type, value)
   const problem = 'setting' in key ? settingProblem(key.setting, normal) : runtimeSettings[key.runtime].problem(normal)
-  if (problem !== undefined) throw new BrokerError('config-invalid', `${name} ${problem}`)
+  if (problem !== undefined) throw new BrokerError('request-invalid', `${name} ${problem}`)
   return 'setting' in key ? toOurs(key.setting, normal) : normal
 }
 
@@ -107,18 +107,8 @@ function dynamicEntries(broker: Broker): ConfigEntry[] {
   return Array.from(dynamicBrokerKeys, ([name, key]) => {
     const found = synonyms(broker, name, key)
     const { value, source } = found[0] ?? { value: null, source: configSources.default }
-    const isHours = found.length === 1 && found[0]?.name !== name
-    // What only the default of another key says is not a value of this one.
     const doc = 'topicKey' in key ? key.topicKey.doc : runtimeSettings[key.runtime].doc
-    return {
-      name,
-      type: key.type,
-      value: isHours ? null : value,
-      source,
-      readOnly: false,
-      synonyms: isHours ? [] : found,
-      doc,
-    }
+    return { name, type: key.type, value, source, readOnly: false, synonyms: found, doc }
   })
 }
 

@@ -75,7 +75,7 @@ export function targetOf({ broker }: Exchange<never>, { resourceType, resourceNa
       return groupTarget(broker, named(resourceName, 'group'))
     case resourceTypes.clientMetrics:
       named(resourceName, 'subscription')
-      throw new BrokerError('config-invalid', 'metrics of clients are not collected here')
+      throw new BrokerError('request-invalid', 'metrics of clients are not collected here')
     case resourceTypes.logger:
       checkBrokerId(broker, resourceName)
       throw new BrokerError(

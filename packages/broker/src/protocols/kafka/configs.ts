@@ -50,10 +50,28 @@ const words: Partial<Record<SettingName, readonly (readonly [theirs: string, our
  */
 export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'cleanup.policy': setting('cleanupPolicy', 'list', 'log.cleanup.policy'),
-  'compression.gzip.level': hint('int', '-1', 'It has no effect: the broker does not compress.', gzipLevel),
-  'compression.lz4.level': hint('int', '9', 'It has no effect: the broker does not compress.', integer(1n, 17n)),
+  'compression.gzip.level': hint(
+    'int',
+    '-1',
+    'It has no effect: the broker does not compress.',
+    gzipLevel,
+    'compression.gzip.level',
+  ),
+  'compression.lz4.level': hint(
+    'int',
+    '9',
+    'It has no effect: the broker does not compress.',
+    integer(1n, 17n),
+    'compression.lz4.level',
+  ),
   'compression.type': setting('compressionType', 'string', 'compression.type'),
-  'compression.zstd.level': hint('int', '3', 'It has no effect: the broker does not compress.', integer(-131072n, 22n)),
+  'compression.zstd.level': hint(
+    'int',
+    '3',
+    'It has no effect: the broker does not compress.',
+    integer(-131072n, 22n),
+    'compression.zstd.level',
+  ),
   'delete.retention.ms': setting('deleteRetentionMs', 'long', 'log.cleaner.delete.retention.ms'),
   'file.delete.delay.ms': hint('long', '60000', ownFormat, integer(0n, longMax), 'log.segment.delete.delay.ms'),
   'flush.messages': hint('long', String(longMax), flushes, integer(1n, longMax), 'log.flush.interval.messages'),
@@ -164,9 +182,9 @@ export function topicConfigEntries(
   return Object.entries(topicConfigKeys).map(([name, key]) => {
     const { value, isSet } = topicConfigValue(topic, name)
     const synonyms = [...(isSet ? [{ name, value, source: configSources.topic }] : []), ...synonymsOf(key, overrides)]
-    const winner = synonyms[0] ?? { value, source: configSources.default }
+    const source = synonyms[0]?.source ?? configSources.default
     const { type, doc } = key
-    return { name, type, value: winner.value, source: winner.source, readOnly: false, synonyms, doc }
+    return { name, type, value, source, readOnly: false, synonyms, doc }
   })
 }
 
@@ -183,9 +201,10 @@ export function synonymsOf(key: TopicConfigKey, overrides: OverridesOf): ConfigS
       found.push({ name, value: toTheirs(of, stored), source: configSources[scope] })
     }
   }
-  // The one key whose default has a name of its own.
-  const [defaultName, value] = of === 'retentionMs' ? ['log.retention.hours', '168'] : [name, key.default]
-  return [...found, { name: defaultName, value, source: configSources.default }]
+  const source = configSources.default
+  if (of !== 'retentionMs') return [...found, { name, value: key.default, source }]
+  // The one key whose default has a name and a unit of its own: it is told as what else there would be.
+  return found.length === 0 ? [] : [...found, { name: 'log.retention.hours', value: '168', source }]
 }
 
 /** The table of `topicConfigKeys` for the documentation, in Markdown. */

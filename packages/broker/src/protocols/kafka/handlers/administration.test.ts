@@ -449,7 +449,7 @@ test('configurations that would have no effect or contradict what is true are re
     invalidConfig,
     invalidRequest,
     invalidConfig,
-    invalidConfig,
+    invalidRequest,
     invalidConfig,
     invalidRequest,
     invalidRequest,
