@@ -133,8 +133,9 @@ export class Taking implements Waiter {
 
   #run(): void {
     const { partitions } = this.#request
-    while (this.#index < partitions.length && this.#recordsLeft > 0 && this.#bytesLeft > 0) {
-      const partition = partitions[this.#index]!
+    for (;;) {
+      const partition = partitions[this.#index]
+      if (partition === undefined || this.#recordsLeft <= 0 || this.#bytesLeft <= 0) break
       const from = partition.availableFrom
       if (from === undefined) this.#skipPartition(partition)
       else if (!this.#read(partition, from)) return
