@@ -1,18 +1,4 @@
-import {
-  bool,
-  i16,
-  i32,
-  i64,
-  list,
-  Reader,
-  string16,
-  struct,
-  u8,
-  uvarint,
-  Writer,
-  type Codec,
-  type Infer,
-} from '@dragoman/wire'
+import { bool, i16, i32, i64, list, Reader, string16, struct, u8, uvarint, Writer, type Codec } from '@dragoman/wire'
 
 /**
  * What the transactions write to the journal and into checkpoints: a version byte, then the declared struct.
@@ -74,7 +60,6 @@ export const storedTransaction = struct({
   streams: list(uvarint),
   groups: list(string16),
 })
-export type StoredTransaction = Infer<typeof storedTransaction>
 
 /** The payload of a fact. */
 export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
