@@ -137,23 +137,35 @@ export class CellCursor implements Cursor, TimerTarget {
   }
 
   acquire(consumer: ConsumerId, wanted: AcquireRequest, sink: LeaseSink): number {
-    const machine = this.#machine
-    assert(machine.leases.holders.has(consumer), `consumer ${consumer} is not known`)
-    const { from = 0, to } = wanted
-    const taken = machine.pending.returnedCount > 0 ? this.#gatherReturned(from, to, wanted.max) : noRanges
-    const room = wanted.max - taken.count
-    const freshEnd = from <= machine.next ? Math.min(machine.next + room, to) : machine.next
-    const fresh = machine.next
-    if (taken.count === 0 && freshEnd <= fresh) return 0
+    assert(this.#machine.leases.holders.has(consumer), `consumer ${consumer} is not known`)
     const deadlineMs = this.#deadline(wanted.leaseMs)
-    this.#begin(cursorFacts.acquired, consumer, deadlineMs)
+    const count = this.#give(cursorFacts.acquired, wanted, sink, consumer, deadlineMs)
+    if (deadlineMs > 0 && count > 0) this.#arm(deadlineMs)
+    return count
+  }
+
+  take(wanted: Omit<AcquireRequest, 'leaseMs'>, sink: LeaseSink): number {
+    const { floor } = this
+    const count = this.#give(cursorFacts.acked, wanted, sink)
+    this.#tellFloor(floor)
+    return count
+  }
+
+  /** What is returned first, then what is ready. The fact's numbers come before the ranges. */
+  #give(type: number, { max, from = 0, to }: AcquireRequest, sink: LeaseSink, head = -1, second = -1): number {
+    const machine = this.#machine
+    const taken = machine.pending.returnedCount > 0 ? this.#gatherReturned(from, to, max) : noRanges
+    const fresh = machine.next
+    const freshEnd = from <= fresh ? Math.min(fresh + max - taken.count, to) : fresh
+    const freshCount = Math.max(0, freshEnd - fresh)
+    if (taken.count + freshCount === 0) return 0
+    this.#begin(type, head, second)
     for (let at = 0; at < taken.length; at++) this.#range(taken.first(at), taken.last(at))
-    if (freshEnd > fresh) this.#range(fresh, freshEnd - 1)
+    if (freshCount > 0) this.#range(fresh, freshEnd - 1)
     this.#end()
-    if (deadlineMs > 0) this.#arm(deadlineMs)
     for (let at = 0; at < taken.length; at++) sink.run(taken.first(at), taken.last(at), taken.tag(at))
-    if (freshEnd > fresh) sink.run(fresh, freshEnd - 1, 1)
-    return taken.count + Math.max(0, freshEnd - fresh)
+    if (freshCount > 0) sink.run(fresh, freshEnd - 1, 1)
+    return taken.count + freshCount
   }
 
   /** Returned offsets of [from, to), tagged with the count of the delivery to come. Those at their limit are dropped on the way. */

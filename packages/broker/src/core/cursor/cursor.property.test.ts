@@ -176,6 +176,23 @@ class Trial {
     if (from === 0 && taken.length > 0 && this.model.limit === 0) assert.equal(taken[0]![0], next)
   }
 
+  take(): void {
+    const max = this.random.below(this.width) + 1
+    const from = this.random.chance(0.7) ? 0 : this.offset()
+    const taken: [number, number][] = []
+    const sink = {
+      run(first: number, last: number, deliveryCount: number): void {
+        for (let offset = first; offset <= last; offset++) taken.push([offset, deliveryCount])
+      },
+    }
+    assert.equal(this.cursor.take({ max, from, to: this.end }, sink), taken.length)
+    assert.deepEqual(taken, this.model.acquire(0, max, from, this.end, Infinity))
+    this.model.settle(
+      taken.map(([offset]) => offset),
+      'acked',
+    )
+  }
+
   ack(): void {
     const consumer = this.consumer()
     const [first, last] = this.range()
@@ -376,7 +393,7 @@ const actions = [
     'claim',
     'settle',
   ] as const),
-  ...(['drop', 'purge', 'move', 'leave', 'limit', 'pass', 'restart'] as const),
+  ...(['take', 'drop', 'purge', 'move', 'leave', 'limit', 'pass', 'restart'] as const),
 ]
 
 for (let trial = 0; trial < 12; trial++) {

@@ -63,6 +63,11 @@ export interface Cursor {
    * What is ready is taken in order only: none of it when `from` lies beyond `next`.
    */
   acquire(consumer: ConsumerId, wanted: AcquireRequest, sink: LeaseSink): number
+  /**
+   * Like `acquire`, and acknowledges at once: for who takes the risk that what is on its way may be lost. Nobody holds it, and it counts as
+   * acknowledged.
+   */
+  take(wanted: Omit<AcquireRequest, 'leaseMs'>, sink: LeaseSink): number
   /** Gives what is in flight to another consumer, whoever holds it, and counts as a delivery. Returns the number of offsets. */
   claim(consumer: ConsumerId, first: number, last: number, leaseMs?: number): number
 

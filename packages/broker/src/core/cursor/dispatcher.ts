@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict'
+import type { CellClient } from '../../cell/client.ts'
+import type { ConsumerId, Cursor } from './cursor.ts'
+import { RecordReader, type ReadError } from './record-reader.ts'
+import type { RecordView } from './record-view.ts'
+import { Ring } from './ring.ts'
+import { Subscription, type SubscribeOptions, type Subscriber } from './subscription.ts'
+
+export interface DispatcherOptions {
+  cursor: Cursor
+  cell: CellClient
+  /** Calls `run` in a later turn, after what is waiting already. */
+  soon(run: () => void): void
+  /** Messages that all consumers together may hold. */
+  inFlightMax: number
+  /** Only one consumer at a time is given anything; the others stand by. */
+  singleActive?: boolean
+  /** Whether the message is not to be delivered any more. */
+  isExpired?(record: RecordView): boolean
+  /** The stream could not be read at `offset`. It is tried again when there is something new to do. */
+  unreadable(offset: number, error: ReadError): void
+}
+
+/** So many messages are given out before others have their turn. */
+const messagesPerTurnMax = 256
+/** So many in a row go to one consumer at the most, and fewer when all others would get less. */
+const runMax = 32
+
+/** Consumers of one priority that may take something, or could when they were last looked at. */
+interface Level {
+  priority: number
+  waiting: Ring<Subscription>
+}
+
+/** Someone who asks for one message now. */
+interface Pull {
+  subscription: Subscription
+  done(record: RecordView | undefined, deliveryCount: number): void
+}
+
+/**
+ * Gives the messages of a cursor to its consumers: in the order of the stream, what was returned before what is ready; consumers of
+ * higher priority first, those of one priority in turns. Volatile: after a restart the consumers come again.
+ *
+ * It works only while there is something to give and someone to take it, and so much in one turn.
+ */
+export class Dispatcher {
+  readonly cursor: Cursor
+  readonly options: DispatcherOptions
+  readonly #reader: RecordReader
+  readonly #subscriptions = new Map<ConsumerId, Subscription>()
+  /** By descending priority. */
+  readonly #levels: Level[] = []
+  readonly #pulls = new Ring<Pull>()
+  readonly #unwatch: (() => void)[]
+  #active: Subscription | undefined
+  #isScheduled = false
+  #isRunning = false
+  #isReading = false
+  #isClosed = false
+
+  constructor(options: DispatcherOptions) {
+    const { cursor, cell } = options
+    this.cursor = cursor
+    this.options = options
+    this.#reader = new RecordReader(cell, cursor.stream)
+    this.#unwatch = [
+      cell.watch(cursor.stream, false, () => this.#turn()),
+      cursor.watch({
+        returned: () => this.schedule(),
+        expired: consumer => this.#subscriptions.get(consumer)?.freed(),
+      }),
+    ]
+  }
+
+  /** Those who may be given messages unasked. */
+  get consumerCount(): number {
+    let count = 0
+    for (const { isPassive } of this.#subscriptions.values()) if (!isPassive) count++
+    return count
+  }
+
+  /** The one who is given messages when only one is. */
+  get active(): Subscription | undefined {
+    return this.#active
+  }
+
+  /**
+   * A new consumer; undefined when another one is there for itself alone, or this one wants to be and is not the only one.
+   */
+  subscribe(options: SubscribeOptions, subscriber: Subscriber): Subscription | undefined {
+    const present = [...this.#subscriptions.values()].filter(({ isPassive }) => !isPassive)
+    if (!options.passive && (options.exclusive ? present.length > 0 : present.some(({ isExclusive }) => isExclusive)))
+      return undefined
+    const subscription = new Subscription(this, options, subscriber)
+    this.#subscriptions.set(subscription.consumer, subscription)
+    if (!subscription.isPassive) {
+      this.#elect()
+      this.offer(subscription)
+    }
+    return subscription
+  }
+
+  /** The subscription may have room again. */
+  offer(subscription: Subscription): void {
+    if (subscription.isWaiting || !subscription.isEligible) return
+    subscription.isWaiting = true
+    this.#levelOf(subscription.priority).waiting.push(subscription)
+    this.schedule()
+  }
+
+  /** One message for who asks, before all others; undefined when there is none now. `done` is called in a later turn or within this one. */
+  pull(subscription: Subscription, done: Pull['done']): void {
+    this.#pulls.push({ subscription, done })
+    if (!this.#isRunning && !this.#isReading) this.#turn()
+  }
+
+  /** The subscription is over. For subscriptions alone. */
+  forget(subscription: Subscription): void {
+    this.#subscriptions.delete(subscription.consumer)
+    if (this.#active !== subscription) return
+    this.#active = undefined
+    this.#elect()
+  }
+
+  /** Someone may have something to do in a later turn. */
+  schedule(): void {
+    if (this.#isScheduled || this.#isRunning || this.#isClosed) return
+    this.#isScheduled = true
+    this.options.soon(() => {
+      this.#isScheduled = false
+      this.#turn()
+    })
+  }
+
+  /** Tells all consumers that it is over. What they hold is for whoever removes the cursor, or for the next start. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const unwatch of this.#unwatch) unwatch()
+    this.#reader.clear()
+    for (let pull = this.#pulls.shift(); pull; pull = this.#pulls.shift()) pull.done(undefined, 0)
+    for (const subscription of this.#subscriptions.values()) subscription.end()
+    this.#subscriptions.clear()
+  }
+
+  #turn(): void {
+    if (this.#isRunning || this.#isReading || this.#isClosed) return
+    this.#isRunning = true
+    let left = messagesPerTurnMax
+    let more = true
+    while (left > 0 && more && !this.#isClosed) {
+      const given = this.#step()
+      more = given >= 0
+      left -= Math.max(1, given)
+    }
+    this.#isRunning = false
+    if (more) this.schedule()
+  }
+
+  /** Gives a few messages to one consumer. Returns how many; -1 when there is nothing to do for now. */
+  #step(): number {
+    const pull = this.#pull()
+    const taker = pull?.subscription ?? this.#taker()
+    if (!taker) return -1
+    const { cursor } = this
+    const end = this.options.cell.bounds(cursor.stream)?.endOffset ?? 0
+    const from = cursor.nextAvailable()
+    if (from >= end) {
+      // An idle queue has no memory for bodies.
+      this.#reader.clear()
+      if (!pull) return -1
+      this.#pulls.shift()
+      pull.done(undefined, 0)
+      return 0
+    }
+    const found = this.#reader.find(from)
+    if (found === 'unread') return this.#read(from) ? 0 : -1
+    if (found === 'absent') {
+      cursor.drop(from, from, 'gap')
+      return 1
+    }
+    if (this.options.isExpired?.(this.#reader.record) === true) {
+      cursor.drop(from, from, 'expired')
+      return 1
+    }
+    if (pull) this.#pulls.shift()
+    const ready = cursor.returnedCount + end - cursor.next
+    const room = Math.min(runMax, taker.room, this.options.inFlightMax - cursor.inFlightCount)
+    const max = pull ? 1 : Math.max(1, Math.min(room, Math.floor(ready / this.#takerCount())))
+    const count = this.#give(taker, max, from, Math.min(end, this.#reader.readTo), pull)
+    if (!pull) this.#next(taker)
+    return count
+  }
+
+  /** The first of those who ask that are still there. */
+  #pull(): Pull | undefined {
+    for (let first = this.#pulls.first; first; first = this.#pulls.first) {
+      if (!first.subscription.isOver) return first
+      this.#pulls.shift()
+      first.done(undefined, 0)
+    }
+    return undefined
+  }
+
+  /** Whether there is something to do at once. */
+  #read(from: number): boolean {
+    const { cursor } = this
+    let goesOn = false
+    this.#isReading = true
+    const isThere = this.#reader.read(from, from === cursor.next, error => {
+      this.#isReading = false
+      goesOn = !this.#isClosed && this.#hasRead(from, error)
+      if (goesOn) this.schedule()
+    })
+    if (isThere) this.#isReading = false
+    return isThere || goesOn
+  }
+
+  /** Whether to go on after a read. */
+  #hasRead(from: number, error: ReadError | undefined): boolean {
+    const { cursor } = this
+    if (error === undefined) return true
+    if (error !== 'offset-out-of-range') {
+      this.options.unreadable(from, error)
+      return false
+    }
+    // The stream's own retention was faster than the consumers.
+    const start = this.options.cell.bounds(cursor.stream)?.startOffset ?? from
+    for (let at = cursor.nextAvailable(); at < start; at = cursor.nextAvailable()) this.#trimmed(at, start)
+    return cursor.nextAvailable() > from
+  }
+
+  #trimmed(from: number, start: number): void {
+    const { cursor } = this
+    cursor.drop(from, from < cursor.next ? from : start - 1, 'trimmed')
+  }
+
+  /** Takes up to `max` messages of [from, to) for one consumer and delivers them. */
+  #give(taker: Subscription, max: number, from: number, to: number, pull: Pull | undefined): number {
+    const runs: [number, number, number][] = []
+    const sink = { run: (first: number, last: number, count: number): void => void runs.push([first, last, count]) }
+    const { leaseMs } = taker.options
+    const count = taker.isSettled
+      ? this.cursor.take({ max, from, to }, sink)
+      : this.cursor.acquire(taker.consumer, { max, from, to, leaseMs }, sink)
+    for (const [first, last, deliveryCount] of runs) {
+      for (let offset = first; offset <= last; offset++) {
+        // It has gone while it was told of the messages before: these are returned already.
+        if (taker.isOver) return count
+        if (!this.#isDeliverable(offset)) continue
+        taker.consumeCredit()
+        if (pull) pull.done(this.#reader.record, deliveryCount)
+        else taker.deliver(this.#reader.record, deliveryCount)
+      }
+    }
+    return count
+  }
+
+  /** Whether the message is there and not too old; else it is settled. */
+  #isDeliverable(offset: number): boolean {
+    const found = this.#reader.find(offset)
+    assert(found !== 'unread', 'what was taken has been read')
+    const isThere = found === 'found'
+    if (isThere && this.options.isExpired?.(this.#reader.record) !== true) return true
+    this.cursor.drop(offset, offset, isThere ? 'expired' : 'gap')
+    return false
+  }
+
+  /** The next consumer with room, of the highest priority that has one. */
+  #taker(): Subscription | undefined {
+    if (this.cursor.inFlightCount >= this.options.inFlightMax) return undefined
+    for (const { waiting } of this.#levels) {
+      for (let first = waiting.first; first; first = waiting.first) {
+        if (first.isEligible) return first
+        waiting.shift()
+        first.isWaiting = false
+      }
+    }
+    return undefined
+  }
+
+  #takerCount(): number {
+    return this.#levels.find(({ waiting }) => waiting.length > 0)?.waiting.length ?? 1
+  }
+
+  /** It has had its turn: behind the others. */
+  #next(taker: Subscription): void {
+    const { waiting } = this.#levelOf(taker.priority)
+    if (waiting.first !== taker) return
+    waiting.shift()
+    if (taker.isEligible) waiting.push(taker)
+    else taker.isWaiting = false
+  }
+
+  #levelOf(priority: number): Level {
+    const at = this.#levels.findIndex(level => level.priority <= priority)
+    const found = this.#levels[at]
+    if (found?.priority === priority) return found
+    const level = { priority, waiting: new Ring<Subscription>() }
+    this.#levels.splice(at < 0 ? this.#levels.length : at, 0, level)
+    return level
+  }
+
+  /** Of several, only one may be active: the one of the highest priority that came first. */
+  #elect(): void {
+    if (!this.options.singleActive || this.#active) return
+    let best: Subscription | undefined
+    for (const each of this.#subscriptions.values())
+      if (!each.isPassive && each.priority > (best?.priority ?? -Infinity)) best = each
+    if (!best) return
+    this.#active = best
+    best.activated()
+    this.offer(best)
+  }
+}

@@ -1,0 +1,87 @@
+import type { CellClient, StreamId, StreamRead } from '../../cell/client.ts'
+import { BatchWindow, RecordView } from './record-view.ts'
+
+/** The first read of a stretch; each that follows it is twice as large. */
+const readBytesMin = 16 * 1024
+const readBytesMax = 512 * 1024
+
+export type ReadError = NonNullable<StreamRead['error']>
+
+/**
+ * The bodies of the messages that a cursor gives out. Two windows: one moves along with what is ready, the other is for what was returned, so that
+ * redeliveries do not spoil the reading ahead. In order, a record costs a step from one to the next.
+ */
+export class RecordReader {
+  readonly #cell: CellClient
+  readonly #stream: StreamId
+  readonly #ahead = new BatchWindow()
+  readonly #behind = new BatchWindow()
+  #readBytes = readBytesMin
+  #cancel: (() => void) | undefined
+  /** What the last `find` has found. */
+  readonly record = new RecordView()
+
+  constructor(cell: CellClient, stream: StreamId) {
+    this.#cell = cell
+    this.#stream = stream
+  }
+
+  /** Bytes in memory. */
+  get bytes(): number {
+    return this.#ahead.bytes + this.#behind.bytes
+  }
+
+  /** Up to here (exclusive) all was read that follows what `find` was asked for last. */
+  readTo = 0
+
+  /** `found`: it is in `record`. `absent`: the stream has no message for consumers there. `unread`: `read` it first. */
+  find(offset: number): 'found' | 'absent' | 'unread' {
+    for (const window of [this.#ahead, this.#behind]) {
+      if (offset < window.from || offset >= window.to) continue
+      this.readTo = window.to
+      return window.find(offset, this.record) ? 'found' : 'absent'
+    }
+    return 'unread'
+  }
+
+  /**
+   * Reads from `offset` on, which must be visible. Returns whether it is there already: else `done` is called later. `isAhead`: more
+   * will be wanted behind it. An error is told to `done` in any case. One read at a time.
+   */
+  read(offset: number, isAhead: boolean, done: (error?: ReadError) => void): boolean {
+    const window = isAhead ? this.#ahead : this.#behind
+    const goesOn = isAhead && window.to === offset && window.bytes > 0
+    this.#readBytes = goesOn ? Math.min(this.#readBytes * 2, readBytesMax) : readBytesMin
+    const maxBytes = this.#readBytes
+    let isWithinCall = true
+    let isOver = false
+    let isThere = false
+    const cancel = this.#cell.fetch(
+      { streams: [{ stream: this.#stream, offset, maxBytes }], minBytes: 0, maxBytes, maxWaitMs: 0 },
+      result => {
+        this.#cancel = undefined
+        isOver = true
+        const [found] = result.streams
+        if (found && !found.error) {
+          // A copy: what lies in the tail's memory would hold on to much more than itself.
+          window.fill(offset, Buffer.concat(found.batches), found.endOffset)
+          isThere = window.to > offset
+        } else window.clear()
+        result.release()
+        if (isThere && isWithinCall) return
+        done(isThere ? undefined : (found?.error ?? 'stream-not-found'))
+      },
+    )
+    isWithinCall = false
+    if (!isOver) this.#cancel = cancel
+    return isThere
+  }
+
+  /** Gives the memory back; what is being read is forgotten, and its `done` not called. */
+  clear(): void {
+    this.#cancel?.()
+    this.#cancel = undefined
+    this.#ahead.clear()
+    this.#behind.clear()
+  }
+}

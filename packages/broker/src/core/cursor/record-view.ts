@@ -1,0 +1,184 @@
+import { BatchRecords } from '../../storage/batch-records.ts'
+import * as batches from '../../storage/record-batch.ts'
+
+const noBytes = Buffer.alloc(0)
+
+/**
+ * One stored record where it lies: nothing is made of it before it is asked for. Slices share the bytes of the reader that it
+ * came from; it is valid until that reader goes on.
+ */
+export class RecordView {
+  offset = -1
+  timestampMs = 0
+  /** The bytes that all positions refer to. */
+  bytes: Buffer = noBytes
+  keyAt = 0
+  /** -1: there is none. */
+  keyBytes = -1
+  valueAt = 0
+  /** -1: there is none. */
+  valueBytes = -1
+  headerCount = 0
+  /** Where the first header begins. */
+  headersAt = 0
+  end = 0
+
+  get key(): Buffer | null {
+    return this.keyBytes < 0 ? null : this.bytes.subarray(this.keyAt, this.keyAt + this.keyBytes)
+  }
+
+  get value(): Buffer | null {
+    return this.valueBytes < 0 ? null : this.bytes.subarray(this.valueAt, this.valueAt + this.valueBytes)
+  }
+
+  headers(): { key: string; value: Buffer | null }[] {
+    const { bytes } = this
+    const found: { key: string; value: Buffer | null }[] = []
+    const parts = new Varints(bytes, this.headersAt, this.end)
+    const slice = (length: number): Buffer => {
+      const from = parts.at
+      parts.at += length
+      return bytes.subarray(from, parts.at)
+    }
+    for (let left = this.headerCount; left > 0 && parts.at < this.end; left--) {
+      const key = slice(Math.max(0, parts.next())).toString()
+      const length = parts.next()
+      found.push({ key, value: length < 0 ? null : slice(length) })
+    }
+    return found
+  }
+}
+
+/** Signed numbers of up to five bytes; 0 behind the end. */
+class Varints {
+  readonly #bytes: Buffer
+  readonly #end: number
+  at: number
+
+  constructor(bytes: Buffer, at: number, end: number) {
+    this.#bytes = bytes
+    this.at = at
+    this.#end = end
+  }
+
+  next(): number {
+    let zigzag = 0
+    for (let shift = 0; shift <= 28 && this.at < this.#end; shift += 7) {
+      const byte = this.#bytes[this.at++]!
+      zigzag |= (byte & 0x7f) << shift
+      if (byte < 0x80) break
+    }
+    return (zigzag >>> 1) ^ -(zigzag & 1)
+  }
+}
+
+/** Goes through whole batches in memory and finds records by their offsets: in passing, when they are asked for in order. */
+export class BatchWindow {
+  /** Offsets [from, to) are answered for. */
+  from = 0
+  to = 0
+  #bytes: Buffer = noBytes
+  /** For each batch: where it lies, its first and its last offset. */
+  #at: number[] = []
+  #base: number[] = []
+  #last: number[] = []
+  #batch = -1
+  readonly #records = new BatchRecords()
+  /** The record that was read last. */
+  #offset = -1
+
+  get bytes(): number {
+    return this.#bytes.length
+  }
+
+  /**
+   * Takes the bytes of whole batches for what was found from `from` on. They must not change. When there are none, there is nothing
+   * up to `end`.
+   */
+  fill(from: number, bytes: Buffer, end: number): void {
+    this.clear()
+    this.#bytes = bytes
+    for (let at = 0; at < bytes.length; at += batches.batchBytes(bytes, at)) {
+      this.#at.push(at)
+      this.#base.push(batches.baseOffset(bytes, at))
+      this.#last.push(batches.lastOffset(bytes, at))
+    }
+    this.from = from
+    this.to = (this.#last.at(-1) ?? end - 1) + 1
+  }
+
+  clear(): void {
+    this.#bytes = noBytes
+    this.#at = []
+    this.#base = []
+    this.#last = []
+    this.from = this.to = 0
+    this.#batch = this.#offset = -1
+  }
+
+  /** Puts the record of an offset of [from, to) into `view`; false when there is none, or none for consumers. */
+  find(offset: number, view: RecordView): boolean {
+    if (!this.#isWithin(this.#batch, offset) && !this.#enter(offset)) return false
+    const base = this.#base[this.#batch]!
+    if (offset < this.#offset) this.#rewind()
+    while (this.#offset < offset) {
+      if (!this.#records.next()) {
+        this.#offset = Infinity
+        return false
+      }
+      this.#offset = base + this.#records.offsetDelta
+    }
+    if (this.#offset !== offset) return false
+    this.#show(view)
+    return true
+  }
+
+  #isWithin(batch: number, offset: number): boolean {
+    return batch >= 0 && batch < this.#at.length && offset >= this.#base[batch]! && offset <= this.#last[batch]!
+  }
+
+  /** Opens the batch that holds the offset; false when none does, or its records are not for consumers. */
+  #enter(offset: number): boolean {
+    let batch = this.#batch + 1
+    if (!this.#isWithin(batch, offset)) {
+      batch = this.#last.length
+      for (let low = 0; low < batch;) {
+        const middle = (low + batch) >>> 1
+        if (this.#last[middle]! < offset) low = middle + 1
+        else batch = middle
+      }
+      if (!this.#isWithin(batch, offset)) return false
+    }
+    const at = this.#at[batch]!
+    if ((batches.attributes(this.#bytes, at) & batches.attributeBits.control) !== 0) return false
+    if (!this.#records.open(this.#bytes, at)) return false
+    this.#batch = batch
+    this.#offset = -1
+    return true
+  }
+
+  #rewind(): void {
+    this.#records.rewind()
+    this.#offset = -1
+  }
+
+  #show(view: RecordView): void {
+    const { plain, keyAt, keyBytes, end, timeDelta } = this.#records
+    const at = this.#at[this.#batch]!
+    const isAppendTime = (batches.attributes(this.#bytes, at) & batches.attributeBits.appendTime) !== 0
+    view.offset = this.#offset
+    view.timestampMs = isAppendTime
+      ? batches.maxTimestamp(this.#bytes, at)
+      : batches.baseTimestamp(this.#bytes, at) + timeDelta
+    view.bytes = plain
+    view.keyAt = keyAt
+    view.keyBytes = keyBytes
+    const parts = new Varints(plain, keyAt + Math.max(0, keyBytes), end)
+    view.valueBytes = parts.next()
+    view.valueAt = parts.at
+    parts.at += Math.max(0, view.valueBytes)
+    view.headerCount = Math.max(0, parts.next())
+    view.headersAt = parts.at
+    view.end = end
+  }
+}

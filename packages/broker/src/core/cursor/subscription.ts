@@ -1,0 +1,205 @@
+import type { ConsumerId } from './cursor.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { RecordView } from './record-view.ts'
+
+export interface SubscribeOptions {
+  /** By which the consumer is found in the cursor. */
+  name?: string
+  /** Higher ones are served first; 0 when absent. */
+  priority?: number
+  /** Messages that it may hold at a time; 0 or absent: no limit of its own. */
+  prefetch?: number
+  /** A limit that it shares with other subscriptions. */
+  shared?: SharedPrefetch | undefined
+  /** Messages that it may be given before `grant` allows more; absent: this is not counted. */
+  credit?: number
+  /** Nobody else may consume. */
+  exclusive?: boolean
+  /** Given out is acknowledged. */
+  settled?: boolean
+  /** Messages that are not settled in this time go back. */
+  leaseMs?: number
+  /** It is given nothing unasked, and does not count as a consumer: for `pull` alone. */
+  passive?: boolean
+}
+
+/** What a consumer is told. */
+export interface Subscriber {
+  /** `record` is valid only during the call. The message is held until it is settled through the subscription. */
+  deliver(record: RecordView, deliveryCount: number): void
+  /** It is the active one of those that stand by. */
+  activated?(): void
+  /** It is over, and was not asked for: the queue is gone. */
+  ended?(): void
+}
+
+/** Messages that several subscriptions, also of different cursors, may hold together; 0: no limit. */
+export class SharedPrefetch {
+  readonly #members = new Set<Subscription>()
+  #max: number
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get room(): number {
+    if (this.#max === 0) return Infinity
+    let held = 0
+    for (const { heldCount } of this.#members) held += heldCount
+    return this.#max - held
+  }
+
+  set max(max: number) {
+    this.#max = max
+    this.freed()
+  }
+
+  add(member: Subscription): void {
+    this.#members.add(member)
+  }
+
+  delete(member: Subscription): void {
+    this.#members.delete(member)
+    this.freed()
+  }
+
+  /** There may be room for any of them. */
+  freed(): void {
+    for (const member of this.#members) member.offer()
+  }
+}
+
+/** One consumer of a cursor, as long as it is there. */
+export class Subscription {
+  readonly consumer: ConsumerId
+  readonly options: SubscribeOptions
+  readonly priority: number
+  readonly isExclusive: boolean
+  readonly isSettled: boolean
+  readonly isPassive: boolean
+  /** In the ring of its priority. For the dispatcher. */
+  isWaiting = false
+  isOver = false
+  isPaused = false
+  readonly #dispatcher: Dispatcher
+  readonly #subscriber: Subscriber
+  #prefetch: number
+  #credit: number | undefined
+
+  constructor(dispatcher: Dispatcher, options: SubscribeOptions, subscriber: Subscriber) {
+    this.options = options
+    this.priority = options.priority ?? 0
+    this.isExclusive = options.exclusive === true
+    this.isSettled = options.settled === true
+    this.isPassive = options.passive === true
+    this.#dispatcher = dispatcher
+    this.#subscriber = subscriber
+    this.#prefetch = options.prefetch ?? 0
+    this.#credit = options.credit
+    this.consumer = dispatcher.cursor.join(options.name ?? '', 'session')
+    options.shared?.add(this)
+  }
+
+  /** Messages that it holds. */
+  get heldCount(): number {
+    return this.#dispatcher.cursor.consumer(this.consumer)?.inFlightCount ?? 0
+  }
+
+  /** Messages that it may be given now. */
+  get room(): number {
+    const credit = this.#credit ?? Infinity
+    const prefetch = this.#prefetch === 0 ? Infinity : this.#prefetch - this.heldCount
+    return Math.min(credit, prefetch, this.options.shared?.room ?? Infinity)
+  }
+
+  get isEligible(): boolean {
+    if (this.isOver || this.isPaused || this.isPassive) return false
+    const { options, active } = this.#dispatcher
+    return (!options.singleActive || active === this) && this.room > 0
+  }
+
+  /** Messages that may be given before more are granted; undefined: not counted. */
+  get credit(): number | undefined {
+    return this.#credit
+  }
+
+  set prefetch(prefetch: number) {
+    this.#prefetch = prefetch
+    this.offer()
+  }
+
+  /** Each returns how many messages of [first, last] it held. They go on with what there is for it in a later turn. */
+  ack(first: number, last = first): number {
+    return this.#settled(this.#dispatcher.cursor.ack(this.consumer, first, last))
+  }
+  reject(first: number, last = first): number {
+    return this.#settled(this.#dispatcher.cursor.reject(this.consumer, first, last))
+  }
+  release(first: number, last = first, how: 'counted' | 'uncounted' = 'counted'): number {
+    return this.#settled(this.#dispatcher.cursor.release(this.consumer, first, last, how))
+  }
+  extend(first: number, last: number, leaseMs: number): number {
+    return this.#dispatcher.cursor.extend(this.consumer, first, last, leaseMs)
+  }
+
+  /** One message now, if there is one; see `Dispatcher.pull`. */
+  pull(done: (record: RecordView | undefined, deliveryCount: number) => void): void {
+    this.#dispatcher.pull(this, done)
+  }
+
+  /** May be given `count` messages more. */
+  grant(count: number): void {
+    this.#credit = (this.#credit ?? 0) + count
+    this.offer()
+  }
+
+  /** Nothing more is taken for it until `resume`; what is taken already is still delivered, a few messages at the most. */
+  pause(): void {
+    this.isPaused = true
+  }
+  resume(): void {
+    this.isPaused = false
+    this.offer()
+  }
+
+  /** The consumer goes; what it holds is returned. */
+  cancel(how: 'counted' | 'uncounted' = 'counted'): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.#dispatcher.cursor.leave(this.consumer, how)
+    this.options.shared?.delete(this)
+    this.#dispatcher.forget(this)
+  }
+
+  // For the dispatcher and the shared limit.
+
+  deliver(record: RecordView, deliveryCount: number): void {
+    this.#subscriber.deliver(record, deliveryCount)
+  }
+  consumeCredit(): void {
+    if (this.#credit !== undefined) this.#credit--
+  }
+  offer(): void {
+    this.#dispatcher.offer(this)
+  }
+  freed(): void {
+    if (this.options.shared) this.options.shared.freed()
+    this.offer()
+  }
+  activated(): void {
+    this.#subscriber.activated?.()
+  }
+  end(): void {
+    this.isOver = true
+    this.options.shared?.delete(this)
+    this.#subscriber.ended?.()
+  }
+
+  #settled(count: number): number {
+    if (count === 0) return 0
+    this.freed()
+    // Others may have waited for room that all share.
+    this.#dispatcher.schedule()
+    return count
+  }
+}
