@@ -6,7 +6,12 @@ import { repository } from '../../test/support/dragoman.ts'
 const sources = join(repository, 'bench', 'load')
 const binaries = join(repository, '.cache', 'bin')
 
-const libraries = { disk: [], 'kafka-raw': [], 'kafka-load': ['-lrdkafka'] } satisfies Record<string, string[]>
+const libraries = {
+  disk: [],
+  'kafka-raw': [],
+  'kafka-load': ['-lrdkafka'],
+  'kafka-transactions': ['-lrdkafka'],
+} satisfies Record<string, string[]>
 
 export type Tool = keyof typeof libraries
 
@@ -22,7 +27,7 @@ export function buildTool(tool: Tool): string | undefined {
   const binary = toolPath(tool)
   if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return undefined
   if (spawnSync('cc', ['--version']).status !== 0) return 'no C compiler (cc) on this machine'
-  if (tool === 'kafka-load') installLibrdkafka()
+  if (libraries[tool].length > 0) installLibrdkafka()
   mkdirSync(binaries, { recursive: true })
   const options = ['-O2', '-Wall', '-Wextra', '-pthread', '-o', binary, source, ...libraries[tool]]
   const compiled = spawnSync('cc', options, { encoding: 'utf8' })
