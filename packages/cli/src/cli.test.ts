@@ -109,6 +109,23 @@ test('a group remembers what was printed, and reset moves it after a plan', asyn
   assert.equal(await dragoman(['group', 'list']), '')
 })
 
+test('a share group gives each message once, and is described, moved and deleted', async () => {
+  await dragoman(['publish', 'parcels', 'before'])
+  assert.equal(await dragoman(['consume', 'parcels', '--share-group', 'packers']), '')
+  await dragoman(['publish', 'parcels', 'a', 'b', 'c'])
+  assert.equal(await dragoman(['consume', 'parcels', '--share-group', 'packers', '--max', '2']), 'a\nb\n')
+  assert.match(await dragoman(['group', 'list']), /^packers +Empty +share$/m)
+  const described = await dragoman(['group', 'describe', 'packers'])
+  assert.match(described, /^packers {2}Empty, share group, simple$/m)
+  assert.match(described, /^parcels +0 +3 +1$/m)
+  assert.equal(await dragoman(['consume', 'parcels', '--share-group', 'packers']), 'c\n')
+  const reset = ['group', 'reset', 'packers', '--all-topics', '--to', 'beginning']
+  assert.match(await dragoman(reset), /^parcels +0 +4 +0$[^]*Nothing was changed/m)
+  await dragoman([...reset, '--execute'])
+  assert.equal(await dragoman(['consume', 'parcels', '--share-group', 'packers']), 'before\na\nb\nc\n')
+  assert.equal(await dragoman(['group', 'delete', 'packers']), 'packers deleted\n')
+})
+
 test('topic: list, describe, alter, delete', async () => {
   await dragoman(['topic', 'create', 'settings', '--config', 'retention.ms=5000'])
   assert.match(await dragoman(['topic', 'list']), /^settings +1$/m)
@@ -134,6 +151,29 @@ test('topic: list, describe, alter, delete', async () => {
   const gone = await run(['topic', 'describe', 'settings'], '', environment)
   assert.equal(gone.code, 1)
   assert.match(gone.err, /^dragoman: Cannot find topic "settings"/)
+})
+
+test('quota: set, list, remove', async () => {
+  assert.equal(
+    await dragoman(['quota', 'set', '--for-user', 'ann', '--for-client', '*', 'publish=1MiB', 'changes=0.5']),
+    'user ann, client *: publish=1MiB changes=0.5\n',
+  )
+  await dragoman(['quota', 'set', '--for-address', '10.0.0.7', 'connections=20'])
+  const listed = await dragoman(['quota', 'list'])
+  assert.match(listed, /^address 10\.0\.0\.7 +connections=20$/m)
+  assert.match(listed, /^user ann, client \* +changes=0\.5 publish=1MiB$/m)
+  const json = JSON.parse(await dragoman(['quota', 'list', '--json'])) as object[]
+  assert.deepEqual(json[1], { for: 'user ann, client *', publish: 1_048_576, changes: 0.5 })
+  await dragoman(['quota', 'remove', '--for-user', 'ann', '--for-client', '*', 'publish'])
+  assert.match(await dragoman(['quota', 'list']), /^user ann, client \* +changes=0\.5$/m)
+  await dragoman(['quota', 'remove', '--for-user', 'ann', '--for-client', '*'])
+  await dragoman(['quota', 'remove', '--for-address', '10.0.0.7'])
+  assert.equal(await dragoman(['quota', 'list']), '')
+  assert.equal((await run(['quota', 'set', 'publish=1'], '', environment)).code, 2)
+  assert.equal((await run(['quota', 'set', '--for-user', 'ann', 'speed=1'], '', environment)).code, 2)
+  const wrong = await run(['quota', 'set', '--for-user', 'ann', 'connections=1'], '', environment)
+  assert.equal(wrong.code, 1)
+  assert.match(wrong.err, /addresses only/)
 })
 
 test('consume --follow waits for what comes, and ends at a signal', async () => {

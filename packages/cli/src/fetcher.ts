@@ -78,7 +78,8 @@ async function jumpToStart(cluster: Cluster, topic: string, partition: number, f
   return { topic, partition, records: [], next }
 }
 
-function unpack(bytes: Buffer, from: number): { records: StoredRecord[]; next: number } {
+/** The records of whole batches from offset `from` on, and where the partition goes on. */
+export function unpack(bytes: Buffer, from: number): { records: StoredRecord[]; next: number } {
   const records: StoredRecord[] = []
   let next = from
   for (let at = 0; at + batchHeaderBytes <= bytes.length;) {

@@ -5,6 +5,7 @@ import { CommandError, defineCommand, option, optional, repeated, UsageError } f
 import { fetchRecords, type Fetched } from '../fetcher.ts'
 import { GroupMember } from '../group-member.ts'
 import { committedOffsets } from '../group-offsets.ts'
+import { ShareReader } from '../share-reader.ts'
 import { offsetsAt, position, type PartitionOffsets, type Position } from '../positions.ts'
 import { formatRecord, recordFormats, type FormatOptions } from '../record-formats.ts'
 
@@ -20,6 +21,10 @@ export const consume = defineCommand({
     from: option(position, { kind: 'beginning' }, 'Where to begin; in a group, only where it has committed nothing.'),
     partition: repeated(count(0, 1_000_000, 'NUMBER'), 'Only this partition.'),
     group: optional(text('GROUP', 'a name'), 'Read as a member of this group, and commit what was printed.'),
+    shareGroup: optional(
+      text('GROUP', 'a name'),
+      'Read as a member of this share group, and accept what was printed: each message goes to one member.',
+    ),
     follow: option(toggle, false, 'Wait for what comes, until interrupted. Without this, stop at what is the end now.'),
     max: option(count(0, 1e15), 1e15, 'Stop after so many messages.'),
     format: option(
@@ -37,18 +42,25 @@ export const consume = defineCommand({
       'The last quarter of an hour, with keys, offsets and headers.',
     ],
     ['dragoman consume orders --group billing --follow', 'Shares the work with the other members of the group.'],
+    [
+      'dragoman consume orders --share-group packers --follow',
+      'Message by message with others, whatever the partitions.',
+    ],
     ['dragoman consume orders --partition 0 --from 4711 --max 1 --format hex', 'One certain message, byte by byte.'],
   ],
   notes: `Order holds within a partition. With a group a message is printed at least once: what was printed is committed every second and at
-the end.`,
+the end. A share group has no order: where it begins is its configuration, and what its members do not accept comes again.`,
   async run({ options, words: topics }) {
-    const { group, partition: only, from, follow, max } = options
+    const { group, shareGroup, partition: only, from, follow, max } = options
+    if (shareGroup !== undefined && (group !== undefined || only.length > 0))
+      throw new UsageError('Give --share-group without --group and --partition: the group assigns partitions itself')
     if (group !== undefined && only.length > 0)
       throw new UsageError('Give either --group or --partition: a group assigns partitions itself')
     await withCluster(options, async cluster => {
       const found = (await cluster.topics(topics)).map(topic => narrow(topic, only))
       const reader = new Reader(cluster, options, { from, follow, max })
-      if (group === undefined) await reader.readAll(found)
+      if (shareGroup !== undefined) await reader.readShared(found, shareGroup)
+      else if (group === undefined) await reader.readAll(found)
       else await reader.readAsMember(found, group)
     })
     return undefined
@@ -99,6 +111,20 @@ class Reader {
       done = await this.#readAssigned(member, group, assigned)
     }
     await member.leave()
+  }
+
+  /** Ends when nothing has come for a while, unless it follows: nobody knows which messages are for this member. */
+  async readShared(topics: readonly TopicPartitions[], group: string): Promise<void> {
+    const reader = new ShareReader(this.#cluster, group, topics)
+    const { follow, max } = this.#extent
+    while (!this.#interrupted && this.#printed < max) {
+      const found = await reader.next(max - this.#printed)
+      if (found.length === 0 && !follow) break
+      this.#printed += found.length
+      const out = found.map(({ topic, partition, record }) => formatRecord(topic, partition, record, this.#format))
+      if (out.length > 0) await print(Buffer.concat(out))
+    }
+    await reader.close()
   }
 
   /** False when the group has begun another generation. */

@@ -7,6 +7,7 @@ import { check } from '../errors.ts'
 import { readAssignment } from '../group-protocol.ts'
 import { committedOffsets } from '../group-offsets.ts'
 import { offsetsAt } from '../positions.ts'
+import { describeShareGroup, sharePositions, type ShareGroup, type SharePosition } from '../share-groups.ts'
 import { formatTable, print, printJson } from '../table.ts'
 
 export const groupDescribe = defineCommand({
@@ -18,10 +19,14 @@ export const groupDescribe = defineCommand({
   async run({ options, words }) {
     const { json } = options
     await withCluster(options, async cluster => {
-      const described = []
-      for (const group of words) described.push(await describeGroup(cluster, group))
+      const described: (Described | DescribedShare)[] = []
+      for (const group of words) {
+        const shared = await describeShareGroup(cluster, group)
+        if (shared === undefined) described.push(await describeGroup(cluster, group))
+        else described.push({ group, type: 'share', ...shared, offsets: await sharePositions(cluster, group) })
+      }
       if (json) printJson(described)
-      else print(described.map(showGroup).join('\n\n'))
+      else print(described.map(one => ('type' in one ? showShareGroup(one) : showGroup(one))).join('\n\n'))
     })
     return undefined
   },
@@ -33,6 +38,13 @@ interface Described {
   protocol: string
   members: { member: string; client: string; host: string; partitions: string[] }[]
   offsets: { topic: string; partition: number; committed: number; end: number; lag: number; member: string }[]
+}
+
+/** Members may have the same partitions: records go to one of them each. */
+interface DescribedShare extends ShareGroup {
+  group: string
+  type: 'share'
+  offsets: SharePosition[]
 }
 
 async function describeGroup(cluster: Cluster, group: string): Promise<Described> {
@@ -83,10 +95,7 @@ async function describeOffsets(
 
 function showGroup({ group, state, protocol, members, offsets }: Described): string {
   const lines = [`${group}  ${state}${protocol === '' ? '' : `, ${protocol}`}`]
-  if (members.length > 0) {
-    const rows = members.map(({ member, client, host, partitions }) => [member, client, host, partitions.join(' ')])
-    lines.push('', formatTable(['MEMBER', 'CLIENT', 'HOST', 'PARTITIONS'], rows))
-  }
+  if (members.length > 0) lines.push('', showMembers(members))
   if (offsets.length > 0) {
     const rows = offsets.map(({ topic, partition, committed, end, lag, member }) => [
       topic,
@@ -99,4 +108,19 @@ function showGroup({ group, state, protocol, members, offsets }: Described): str
     lines.push('', formatTable(['TOPIC', 'PARTITION', 'COMMITTED', 'END', 'LAG', 'MEMBER'], rows))
   }
   return lines.join('\n')
+}
+
+function showShareGroup({ group, state, assignor, members, offsets }: DescribedShare): string {
+  const lines = [`${group}  ${state}, share group, ${assignor}`]
+  if (members.length > 0) lines.push('', showMembers(members))
+  if (offsets.length > 0) {
+    const rows = offsets.map(({ topic, partition, start, lag }) => [topic, partition, start, lag])
+    lines.push('', formatTable(['TOPIC', 'PARTITION', 'START', 'LAG'], rows))
+  }
+  return lines.join('\n')
+}
+
+function showMembers(members: Described['members']): string {
+  const rows = members.map(({ member, client, host, partitions }) => [member, client, host, partitions.join(' ')])
+  return formatTable(['MEMBER', 'CLIENT', 'HOST', 'PARTITIONS'], rows)
 }

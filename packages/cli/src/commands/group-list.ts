@@ -8,7 +8,7 @@ import { formatTable, print, printJson } from '../table.ts'
 
 export const groupList = defineCommand({
   name: 'group list',
-  summary: 'List all consumer groups.',
+  summary: 'List all groups.',
   words: [],
   options: { ...brokerOptions, json: option(toggle, false, 'Print JSON.') },
   examples: [['dragoman group list', 'Names and states.']],

@@ -4,12 +4,13 @@ import { withCluster, type Cluster, type TopicPartitions } from '../cluster.ts'
 import { CommandError, defineCommand, option, repeated, required, UsageError } from '../command.ts'
 import { check } from '../errors.ts'
 import { commitOffsets, committedOffsets, noMember } from '../group-offsets.ts'
+import { describeShareGroup, moveShareGroup, shareOffsets } from '../share-groups.ts'
 import { offsetsAt, position, type PartitionOffsets } from '../positions.ts'
 import { formatTable, print } from '../table.ts'
 
 export const groupReset = defineCommand({
   name: 'group reset',
-  summary: 'Move the committed offsets of a group.',
+  summary: 'Move the committed offsets of a group, or where a share group begins.',
   words: [{ name: 'GROUP', help: 'Name of a group without members.' }],
   options: {
     ...brokerOptions,
@@ -33,13 +34,17 @@ export const groupReset = defineCommand({
     const { to, topic: wanted, allTopics, execute } = options
     if (allTopics === wanted.length > 0) throw new UsageError('Give either --topic or --all-topics')
     await withCluster(options, async cluster => {
-      const before = await committedOffsets(cluster, group)
+      const isShared = (await describeShareGroup(cluster, group)) !== undefined
+      const before = await (isShared ? shareOffsets : committedOffsets)(cluster, group)
       const topics = await chooseTopics(cluster, allTopics ? [...before.keys()] : wanted)
       if (topics.length === 0) throw new CommandError(`Group "${group}" has committed no offsets`)
       const after = await offsetsAt(cluster, topics, to)
       print(plan(before, after))
       if (!execute) return print('\nNothing was changed: this is the plan, and --execute carries it out')
-      check(await commitOffsets(cluster, group, after, noMember), `Cannot move group "${group}"`)
+      const code = isShared
+        ? await moveShareGroup(cluster, group, after)
+        : await commitOffsets(cluster, group, after, noMember)
+      check(code, `Cannot move group "${group}"`)
       print(`\n${group} moved`)
     })
     return undefined

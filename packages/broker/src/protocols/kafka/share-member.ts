@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import type { Infer, Write } from '@dragoman/wire'
+import type { Codec, Infer, Write } from '@dragoman/wire'
 import type { KafkaConnection } from './client.ts'
 import { codes } from './errors.ts'
-import { apis } from './messages/index.ts'
+import { apis, type Api } from './messages/index.ts'
 
 type FetchRequest = Write<typeof apis.shareFetch.request>
 type FetchAnswer = Infer<typeof apis.shareFetch.response>
@@ -31,7 +31,6 @@ export interface FetchOptions {
   minBytes?: number
   /** Never more than `maxRecords`. */
   exact?: boolean
-  version?: number
 }
 
 export interface Acquired {
@@ -41,18 +40,24 @@ export interface Acquired {
   deliveryCount: number
 }
 
+/** What can be asked. */
+export interface Asked {
+  request<Q extends Codec<unknown>, A extends Codec<unknown>>(api: Api<Q, A>, body: Write<Q>): Promise<Infer<A>>
+}
+
 /** The asking side of one member of a share group: for tests and tools. One request at a time. */
-export class ShareMember {
-  readonly connection: KafkaConnection
+export class ShareMember<C extends Asked = KafkaConnection> {
+  readonly connection: C
   readonly group: string
   readonly memberId: string
   epoch = 0
   sessionEpoch = 0
+  heartbeatIntervalMs = 0
   /** Topic ids with partitions, as last told. */
   assignment: { topicId: string; partitions: number[] }[] = []
   #announced = ''
 
-  constructor(connection: KafkaConnection, group: string, memberId: string) {
+  constructor(connection: C, group: string, memberId: string) {
     this.connection = connection
     this.group = group
     this.memberId = memberId
@@ -69,6 +74,7 @@ export class ShareMember {
     })
     if (answer.errorCode !== codes.none) return answer.errorCode
     this.epoch = answer.memberEpoch
+    this.heartbeatIntervalMs = answer.heartbeatIntervalMs
     if (answer.assignment !== null) this.assignment = answer.assignment.topicPartitions
     return codes.none
   }
@@ -104,7 +110,7 @@ export class ShareMember {
       topics: withAssignment(acknowledgementTopics(acknowledgements), isNew ? this.assignment : []),
       forgottenTopicsData: [],
     }
-    const answer = await this.connection.request(apis.shareFetch, request, options.version)
+    const answer = await this.connection.request(apis.shareFetch, request)
     if (answer.errorCode === codes.none) this.sessionEpoch++
     return answer
   }
