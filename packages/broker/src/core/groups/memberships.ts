@@ -165,7 +165,8 @@ export class Memberships {
     if (!isKnown && !classic.hasRoom()) throw new BrokerError('limit-reached', 'there are too many groups')
     if (kind !== 'exclusive' && isKnown) throw new BrokerError('group-not-found', `${quote(id)} is of another kind`)
     if (group === undefined) return undefined
-    if (group.state === 'empty') classic.empty(group)
+    // Members may be expected that have not come.
+    if (group.handedOver().members.length === 0) classic.empty(group)
     else this.#upgrade(group)
     return group
   }

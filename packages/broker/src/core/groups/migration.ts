@@ -31,7 +31,7 @@ export function readMembers(
     const assignment = bridge.readAssignment(member.assignment)
     if (subscription === undefined || assignment === undefined) return undefined
     // While the leader has not assigned yet, what a member may still have is what it said when it joined.
-    taken.push({ member, subscription, had: isBetweenGenerations ? subscription.owned : assignment })
+    taken.push({ member, subscription, assigned: isBetweenGenerations ? subscription.owned : assignment })
   }
   return taken
 }
@@ -39,7 +39,7 @@ export function readMembers(
 export interface TakenOver {
   readonly member: ClassicMember
   readonly subscription: BridgedSubscription
-  readonly had: readonly NamedPartitions[]
+  readonly assigned: readonly NamedPartitions[]
 }
 
 type WriteFact = <T, W>(type: number, codec: Codec<T, W>, value: W) => void
@@ -54,34 +54,35 @@ export function takeOver(
   { namespace, group, generation }: { namespace: string; group: string; generation: number },
   members: readonly TakenOver[],
 ): void {
+  const idsOf = (named: readonly NamedPartitions[]): PartitionMap => identified(topics, namespace, named)
   let taken: PartitionMap = noPartitions
+  const shares = members.map(({ assigned }) => {
+    // A leader may have given a partition to two members; the broker does not.
+    const own = subtract(idsOf(assigned), taken)
+    taken = union(taken, own)
+    return own
+  })
   const targets: { memberId: string; target: ReturnType<typeof toStored> }[] = []
   const moves: Infer<typeof memberMoved>[] = []
-  for (const { member, subscription, had } of members) {
+  for (const [index, { member, subscription }] of members.entries()) {
     const { memberId, instanceId, clientId, clientHost, sessionTimeoutMs, rebalanceTimeoutMs, offers } = member
-    const said = {
-      topics: sortedOnce(subscription.topics),
-      rackId: subscription.rackId,
-      pattern: null,
-      assignor: null,
-      principal: '',
-      host: '',
-    }
+    const said = { topics: sortedOnce(subscription.topics), rackId: subscription.rackId, pattern: null, assignor: null }
+    const from = { clientId, clientHost, principal: '', host: '' }
     const who = {
       memberId,
       instanceId,
-      clientId,
-      clientHost,
+      ...from,
       rebalanceTimeoutMs,
       classic: { sessionTimeoutMs, offers: [...offers] },
     }
     fact(membershipFacts.memberSet, memberSet, { namespace, group, kind: kindNumbers.exclusive, ...who, ...said })
-    // A leader may have given a partition to two members; the broker does not.
-    const own = subtract(identified(topics, namespace, had), taken)
-    taken = union(taken, own)
-    const assigned = toStored(own)
+    // What it had when it joined and was not assigned again, it may not have given up yet.
+    const had = subtract(idsOf(subscription.owned), taken)
+    taken = union(taken, had)
+    const assigned = toStored(shares[index] ?? noPartitions)
     targets.push({ memberId, target: assigned })
-    const position = { epoch: generation, previousEpoch: generation, state: memberStateNumbers.stable, revoking: [] }
+    const state = had.size > 0 ? memberStateNumbers.revoking : memberStateNumbers.stable
+    const position = { epoch: generation, previousEpoch: generation, state, revoking: toStored(had) }
     moves.push({ namespace, group, memberId, ...position, assigned })
   }
   const topicsHash = '0'.repeat(32)
@@ -103,7 +104,10 @@ export function isLeftToItself({ kind, members }: AssignedRecord, removed: Reado
   return kind === 'exclusive' && staying > 0 && lost > 0
 }
 
-/** The members that stay, as a generation of their own with what they were to have. */
+/**
+ * The members that stay, as a generation of their own with what they have. What they were to have is not theirs yet: somebody else
+ * may have it still, and would not know of this.
+ */
 export function handBack(
   { namespace, id: group, epoch, members }: AssignedRecord,
   removed: ReadonlySet<string>,
@@ -115,7 +119,7 @@ export function handBack(
   const stored = staying.map((member): StoredMember => {
     const { memberId, instanceId, clientId, clientHost, rebalanceTimeoutMs, classic } = member
     const subscription = offersOf(member).find(({ name }) => name === protocol)?.metadata ?? Buffer.alloc(0)
-    const assignment = bridge.writeAssignment(named(member.target), subscription)
+    const assignment = bridge.writeAssignment(named(union(member.assigned, member.revoking)), subscription)
     const sessionTimeoutMs = classic?.sessionTimeoutMs ?? 0
     return {
       memberId,

@@ -7,6 +7,7 @@ import { group, namespace } from '../test-bench.ts'
 import { TestLedger } from '../test-ledger.ts'
 import { TestTopics } from '../test-topics.ts'
 import type { Membership } from './machine.ts'
+import type { PartitionMap } from './partitions.ts'
 import { AssignedClient, ClassicClient, jsonBridge, type Client, type ClientWorld, type Fate } from './test-clients.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
@@ -144,15 +145,12 @@ class World implements ClientWorld {
   check(): void {
     const owners = new Map<string, string>()
     for (const { memberId, assigned, revoking } of this.members()) {
-      for (const [topicId, partitions] of [...assigned, ...revoking]) {
-        for (const partition of partitions) {
-          const key = `${topicId}/${partition}`
-          assert.equal(owners.get(key) ?? memberId, memberId, `${key} belongs to two`)
-          owners.set(key, memberId)
-        }
-      }
+      claim(assigned, memberId, owners)
+      claim(revoking, memberId, owners)
     }
+    const classic = new Set(this.groups.describe(namespace, group)?.members.map(({ memberId }) => memberId))
     for (const { memberId, owned } of this.clients) {
+      if (classic.has(memberId)) claim(owned, memberId, owners)
       if (this.memberOf(memberId) === undefined) continue
       for (const [topicId, partitions] of owned) {
         for (const partition of partitions) {
@@ -195,6 +193,16 @@ class World implements ClientWorld {
         .subscriptions(namespace, group)
         .map(bytes => jsonBridge.readSubscription(bytes)?.topics)
       yield* new Set(topics.flatMap(names => names ?? []))
+    }
+  }
+}
+
+function claim(partitions: PartitionMap, memberId: string, owners: Map<string, string>): void {
+  for (const [topicId, list] of partitions) {
+    for (const partition of list) {
+      const key = `${topicId}/${partition}`
+      assert.equal(owners.get(key) ?? memberId, memberId, `${key} belongs to two`)
+      owners.set(key, memberId)
     }
   }
 }
