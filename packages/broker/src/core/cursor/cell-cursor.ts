@@ -19,7 +19,7 @@ import type {
 } from './cursor.ts'
 import { dropReasons } from './cursor.ts'
 import { consumerKinds, cursorFacts, factWriter as writer, returnedHow, type ReturnedHow } from './facts.ts'
-import { Holder } from './leases.ts'
+import type { Holder } from './leases.ts'
 import type { CursorMachine } from './machine.ts'
 import { Ranges } from './ranges.ts'
 

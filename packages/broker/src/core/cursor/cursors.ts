@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { StreamId } from '../../cell/client.ts'
 import type { Ledger } from '../../cell/machine.ts'
-import { TimerWheel } from '../timers/wheel.ts'
+import type { TimerWheel } from '../timers/wheel.ts'
 import { CellCursor, type CursorHost } from './cell-cursor.ts'
 import type { Cursor, CursorId, CursorStore } from './cursor.ts'
 import { cursorFacts, factWriter as writer } from './facts.ts'

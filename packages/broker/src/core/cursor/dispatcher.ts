@@ -4,7 +4,13 @@ import type { ConsumerId, Cursor } from './cursor.ts'
 import { RecordReader, type ReadError } from './record-reader.ts'
 import type { RecordView } from './record-view.ts'
 import { Ring } from './ring.ts'
-import { Subscription, type SubscribeOptions, type Subscriber } from './subscription.ts'
+import {
+  Subscription,
+  type PullDone,
+  type SubscribeOptions,
+  type Subscriber,
+  type SubscriptionHost,
+} from './subscription.ts'
 
 export interface DispatcherOptions {
   cursor: Cursor
@@ -35,7 +41,7 @@ interface Level {
 /** Someone who asks for one message now. */
 interface Pull {
   subscription: Subscription
-  done(record: RecordView | undefined, deliveryCount: number): void
+  done: PullDone
 }
 
 /**
@@ -44,9 +50,9 @@ interface Pull {
  *
  * It works only while there is something to give and someone to take it, and so much in one turn.
  */
-export class Dispatcher {
+export class Dispatcher implements SubscriptionHost {
   readonly cursor: Cursor
-  readonly options: DispatcherOptions
+  readonly #options: DispatcherOptions
   readonly #reader: RecordReader
   readonly #subscriptions = new Map<ConsumerId, Subscription>()
   /** By descending priority. */
@@ -62,7 +68,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     const { cursor, cell } = options
     this.cursor = cursor
-    this.options = options
+    this.#options = options
     this.#reader = new RecordReader(cell, cursor.stream)
     this.#unwatch = [
       cell.watch(cursor.stream, false, () => this.#turn()),
@@ -80,9 +86,8 @@ export class Dispatcher {
     return count
   }
 
-  /** The one who is given messages when only one is. */
-  get active(): Subscription | undefined {
-    return this.#active
+  get onlyFor(): Subscription | 'nobody' | undefined {
+    return this.#options.singleActive ? (this.#active ?? 'nobody') : undefined
   }
 
   /**
@@ -110,7 +115,7 @@ export class Dispatcher {
   }
 
   /** One message for who asks, before all others; undefined when there is none now. `done` is called in a later turn or within this one. */
-  pull(subscription: Subscription, done: Pull['done']): void {
+  pull(subscription: Subscription, done: PullDone): void {
     this.#pulls.push({ subscription, done })
     if (!this.#isRunning && !this.#isReading) this.#turn()
   }
@@ -127,7 +132,7 @@ export class Dispatcher {
   schedule(): void {
     if (this.#isScheduled || this.#isRunning || this.#isClosed) return
     this.#isScheduled = true
-    this.options.soon(() => {
+    this.#options.soon(() => {
       this.#isScheduled = false
       this.#turn()
     })
@@ -164,7 +169,7 @@ export class Dispatcher {
     const taker = pull?.subscription ?? this.#taker()
     if (!taker) return -1
     const { cursor } = this
-    const end = this.options.cell.bounds(cursor.stream)?.endOffset ?? 0
+    const end = this.#options.cell.bounds(cursor.stream)?.endOffset ?? 0
     const from = cursor.nextAvailable()
     if (from >= end) {
       // An idle queue has no memory for bodies.
@@ -180,13 +185,13 @@ export class Dispatcher {
       cursor.drop(from, from, 'gap')
       return 1
     }
-    if (this.options.isExpired?.(this.#reader.record) === true) {
+    if (this.#options.isExpired?.(this.#reader.record) === true) {
       cursor.drop(from, from, 'expired')
       return 1
     }
     if (pull) this.#pulls.shift()
     const ready = cursor.returnedCount + end - cursor.next
-    const room = Math.min(runMax, taker.room, this.options.inFlightMax - cursor.inFlightCount)
+    const room = Math.min(runMax, taker.room, this.#options.inFlightMax - cursor.inFlightCount)
     const max = pull ? 1 : Math.max(1, Math.min(room, Math.floor(ready / this.#takerCount())))
     const count = this.#give(taker, max, from, Math.min(end, this.#reader.readTo), pull)
     if (!pull) this.#next(taker)
@@ -222,11 +227,11 @@ export class Dispatcher {
     const { cursor } = this
     if (error === undefined) return true
     if (error !== 'offset-out-of-range') {
-      this.options.unreadable(from, error)
+      this.#options.unreadable(from, error)
       return false
     }
     // The stream's own retention was faster than the consumers.
-    const start = this.options.cell.bounds(cursor.stream)?.startOffset ?? from
+    const start = this.#options.cell.bounds(cursor.stream)?.startOffset ?? from
     for (let at = cursor.nextAvailable(); at < start; at = cursor.nextAvailable()) this.#trimmed(at, start)
     return cursor.nextAvailable() > from
   }
@@ -262,14 +267,14 @@ export class Dispatcher {
     const found = this.#reader.find(offset)
     assert(found !== 'unread', 'what was taken has been read')
     const isThere = found === 'found'
-    if (isThere && this.options.isExpired?.(this.#reader.record) !== true) return true
+    if (isThere && this.#options.isExpired?.(this.#reader.record) !== true) return true
     this.cursor.drop(offset, offset, isThere ? 'expired' : 'gap')
     return false
   }
 
   /** The next consumer with room, of the highest priority that has one. */
   #taker(): Subscription | undefined {
-    if (this.cursor.inFlightCount >= this.options.inFlightMax) return undefined
+    if (this.cursor.inFlightCount >= this.#options.inFlightMax) return undefined
     for (const { waiting } of this.#levels) {
       for (let first = waiting.first; first; first = waiting.first) {
         if (first.isEligible) return first
@@ -304,7 +309,7 @@ export class Dispatcher {
 
   /** Of several, only one may be active: the one of the highest priority that came first. */
   #elect(): void {
-    if (!this.options.singleActive || this.#active) return
+    if (!this.#options.singleActive || this.#active) return
     let best: Subscription | undefined
     for (const each of this.#subscriptions.values())
       if (!each.isPassive && each.priority > (best?.priority ?? -Infinity)) best = each

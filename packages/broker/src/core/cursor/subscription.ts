@@ -1,5 +1,4 @@
-import type { ConsumerId } from './cursor.ts'
-import type { Dispatcher } from './dispatcher.ts'
+import type { ConsumerId, Cursor } from './cursor.ts'
 import type { RecordView } from './record-view.ts'
 
 export interface SubscribeOptions {
@@ -69,6 +68,19 @@ export class SharedPrefetch {
   }
 }
 
+/** What a subscription needs of its dispatcher. */
+export interface SubscriptionHost {
+  readonly cursor: Cursor
+  /** The only one that is given anything; undefined: all are. */
+  readonly onlyFor: Subscription | 'nobody' | undefined
+  offer(subscription: Subscription): void
+  pull(subscription: Subscription, done: PullDone): void
+  forget(subscription: Subscription): void
+  schedule(): void
+}
+
+export type PullDone = (record: RecordView | undefined, deliveryCount: number) => void
+
 /** One consumer of a cursor, as long as it is there. */
 export class Subscription {
   readonly consumer: ConsumerId
@@ -81,12 +93,12 @@ export class Subscription {
   isWaiting = false
   isOver = false
   isPaused = false
-  readonly #dispatcher: Dispatcher
+  readonly #dispatcher: SubscriptionHost
   readonly #subscriber: Subscriber
   #prefetch: number
   #credit: number | undefined
 
-  constructor(dispatcher: Dispatcher, options: SubscribeOptions, subscriber: Subscriber) {
+  constructor(dispatcher: SubscriptionHost, options: SubscribeOptions, subscriber: Subscriber) {
     this.options = options
     this.priority = options.priority ?? 0
     this.isExclusive = options.exclusive === true
@@ -114,8 +126,8 @@ export class Subscription {
 
   get isEligible(): boolean {
     if (this.isOver || this.isPaused || this.isPassive) return false
-    const { options, active } = this.#dispatcher
-    return (!options.singleActive || active === this) && this.room > 0
+    const { onlyFor } = this.#dispatcher
+    return (onlyFor === undefined || onlyFor === this) && this.room > 0
   }
 
   /** Messages that may be given before more are granted; undefined: not counted. */
@@ -142,8 +154,8 @@ export class Subscription {
     return this.#dispatcher.cursor.extend(this.consumer, first, last, leaseMs)
   }
 
-  /** One message now, if there is one; see `Dispatcher.pull`. */
-  pull(done: (record: RecordView | undefined, deliveryCount: number) => void): void {
+  /** One message now, if there is one; before all others' deliveries. */
+  pull(done: PullDone): void {
     this.#dispatcher.pull(this, done)
   }
 
