@@ -99,10 +99,11 @@ export class SharePartition {
 
   /** Offers what is available to those who wait. Not within a verb of the cursor. */
   wake(): void {
-    if (this.#waiting.size === 0) return
-    for (const waiter of [...this.#waiting]) {
-      if (this.availableFrom === undefined && !this.isGone) return
-      if (this.#waiting.has(waiter)) waiter.offered()
+    // Who takes and waits again is behind the others, and not asked twice.
+    let left = this.#waiting.size
+    for (const waiter of this.#waiting) {
+      if (left-- === 0 || (this.availableFrom === undefined && !this.isGone)) return
+      waiter.offered()
     }
   }
 

@@ -16,7 +16,7 @@ const byDuration = 'by_duration:'
 const isolation = 'read_'
 
 /**
- * Every configuration of groups of Kafka 4.2 but those of streams groups. Groups of consumers and of share consumers have
+ * Every configuration of groups of Kafka 4.2 but those of streams groups, and the limit of deliveries, which newer ones have. Groups of consumers and of share consumers have
  * keys of their own for what is one setting here: a group is only ever one of both.
  */
 export const groupConfigKeys: Readonly<Record<string, GroupKey>> = {
@@ -28,6 +28,7 @@ export const groupConfigKeys: Readonly<Record<string, GroupKey>> = {
     toTheirs: ours => (ours === 'earliest' || ours === 'latest' ? ours : byDuration + ours),
     toOurs: theirs => (theirs.startsWith(byDuration) ? theirs.slice(byDuration.length) : keyword(theirs)),
   },
+  'share.delivery.count.limit': { type: 'int', setting: 'shareDeliveryLimit' },
   'share.heartbeat.interval.ms': { type: 'int', setting: 'heartbeatIntervalMs' },
   'share.isolation.level': {
     type: 'string',

@@ -28,7 +28,7 @@ const modes = { wholeBatches: 0, recordLimit: 1 } as const
  * partitions with records, acknowledgements or errors only. A session ends with the connection on which it was opened, and
  * what the member holds then is released.
  */
-export const handler = defineHandler(apis.shareFetch, handle, { bulky: true })
+export const handler = defineHandler(apis.shareFetch, handle, { bulky: true, counts: 'fetched' })
 
 function handle(exchange: Exchange<Answer>, request: Request, version: number): void {
   const { broker } = exchange
