@@ -1,9 +1,12 @@
 import { docsTable } from '@dragoman/wire'
 import { errors, type ErrorCode } from '../../packages/broker/src/core/errors.ts'
+import { defaultGroupSettings } from '../../packages/broker/src/core/groups/settings.ts'
 import { optionsMarkdown } from '../../packages/broker/src/options/index.ts'
 import { protocols, type ProtocolEntry } from '../../packages/broker/src/protocols/index.ts'
+import { brokerConfigTable } from '../../packages/broker/src/protocols/kafka/broker-configs.ts'
 import { topicConfigTable } from '../../packages/broker/src/protocols/kafka/configs.ts'
 import { codeOf, codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
+import { groupConfigTableOf } from '../../packages/broker/src/protocols/kafka/group-configs.ts'
 import { handlers } from '../../packages/broker/src/protocols/kafka/handlers/index.ts'
 import { commandHelp } from '../../packages/cli/src/command.ts'
 import { loadAll } from '../../packages/cli/src/commands/index.ts'
@@ -74,6 +77,14 @@ function kafkaCoverage(): string {
     'All that Kafka 4.2 has. What would have no effect says so; a value that would promise what the broker does not do is refused.',
     '',
     topicConfigTable(),
+    '## Broker configurations',
+    '',
+    brokerConfigTable(),
+    '## Group configurations',
+    '',
+    'Of groups to which the broker assigns, and of share groups. A group need not exist to be configured.',
+    '',
+    groupConfigTableOf(defaultGroupSettings),
   ].join('\n')
 }
 

@@ -41,6 +41,12 @@ const allowed: readonly Allowed[] = [
     'Keys that mean nothing here are not described, and those that cannot change are read-only',
     /^DescribeConfigs .* (broker|all brokers|a broker after.*|all brokers after|some keys of a broker)$/,
   ),
+  why('Kafka tells topics of it a moment later', /^DescribeConfigs .* topic after$/),
+  why(
+    'Each share group can have a limit of its own',
+    /^DescribeConfigs .* group$/,
+    /configs\[share\.delivery\.count\.limit\]/,
+  ),
   why('There are no streams groups', /^DescribeConfigs .* group$/, /configs\[streams\./),
   why('Addresses are not looked up by name', /^AlterClientQuotas .* ip by name/),
   why('Kafka takes the last of two users without a word', /^AlterClientQuotas .* twice the same type/),

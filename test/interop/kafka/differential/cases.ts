@@ -44,3 +44,11 @@ export function asksInAll<N extends ApiName>(
 function newest(api: ApiName): number {
   return (apis[api] as { request: Codec<unknown>; versions: readonly [number, number] }).versions[1]
 }
+
+/** An id that no topic has. */
+export const otherId = 'f'.repeat(31) + '1'
+export const nilId = '0'.repeat(32)
+/** Kinds of resources that have a configuration. */
+export const types = { topic: 2, broker: 4, logger: 8, metrics: 16, group: 32 } as const
+/** How long a change may take. */
+export const timeoutMs = 10_000

@@ -35,7 +35,8 @@ async function handle(exchange: Exchange<Answer>, { entries, validateOnly }: Req
 
 /** The same for entities whose parts come in another order. */
 function keyOf({ entity }: Entry): string {
-  return JSON.stringify(entity.map(({ entityType, entityName }) => [entityType, entityName]).sort())
+  const parts = entity.map(({ entityType, entityName }) => JSON.stringify([entityType, entityName]))
+  return parts.sort((one, other) => (one < other ? -1 : 1)).join()
 }
 
 async function change(exchange: Exchange<Answer>, entry: Entry, validateOnly: boolean): Promise<Outcome> {
