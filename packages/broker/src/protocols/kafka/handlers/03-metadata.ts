@@ -80,7 +80,8 @@ function find(
   const refused = codes.topicAuthorizationFailed
   const mayCreate = request.allowAutoTopicCreation && topics.autoCreate
   for (const { topicId, name } of request.topics ?? []) {
-    if (name === null) {
+    // An id counts before a name: some clients send an empty name with it.
+    if (name === null || (version >= 12 && topicId !== nilId)) {
       found.set(`id:${topicId}`, findById(exchange, topicId, version))
       continue
     }

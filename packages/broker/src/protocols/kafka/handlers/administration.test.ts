@@ -185,6 +185,8 @@ test('metadata refuses bad names, unknown names without creation, and unknown id
     refused.topics.map(topic => topic.errorCode),
     [codes.unknownTopicOrPartition],
   )
+  const named = await ask('metadata', 13, { topics: [{ name: '', topicId: a.id }] })
+  assert.equal(named.topics[0]?.name, 'a')
   const early = await ask('metadata', 10, { topics: [{ name: null, topicId: a.id }] })
   assert.deepEqual(
     early.topics.map(topic => topic.errorCode),
