@@ -25,7 +25,9 @@ export class RealNetwork implements Network {
     const secure = tls && new SecureAcceptor(tls, accept)
     // Without keep-alive the connection of a machine that lost its power would be held for ever.
     const keepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveMs }
-    const options = { allowHalfOpen: true, noDelay: true, pauseOnConnect: secure === undefined, ...keepAlive }
+    // With TLS, a peer that has ended wants no more answers (RFC 5246, 7.2.1), and one that ends in its handshake must not stay.
+    const isPlain = secure === undefined
+    const options = { allowHalfOpen: isPlain, noDelay: true, pauseOnConnect: isPlain, ...keepAlive }
     const server = net.createServer(options, socket => {
       if (secure === undefined) accept(new RealConnection(withSharedBuffer(socket)))
       else secure.begin(socket)
