@@ -17,7 +17,7 @@ import type { ProducerInfo } from './producers.ts'
 import { placedFactBytes, writePlaced } from './placed.ts'
 import { trimStream } from './retention.ts'
 import { streamFacts } from './stream.ts'
-import type { Stream } from './stream.ts'
+import type { Stream, StreamWaiter } from './stream.ts'
 import { timeLookup, newestLookup } from './time-index.ts'
 
 /** The cell's streams for callers in the same process. */
@@ -109,7 +109,7 @@ export class LocalCellClient implements CellClient {
   watch(streamId: number, committed: boolean, grown: () => void): () => void {
     const stream = this.#cell.state.streams.get(streamId)
     if (!stream) return () => {}
-    const waiter = { committed, grown }
+    const waiter: StreamWaiter = { committed, grown: bytes => (bytes > 0 ? grown() : undefined) }
     if (stream.waiters) stream.waiters.push(waiter)
     else stream.waiters = [waiter]
     return () => void (stream.waiters = stream.waiters?.filter(other => other !== waiter))
