@@ -512,7 +512,7 @@ suite('transactions', () => {
     const identity = await connection.request(apis.initProducerId, { transactionalId, transactionTimeoutMs: 60_000 })
     const { producerId } = identity
     let { producerEpoch } = identity
-    const write = async (committed: boolean, sequence: number): Promise<number> => {
+    const write = async (committed: boolean, sequence: number, looks = true): Promise<number> => {
       const options = { producerId, producerEpoch, baseSequence: sequence, attributes: 0x10 }
       const batch = makeBatch([record('in transaction')], options)
       const { responses } = await connection.request(apis.produce, {
@@ -524,7 +524,7 @@ suite('transactions', () => {
         ],
       })
       assert.equal(responses[0]?.partitionResponses[0]?.errorCode, codes.none)
-      assert.deepEqual(await two.take(), [])
+      if (looks) assert.deepEqual(await two.take(), [])
       const ended = await connection.request(apis.endTxn, { transactionalId, producerId, producerEpoch, committed })
       assert.equal(ended.errorCode, codes.none)
       producerEpoch = ended.producerEpoch
@@ -533,9 +533,13 @@ suite('transactions', () => {
     assert.deepEqual(offsets(await two.take()), [0])
     assert.equal(await write(false, 0), 1)
     assert.equal(await write(true, 0), 3)
+    assert.deepEqual(offsets(await two.take()), [3])
+    const waiting = two.take({ maxWaitMs: 20_000 })
+    assert.equal(await write(true, 0, false), 5)
+    assert.deepEqual(offsets(await waiting), [5])
     await publish(name, 'plain')
-    assert.deepEqual(offsets(await two.take()), [3, 5])
-    assert.deepEqual(offsets(await one.take()), [0, 1, 3, 5])
+    assert.deepEqual(offsets(await two.take()), [7])
+    assert.deepEqual(offsets(await one.take()), [0, 1, 3, 5, 7])
   })
 })
 
