@@ -43,6 +43,17 @@ export const brokenBrokerRules: Record<string, BrokenRule> = {
     find: 'this.tail.get(row, tail.seq) <= seq',
     replace: 'this.tail.get(row, tail.seq) <= seq + 5',
   },
+  'the offsets of a transaction are not in the block of its end': {
+    file: 'core/transactions/transactions.ts',
+    find: 'for (const group of record.groups) this.#groups.endPending({ namespace, group }, producerId, isCommitted)',
+    replace:
+      'for (const group of record.groups) this.#ledger.clock.after(1, () => this.#groups.endPending({ namespace, group }, producerId, isCommitted))',
+  },
+  'aborted transactions are not saved': {
+    file: 'cell/stream-transactions.ts',
+    find: 'out.u32(this.#aborted.count)\n    for (let row = 0; row < this.#aborted.count; row++) {',
+    replace: 'out.u32(0)\n    for (let row = 0; row < 0; row++) {',
+  },
   'repeated sequences are taken again': {
     file: 'cell/local-client.ts',
     find: 'if (producer >= 0) {',

@@ -11,6 +11,7 @@ import { churnTopics, createTopic } from './churn.ts'
 import { PartitionHistory } from './history.ts'
 import { compareReplays } from './replay.ts'
 import type { Report } from './report.ts'
+import { Transactions } from './transactions.ts'
 import { Consumer, fetchOnce, listOffset, Producer, trim, type Partition, type Shared } from './workload.ts'
 
 /**
@@ -65,6 +66,7 @@ class BrokerWorld {
   }
   readonly #journalFileBytes: number
   #running: RunningBroker | undefined
+  #transactions: Transactions | undefined
   /** The disk may have failed an operation: the process may stop, and a start may be refused. */
   #mayFail = false
   #clockAheadMs = 0
@@ -179,6 +181,8 @@ class BrokerWorld {
       }
     }
     admin.drop()
+    if (simulator.random.chance(0.6)) this.#transactions = new Transactions(this.#shared)
+    await this.#transactions?.create()
   }
 
   #tasks(): Promise<void>[] {
@@ -191,6 +195,7 @@ class BrokerWorld {
       tasks.push(new Consumer(shared, number, random.pick(shared.partitions)).run())
     if (random.chance(0.5)) tasks.push(trim(shared))
     if (random.chance(0.5)) tasks.push(churnTopics(shared, 1))
+    if (this.#transactions) tasks.push(this.#transactions.run())
     return tasks
   }
 
@@ -431,6 +436,7 @@ class BrokerWorld {
       }
       partition.history.checkAll(start, ids, this.#shared.traits)
     }
+    await this.#transactions?.check(client)
     client.drop()
   }
 }
