@@ -41,7 +41,6 @@ const allowed: readonly Allowed[] = [
     'Keys that mean nothing here are not described, and those that cannot change are read-only',
     /^DescribeConfigs .* (broker|all brokers|a broker after.*|all brokers after|some keys of a broker)$/,
   ),
-  why('Kafka tells topics of it a moment later', /^DescribeConfigs .* topic after$/),
   why(
     'Each share group can have a limit of its own',
     /^DescribeConfigs .* group$/,

@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import { kafka } from '../../../../bench/peers/kafka.ts'
 import { startDragoman } from '../../../support/dragoman.ts'
+import { unusedReasons } from './allowed.ts'
 import { runDifferential } from './differential.ts'
 
 const usage = `usage: node test/interop/kafka/differential/main.ts [--theirs HOST:PORT] [--ours HOST:PORT] [--only TEXT] [--show]
@@ -15,7 +16,7 @@ const { values } = parseArgs({
   options: {
     theirs: { type: 'string' },
     ours: { type: 'string' },
-    only: { type: 'string' },
+    only: { type: 'string', default: '' },
     show: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -33,18 +34,29 @@ const directory = mkdtempSync(join(tmpdir(), 'dragoman-differential-'))
 const theirs =
   values.theirs === undefined ? await kafka.start({ directory: join(directory, 'kafka'), durability: 'os' }) : undefined
 const ours = values.ours === undefined ? await startDragoman({ data: join(directory, 'data') }) : undefined
-let unexplained = 1
+let count = 0
+let failed = 0
 try {
-  unexplained = await runDifferential({
+  const explained = await runDifferential({
     theirs: values.theirs ?? theirs?.address ?? '',
     ours: values.ours ?? ours?.address ?? '',
-    only: values.only ?? '',
-    show: values.show,
-    print: line => void process.stdout.write(`${line}\n`),
+    compared({ name }, their, unexplained) {
+      count++
+      failed += unexplained.length
+      if (!name.includes(values.only)) return
+      if (values.show) print(`${name}\n${inspect(their, { depth: 12, breakLength: 160, maxArrayLength: 400 })}`)
+      for (const difference of unexplained) print(`${name}\n    ${difference}`)
+    },
   })
+  print(`${count} requests, ${failed} differences, ${explained} with a reason`)
+  for (const reason of unusedReasons()) print(`No longer needed: ${reason}`)
 } finally {
   await ours?.process.stop()
   await theirs?.process.stop()
   rmSync(directory, { recursive: true, force: true })
 }
-process.exit(unexplained === 0 ? 0 : 1)
+process.exit(failed === 0 && count > 0 ? 0 : 1)
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
