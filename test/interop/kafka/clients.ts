@@ -1,5 +1,6 @@
 import type { Client } from '../suite.ts'
 import { confluentJavascriptClient } from './confluent-javascript.ts'
+import { differentialClient } from './differential/client.ts'
 import { franzGoClient, kadmClient } from './franz-go.ts'
 import { javaClient } from './java.ts'
 import { kafkajsClient } from './kafkajs.ts'
@@ -19,4 +20,5 @@ export const kafkaClients: Client[] = [
   javaClient,
   franzGoClient,
   kadmClient,
+  differentialClient,
 ]
