@@ -11,6 +11,7 @@ import { Compactor } from './compactor.ts'
 import type { CellCore } from './core.ts'
 import { checkpointName, nameOf, readCheckpoint, saveCompacted, saveExtents, writeCheckpoint } from './checkpoint.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
+import { Pace } from './pace.ts'
 import { enforceRetention } from './retention.ts'
 import { LargeBatches } from './large-batches.ts'
 import type { OpenSegment } from './large-batches.ts'
@@ -77,6 +78,7 @@ export class Checkpointer {
   readonly large: LargeBatches
   /** Numbers of the checkpoints that are kept, ascending, and the segments that each names. */
   readonly #compactor: Compactor
+  readonly #pace: Pace
   readonly #kept: { seq: number; segments: Set<number> }[] = []
   readonly #restore: Restore
   #running: Promise<void> | undefined
@@ -103,7 +105,8 @@ export class Checkpointer {
     this.#cell = cell
     this.#restore = restore
     this.placement = restore.placement
-    this.#compactor = new Compactor(cell, this.placement)
+    this.#pace = new Pace(cell.options.clock)
+    this.#compactor = new Compactor(cell, this.placement, this.#pace)
     this.large = new LargeBatches(cell, this.placement, () => this.#nameSegment())
     this.#lastSeq = restore.from?.seq ?? -1
     if (restore.from) this.#kept.push({ seq: restore.from.seq, segments: new Set(this.placement.segments.keys()) })
@@ -174,6 +177,7 @@ export class Checkpointer {
   /** Begins nothing any more; resolves when what is under way has ended. */
   async abandon(): Promise<void> {
     this.#stopped = true
+    this.#pace.end()
     this.#cancelTimers()
     await this.#running
     await this.#rewriting

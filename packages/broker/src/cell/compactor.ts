@@ -6,13 +6,13 @@ import type { Passed } from './compaction-filter.ts'
 import type { CellCore } from './core.ts'
 import { KeyMap } from './key-map.ts'
 import type { CompactionPolicy } from './options.ts'
-import { Pace } from './pace.ts'
+import type { Pace } from './pace.ts'
 import { findRuns, pieceAt, Rewrite, shareMax } from './rewriter.ts'
 import type { CreateSegment, Rewritten } from './rewriter.ts'
 import { extent } from './stream.ts'
 import type { Stream } from './stream.ts'
 
-/** Bytes that one step reads, in flushes: then what it has made takes effect, and other rewriting has its turn. */
+/** Bytes that one step copies from, in flushes: then what it has made takes effect, and other rewriting has its turn. */
 const stepFlushes = 8
 /** Segments that are read from at a time. */
 const sourcesMax = 16
@@ -55,14 +55,16 @@ export interface Dirt {
 export class Compactor {
   readonly #cell: CellCore
   readonly #placement: Placement
+  readonly #pace: Pace
   #pass: Pass | undefined
   /** The stream that was compacted last: the others have their turn first. */
   #lastId = -1
   #restUntilMs = 0
 
-  constructor(cell: CellCore, placement: Placement) {
+  constructor(cell: CellCore, placement: Placement, pace: Pace) {
     this.#cell = cell
     this.#placement = placement
+    this.#pace = pace
   }
 
   /** One step; undefined when there is nothing to do, or no room. Streams that lie in one of `unreadable` are left alone. */
@@ -75,7 +77,7 @@ export class Compactor {
     if (full || clock.monotonicMs() < this.#restUntilMs) return undefined
     const streams = this.#dueStreams(unreadable)
     if (streams.length === 0) return undefined
-    return this.#step(streams, new Rewrite(this.#cell, this.#placement, create, mustStop, sourcesMax))
+    return this.#step(streams, new Rewrite(this.#cell, this.#placement, create, mustStop, this.#pace, sourcesMax))
   }
 
   /** The stream of the pass under way, or those that are due, in the order of their ids from the one behind the last on. */
@@ -120,7 +122,7 @@ export class Compactor {
           this.#lastId = stream.id
           this.#pass = undefined
         }
-        if (rewrite.isStopped || rewrite.bytesRead >= bytesMax) break
+        if (rewrite.isStopped || this.#pass || rewrite.bytesRead >= bytesMax) break
       }
       const rewritten = await rewrite.finish()
       if (!rewritten) this.#pass = undefined
@@ -155,19 +157,19 @@ export class Compactor {
     const dirt = policy && dirtOf(stream, policy, nowMs)
     if (!dirt) return undefined
     const startedMs = clock.monotonicMs()
-    const pace = new Pace(clock)
     const keys = new KeyMap(dirt.from, dirt.until - dirt.from, options.sizes.keyMapBytes)
-    const until = await noteKeys(stream, dirt, keys, rewrite, pace)
+    const until = await noteKeys(stream, dirt, keys, rewrite, this.#pace)
     if (rewrite.isStopped) return undefined
     const { deleteRetentionMs } = policy
-    const filter = new CompactionFilter({ stream, keys, until, nowMs, deleteRetentionMs, pace })
+    const filter = new CompactionFilter({ stream, keys, until, nowMs, deleteRetentionMs, pace: this.#pace })
     return { stream, until, keys, filter, next: stream.startOffset, startedMs }
   }
 
   /** Copies on where the pass stands. True when it is at its end. */
   async #copy(pass: Pass, rewrite: Rewrite, bytesMax: number): Promise<boolean> {
     const { stream, until, filter } = pass
-    while (pass.next < until && rewrite.bytesRead < bytesMax) {
+    const before = rewrite.bytesRead // For the keys.
+    while (pass.next < until && rewrite.bytesRead - before < bytesMax) {
       const row = stream.extentAt(pass.next)
       if (row === stream.extents.count || stream.extents.get(row, extent.first) >= until) return true
       const [run] = findRuns(this.#cell, stream, () => true, { from: row, runsMax: 1 })

@@ -4,10 +4,12 @@ import type { Clock } from '../runtime/runtime.ts'
 const sliceMs = 2
 const restMs = 2
 
-/** Cuts long work in the background into slices. Ask `isDue` every few microseconds of work, and await `rest` when it says so. */
+/** Cuts long work in the background, of which only one is under way, into slices. Ask `isDue` every few microseconds of work, and await `rest` when it says so. */
 export class Pace {
   readonly #clock: Clock
   #untilMs: number
+  #isOver = false
+  #wake: (() => void) | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -19,7 +21,17 @@ export class Pace {
   }
 
   async rest(): Promise<void> {
-    await new Promise<void>(resolve => this.#clock.after(restMs, resolve))
+    if (this.#isOver) return
+    await new Promise<void>(resolve => {
+      this.#wake = resolve
+      this.#clock.after(restMs, resolve)
+    })
     this.#untilMs = this.#clock.monotonicMs() + sliceMs
+  }
+
+  /** Nobody rests any more: what is left to do is to stop. */
+  end(): void {
+    this.#isOver = true
+    this.#wake?.()
   }
 }

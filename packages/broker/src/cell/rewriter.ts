@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { Corrupt } from '../storage/errors.ts'
 import * as batches from '../storage/record-batch.ts'
-import { chunkRowBytes, directoryRowBytes, segmentHeaderBytes, trailerBytes } from '../storage/segment.ts'
+import { chunkRowBytes, directBytes, directoryRowBytes, segmentHeaderBytes, trailerBytes } from '../storage/segment.ts'
 import type { Extent, SegmentWriter } from '../storage/segment.ts'
 import { SegmentSource } from '../storage/segment-source.ts'
 import type { CellCore } from './core.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import type { Retention } from './options.ts'
-import { Pace } from './pace.ts'
+import type { Pace } from './pace.ts'
 import { extent } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -138,19 +138,20 @@ export class Rewrite {
   readonly #create: CreateSegment
   readonly #mustStop: () => boolean
   readonly #sourcesMax: number
-  readonly #pace: Pace
+  readonly #pace: Pace | undefined
   readonly #sources = new Map<number, SegmentSource>()
   readonly #moves: { run: Run; isEmpty: boolean }[] = []
   #target: { id: number; name: string; writer: SegmentWriter } | undefined
   #stopped = false
   bytesRead = 0
 
-  /** At most `sourcesMax` segments are read from at a time: each costs a megabyte and its tables. */
+  /** At most `sourcesMax` segments are read from at a time: each costs a megabyte and its tables. `pace` cuts the work into slices. */
   constructor(
     cell: CellCore,
     placement: Placement,
     create: CreateSegment,
     mustStop: () => boolean,
+    pace?: Pace,
     sourcesMax = Infinity,
   ) {
     this.#cell = cell
@@ -158,7 +159,7 @@ export class Rewrite {
     this.#create = create
     this.#mustStop = mustStop
     this.#sourcesMax = sourcesMax
-    this.#pace = new Pace(cell.clock)
+    this.#pace = pace
   }
 
   /** Once true, nothing comes of it. */
@@ -183,10 +184,9 @@ export class Rewrite {
           if (!batch) continue
           if (!isBegun) await this.#begin(stream)
           isBegun = true
-          await this.#add(batch)
+          await this.#add(batch === whole && this.#pace && batch.length >= directBytes ? Buffer.from(batch) : batch)
         }
-        // Whether a batch is left is decided in little time, but there are many.
-        if (filter && this.#pace.isDue) await this.#pace.rest()
+        if (this.#pace?.isDue) await this.#pace.rest()
       }
     }
     if (isBegun || filter) this.#moves.push({ run, isEmpty: !isBegun })
@@ -220,7 +220,7 @@ export class Rewrite {
     if (source) return source
     const info = this.#placement.segments.get(segment)
     assert(info, 'a segment in use has no name')
-    source = await SegmentSource.open(this.#cell.options.blobs, info.name, info.bytes)
+    source = await SegmentSource.open(this.#cell.options.blobs, info.name, info.bytes, this.#pace !== undefined)
     if (this.#sources.size >= this.#sourcesMax) this.#sources.delete(this.#sources.keys().next().value!)
     this.#sources.set(segment, source)
     return source

@@ -48,14 +48,18 @@ export class Survivors {
    * of that one uncompressed. With `horizonMs` it becomes the batch's delete horizon.
    */
   rebuild(batch: Buffer, at: number, plain: Buffer, horizonMs?: number): Buffer {
-    const old = batch.subarray(at + batchHeaderBytes, at + batchBytes(batch, at))
     const bits = attributes(batch, at)
-    const records =
+    const compression = compressionOf(batch, at) ?? 'none'
+    let bytes =
       horizonMs === undefined ? this.#gather(plain) : this.#retime(plain, baseTimestamp(batch, at) - horizonMs)
-    const body = compress(compressionOf(batch, at) ?? 'none', records, old)
-    const bytes = Buffer.allocUnsafe(batchHeaderBytes + body.length)
+    if (compression !== 'none') {
+      const old = batch.subarray(at + batchHeaderBytes, at + batchBytes(batch, at))
+      bytes = Buffer.concat([
+        bytes.subarray(0, batchHeaderBytes),
+        compress(compression, bytes.subarray(batchHeaderBytes), old),
+      ])
+    }
     batch.copy(bytes, 0, at, at + batchHeaderBytes)
-    body.copy(bytes, batchHeaderBytes)
     bytes.writeInt32BE(bytes.length - batchLengthOverhead, 8)
     if (horizonMs !== undefined) {
       bytes.writeInt16BE(bits | attributeBits.deleteHorizon, 21)
@@ -67,13 +71,13 @@ export class Survivors {
     return bytes
   }
 
-  /** Neighbours are copied together. */
+  /** The records behind room for a header. Neighbours are copied together. */
   #gather(plain: Buffer): Buffer {
     const rows = this.#rows
-    let bytes = 0
+    let bytes = batchHeaderBytes
     for (let row = 0; row < rows.count; row++) bytes += rows.get(row, column.end) - rows.get(row, column.start)
     const gathered = Buffer.allocUnsafe(bytes)
-    let at = 0
+    let at = batchHeaderBytes
     for (let row = 0; row < rows.count;) {
       const start = rows.get(row, column.start)
       let end = rows.get(row, column.end)
@@ -83,9 +87,10 @@ export class Survivors {
     return gathered
   }
 
-  /** Times are told from the base timestamp: when that moves back by `byMs`, each moves on by as much. */
+  /** The same, retimed: times are told from the base timestamp: when that moves back by `byMs`, each moves on by as much. */
   #retime(plain: Buffer, byMs: number): Buffer {
     const out = new Writer()
+    out.fill(batchHeaderBytes)
     const head = new Writer()
     const rows = this.#rows
     for (let row = 0; row < rows.count; row++) {

@@ -5,6 +5,7 @@ import { Corrupt } from './errors.ts'
 import { chunkRowBytes, readSegmentTables, segmentHeaderBytes } from './segment.ts'
 import type { Chunk } from './segment.ts'
 
+const noBytes: Buffer = Buffer.alloc(0)
 /** Least size of one read: a segment is read from front to back, so what lies behind is wanted next. */
 const windowBytes = 1024 * 1024
 
@@ -14,22 +15,26 @@ export class SegmentSource {
   readonly #blobs: BlobStore
   readonly #chunks: Chunk[]
   readonly #chunkPosition: number
-  #window = Buffer.alloc(0)
+  readonly #reuses: boolean
+  #buffer = noBytes
+  #window = noBytes
   #start = 0
   /** Where the chunk behind the last one would begin. */
   #expected = segmentHeaderBytes
 
-  private constructor(blobs: BlobStore, name: string, chunks: Chunk[], chunkPosition: number) {
+  private constructor(blobs: BlobStore, name: string, chunks: Chunk[], chunkPosition: number, reuses: boolean) {
     this.#blobs = blobs
     this.name = name
     this.#chunks = chunks
     this.#chunkPosition = chunkPosition
+    this.#reuses = reuses
   }
 
-  static async open(blobs: BlobStore, name: string, bytes: number): Promise<SegmentSource> {
+  /** With `reuses`, the bytes of a chunk are valid only until the next one is read: no memory is taken for each. */
+  static async open(blobs: BlobStore, name: string, bytes: number, reuses = false): Promise<SegmentSource> {
     const tables = await readable(name, () => readSegmentTables(blobs, name, bytes))
     if (typeof tables === 'string') throw new Corrupt(tables)
-    return new SegmentSource(blobs, name, tables.chunks, tables.chunkPosition)
+    return new SegmentSource(blobs, name, tables.chunks, tables.chunkPosition, reuses)
   }
 
   /** The chunks of a stretch, by the place of its rows in the segment's chunk table. */
@@ -40,7 +45,7 @@ export class SegmentSource {
     return this.#chunks.slice(first, first + count)
   }
 
-  /** The bytes of one chunk, which stay as they are. */
+  /** The bytes of one chunk, which stay as they are unless memory is reused. */
   async read(chunk: Chunk): Promise<Buffer> {
     if (chunk.position < this.#start || chunk.position + chunk.bytes > this.#start + this.#window.length)
       await this.#load(chunk)
@@ -56,7 +61,11 @@ export class SegmentSource {
     // Large batches of several streams lie between each other: then what follows is not wanted.
     const isNext = chunk.position === this.#expected
     const wanted = Math.max(chunk.bytes, isNext ? Math.min(windowBytes, this.#chunkPosition - chunk.position) : 0)
-    const target = Buffer.allocUnsafeSlow(wanted) // Not the one before: it may still be being written elsewhere.
+    // Not the one before where that may still be being written elsewhere.
+    const isRoomy = this.#reuses && this.#buffer.length >= wanted
+    if (!isRoomy) this.#buffer = Buffer.allocUnsafeSlow(wanted)
+    const target = this.#buffer.subarray(0, wanted)
+    this.#window = noBytes // While it is filled it holds nothing.
     const count = await readable(this.name, () => this.#blobs.read(this.name, chunk.position, target))
     if (count !== wanted)
       throw new Corrupt(`${this.name} is missing or cut short at byte ${chunk.position + (count ?? 0)}`)

@@ -26,8 +26,8 @@ const headerMagic = 0x44524753
 const trailerMagic = 0x44524745
 const chunkBytesMin = 64 * 1024
 const bufferBytes = 1024 * 1024
-/** Batches from this size on are written from where they lie. */
-const directBytes = 256 * 1024
+/** Batches from this size on are written from where they lie: they must not change before the segment is finished. */
+export const directBytes = 256 * 1024
 /** So many writes are under way at a time. */
 const writesMax = 3
 
