@@ -11,6 +11,7 @@ import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
 import { TimerWheel } from './core/timers/wheel.ts'
+import { Queues } from './core/queues/queues.ts'
 import { Topics } from './core/topics.ts'
 import { Transactions } from './core/transactions/transactions.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
@@ -152,6 +153,7 @@ async function openCore(
   const { clock, random } = runtime
   const log = logFor('cell')
   let topics: Topics | undefined
+  let queues: Queues | undefined
   const cell = await Cell.open({
     cell: 0,
     chain,
@@ -161,7 +163,7 @@ async function openCore(
     machines,
     sizes,
     exclusive: true,
-    retentionOf: stream => topics?.retentionOf(stream),
+    retentionOf: stream => topics?.retentionOf(stream) ?? queues?.retentionOf(stream),
     onFatal: error => runtime.fatal(error),
     onFenced: () => runtime.fatal(new Error('Another process has taken over the data')),
     log,
@@ -196,13 +198,24 @@ async function openCore(
     },
     sharedAssignors,
   })
-  const cursors = new Cursors(cell, new TimerWheel(clock))
+  const wheel = new TimerWheel(clock)
+  const cursors = new Cursors(cell, wheel)
   const quotas = new Quotas({ ledger: cell, limits: settings })
   const volume = volumeOf(settings.data, runtime.disk)
   const addresses = new Map<string, Address>()
   const { clusterId } = topics
   const client = new LocalCellClient(cell)
   const shareGroups = new ShareGroups({ ledger: cell, cell: client, cursors, topics, groups, limits: settings })
+  queues = new Queues({
+    ledger: cell,
+    cell: client,
+    cursors,
+    wheel,
+    random,
+    limits: settings,
+    soon: run => clock.soon(run),
+    log: logFor('queues'),
+  })
   const transactions = new Transactions({
     ledger: cell,
     cell: client,
@@ -220,6 +233,7 @@ async function openCore(
     brokerId: settings.brokerId,
     cell: client,
     topics,
+    queues,
     groups,
     shareGroups,
     transactions,
@@ -229,7 +243,8 @@ async function openCore(
     limits: settings,
     addresses,
   }
-  return { cell, core, groups, transactions, addresses, stop: [() => shareGroups.close(), () => cursors.close()] }
+  const stop = [() => shareGroups.close(), () => core.queues.close(), () => cursors.close()]
+  return { cell, core, groups, transactions, addresses, stop }
 }
 
 /** Which topics the members of groups may know of. How they proved who they are is not kept: users are users. */

@@ -4,6 +4,7 @@ import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Limits } from './limits.ts'
 import type { ShareGroups } from './share/share-groups.ts'
+import type { Queues } from './queues/queues.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Topics } from './topics.ts'
 import type { Transactions } from './transactions/transactions.ts'
@@ -22,6 +23,7 @@ export interface Broker {
   /** Streams: append, fetch, bounds, trim. Named by `Topic.partitions`. */
   readonly cell: CellClient
   readonly topics: Topics
+  readonly queues: Queues
   readonly groups: Groups
   /** Records of groups whose members take them one by one. */
   readonly shareGroups: ShareGroups

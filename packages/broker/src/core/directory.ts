@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { list, Reader, string16, struct, u8, uuid, uvarint, Writer, type Codec } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import type { Machine } from '../cell/machine.ts'
+import { QueueTable } from './queues/table.ts'
 import { isSettingName } from './topic-config.ts'
 import type { Topic } from './topic.ts'
 
@@ -11,7 +12,7 @@ import type { Topic } from './topic.ts'
  *
  * Every payload is a version byte and then the declared struct.
  */
-export const factVersion = 2
+export const factVersion = 3
 
 export const factTypes = {
   identified: 1,
@@ -21,6 +22,8 @@ export const factTypes = {
   topicConfigured: 5,
   producerIdsReserved: 6,
   overridden: 7,
+  queueDeclared: 8,
+  queueDeleted: 9,
 } as const
 
 const settings = list(struct({ name: string16, value: string16 }))
@@ -47,6 +50,17 @@ export type OverrideScope = (typeof overrideScopes)[number]
 /** `config` is the complete set of the scope. */
 export const overridden = struct({ scope: u8, config: settings })
 
+/** A name is a topic's or a queue's, never both. */
+export const queueDeclared = struct({
+  id: uuid,
+  namespace: string16,
+  name: string16,
+  stream: uvarint,
+  cursor: uvarint,
+  config: settings,
+})
+export const queueDeleted = struct({ id: uuid })
+
 /** Producer ids are reserved in blocks, so that giving one away costs no fact of its own. */
 export const producerIdBlock = 1000
 
@@ -65,7 +79,7 @@ export interface TopicPartition {
 }
 
 /**
- * Which topics there are, under which ids, over which streams; the cluster's identity; the producer ids given away.
+ * Which topics and queues there are, under which ids, over which streams; the cluster's identity; the producer ids given away.
  *
  * Invariants: a topic is found by name exactly when it is found by id and by each of its streams; a stream belongs to one
  * topic; topics are immutable values, replaced as a whole when a fact changes them.
@@ -85,6 +99,7 @@ export class DirectoryMachine implements Machine {
   /** By namespace, then by name, in the order of creation. */
   readonly #byName = new Map<string, Map<string, Topic>>()
   readonly #byStream = new Map<StreamId, TopicPartition>()
+  readonly queues = new QueueTable()
   /** One topic for each name in which dots and underscores are the same, where there are any. */
   readonly #byFolded = new Map<string, Topic>()
 
@@ -149,6 +164,12 @@ export class DirectoryMachine implements Machine {
         const { scope, config } = read(overridden, payload)
         return this.#override(overrideScopes[scope], mapOf(config))
       }
+      case factTypes.queueDeclared: {
+        const { config, ...queue } = read(queueDeclared, payload)
+        return this.queues.add({ ...queue, config: mapOf(config) })
+      }
+      case factTypes.queueDeleted:
+        return this.queues.remove(read(queueDeleted, payload).id)
       default:
         throw new Error(`The directory has no facts of type ${type}: this data was written by a newer version`)
     }
@@ -162,6 +183,10 @@ export class DirectoryMachine implements Machine {
     for (const scope of overrideScopes) settings.write(out, settingsOf(this.#overrides[scope]), factVersion)
     out.u32(this.#byId.size)
     for (const topic of this.#byId.values()) topicCreated.write(out, declared(topic), factVersion)
+    out.u32(this.queues.count)
+    for (const { config, ...queue } of this.queues.list()) {
+      queueDeclared.write(out, { ...queue, config: settingsOf(config) }, factVersion)
+    }
   }
 
   load(from: Reader): void {
@@ -172,6 +197,11 @@ export class DirectoryMachine implements Machine {
     // Version 1 had none.
     if (version >= 2) for (const scope of overrideScopes) this.#override(scope, mapOf(settings.read(from, version)))
     for (let left = from.u32(); left > 0; left--) this.#add(topicCreated.read(from, version))
+    // Versions before 3 had no queues.
+    for (let left = version >= 3 ? from.u32() : 0; left > 0; left--) {
+      const { config, ...queue } = queueDeclared.read(from, version)
+      this.queues.add({ ...queue, config: mapOf(config) })
+    }
   }
 
   #add({ id, namespace, name, partitions, config }: ReturnType<typeof declared>): void {

@@ -7,6 +7,9 @@ export interface Limits {
   partitionsPerTopicMax: number
   /** Of all topics together. */
   partitionsMax: number
+  queuesMax: number
+  /** Messages that the consumers of one queue may hold. */
+  queueInFlightMax: number
   groupsMax: number
   groupMembersMax: number
   /** Members of all groups together. */
@@ -34,6 +37,8 @@ export const defaultLimits: Limits = {
   topicsMax: 100_000,
   partitionsPerTopicMax: 10_000,
   partitionsMax: 200_000,
+  queuesMax: 100_000,
+  queueInFlightMax: 1_000_000,
   groupsMax: 100_000,
   groupMembersMax: 10_000,
   membersMax: 200_000,

@@ -7,6 +7,7 @@ import { BrokerError } from './errors.ts'
  * escapes them (docs/adr/0003-names-across-protocols.md). The rule may be widened later, never narrowed: names are stored.
  */
 const topicNameLengthMax = 249
+const queueNameBytesMax = 255
 
 /** Throws `BrokerError` `name-invalid` that says what is wrong with the name. */
 export function checkTopicName(name: string): void {
@@ -23,6 +24,17 @@ export function topicNameProblem(name: string): string | undefined {
   if (name === '.' || name === '..') return `"${name}" cannot be the name of a topic`
   if (!/^[a-zA-Z0-9._-]+$/.test(name)) return `${quote(name)} has characters other than a-z, A-Z, 0-9, ".", "_" and "-"`
   return undefined
+}
+
+/** Names of queues: any text of 1 to 255 bytes in UTF-8 without control characters. Throws `BrokerError` `name-invalid`. */
+export function checkQueueName(name: string): void {
+  const bytes = Buffer.byteLength(name)
+  if (bytes === 0) throw new BrokerError('name-invalid', 'a queue needs a name')
+  if (bytes > queueNameBytesMax) {
+    const detail = `the name of a queue has at most ${queueNameBytesMax} bytes, this one has ${bytes}`
+    throw new BrokerError('name-invalid', detail)
+  }
+  if (/\p{Cc}/u.test(name)) throw new BrokerError('name-invalid', `${quote(name)} has control characters`)
 }
 
 /** A peer's text for an error message: control characters visible, not longer than a line. */

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { Random, Reader, Writer } from '@dragoman/wire'
 import { machineKinds } from '../cell/machine.ts'
 import { homeNamespace } from './topic.ts'
-import { DirectoryMachine, factOf, factTypes, identified, producerIdBlock } from './directory.ts'
+import { DirectoryMachine, factOf, factTypes, factVersion, identified, producerIdBlock } from './directory.ts'
 import { BrokerError, type ErrorCode } from './errors.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { TestLedger, type Fact } from './test-ledger.ts'
@@ -188,9 +188,9 @@ test('an unknown fact or one of a newer version is refused', () => {
   const machine = new DirectoryMachine()
   assert.throws(() => machine.apply(99, Buffer.from([1])), /newer version/)
   const payload = factOf(identified, { clusterId: '0'.repeat(32) })
-  payload[0] = 3
+  payload[0] = factVersion + 1
   assert.throws(() => machine.apply(factTypes.identified, payload), /newer version/)
-  assert.throws(() => loaded(Buffer.from([3])), /newer version/)
+  assert.throws(() => loaded(Buffer.from([factVersion + 1])), /newer version/)
 })
 
 test(`replay and checkpoint arrive at the same directory (SEED=${seed})`, async () => {

@@ -147,6 +147,7 @@ export class Topics {
     const { partitions: count = this.partitionsDefault, config = new Map(), validateOnly = false } = options
     checkTopicName(name)
     if (this.get(namespace, name) !== undefined) throw new BrokerError('topic-exists', quote(name))
+    if (this.#machine.queues.get(namespace, name)) throw new BrokerError('topic-exists', `${quote(name)} is a queue`)
     checkTopicConfig(config)
     this.#checkPartitions(count, count)
     if (this.#machine.topicCount >= this.#limits.topicsMax) {
@@ -358,7 +359,7 @@ function settleOne(topics: Topics): void {
 }
 
 /** What the cell refuses, in the words of the core. */
-function asRefusal(error: unknown): unknown {
+export function asRefusal(error: unknown): unknown {
   if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
   if (error instanceof StorageFull) {
     return new BrokerError('storage-full', 'nothing can be added until there is room')

@@ -238,6 +238,13 @@ export const rows = {
   topicsMax: option('limits', count(1, 10_000_000), 100_000, 'Topics.'),
   partitionsPerTopicMax: option('limits', count(1, 100_000), 10_000, 'Partitions of one topic.'),
   partitionsMax: option('limits', count(1, 10_000_000), 200_000, 'Partitions of all topics together.'),
+  queuesMax: option('limits', count(1, 10_000_000), 100_000, 'Queues.'),
+  queueInFlightMax: option(
+    'limits',
+    count(1, 100_000_000),
+    1_000_000,
+    'Messages that the consumers of one queue may hold.',
+  ),
   groupsMax: option('limits', count(1, 10_000_000), 100_000, 'Groups.'),
   groupMembersMax: option('limits', count(1, 1_000_000), 10_000, 'Members of one group.'),
   membersMax: option('limits', count(1, 10_000_000), 200_000, 'Members of all groups together.'),

@@ -99,6 +99,11 @@ export const codes = {
  * A fenced producer is INVALID_PRODUCER_EPOCH, which producers answer by asking for a new epoch.
  */
 export const codeOf = {
+  // Nothing that is asked for here meets a queue.
+  'queue-not-found': codes.unknownServerError,
+  'queue-exists': codes.unknownServerError,
+  'queue-in-use': codes.unknownServerError,
+  'queue-not-empty': codes.unknownServerError,
   'topic-not-found': codes.unknownTopicOrPartition,
   'partition-not-found': codes.unknownTopicOrPartition,
   'topic-exists': codes.topicAlreadyExists,

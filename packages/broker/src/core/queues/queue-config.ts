@@ -1,0 +1,78 @@
+import { BrokerError } from '../errors.ts'
+import { quote } from '../names.ts'
+
+/** How a queue behaves. */
+export interface QueueConfig {
+  /** Deliveries after which a message is dropped instead of returned; 0: never. */
+  readonly deliveryLimit: number
+  /** Milliseconds after which a message that nobody has taken is dropped; -1: never. */
+  readonly messageTtlMs: number
+  /** Messages that may wait; -1: as many as the disk holds. */
+  readonly lengthMax: number
+  /** What happens beyond that: the oldest that waits is dropped, or the newest is refused. */
+  readonly overflow: 'drop-head' | 'reject-publish'
+  /** Only one consumer at a time is given messages; the others stand by. */
+  readonly singleActiveConsumer: boolean
+}
+
+const count = (least: number) => (text: string) => {
+  const value = Number(text)
+  return /^-?\d{1,15}$/.test(text) && value >= least ? value : undefined
+}
+const oneOf =
+  <T extends string>(...words: T[]) =>
+  (text: string): T | undefined =>
+    words.find(word => word === text)
+
+/** One row for each setting. The names are written to disk: never rename. `read` gives undefined for what is not allowed. */
+const rows = {
+  deliveryLimit: { name: 'delivery.limit', read: count(0), takes: '0 (no limit) or a number of deliveries' },
+  messageTtlMs: { name: 'message.ttl.ms', read: count(-1), takes: '-1 (no limit) or milliseconds' },
+  lengthMax: { name: 'length.max', read: count(-1), takes: '-1 (no limit) or a number of messages' },
+  overflow: { name: 'overflow', read: oneOf('drop-head', 'reject-publish'), takes: 'drop-head or reject-publish' },
+  singleActiveConsumer: { name: 'single.active.consumer', read: oneOf('true', 'false'), takes: 'true or false' },
+} as const
+
+const defaults: QueueConfig = {
+  deliveryLimit: 0,
+  messageTtlMs: -1,
+  lengthMax: -1,
+  overflow: 'drop-head',
+  singleActiveConsumer: false,
+}
+
+/** The settings with their defaults. Throws `BrokerError` `config-invalid` for a name or a value that there is not. */
+export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
+  const known = new Map(Object.values(rows).map(row => [row.name as string, row]))
+  for (const [name, text] of config) {
+    const row = known.get(name)
+    if (!row) throw new BrokerError('config-invalid', `queues have no setting ${quote(name)}`)
+    if (row.read(text) === undefined) {
+      throw new BrokerError('config-invalid', `${name} takes ${row.takes}, not ${quote(text)}`)
+    }
+  }
+  const valueOf = <T>({ name, read }: { name: string; read: (text: string) => T | undefined }): T | undefined => {
+    const text = config.get(name)
+    return text === undefined ? undefined : read(text)
+  }
+  const single = valueOf(rows.singleActiveConsumer)
+  return {
+    deliveryLimit: valueOf(rows.deliveryLimit) ?? defaults.deliveryLimit,
+    messageTtlMs: valueOf(rows.messageTtlMs) ?? defaults.messageTtlMs,
+    lengthMax: valueOf(rows.lengthMax) ?? defaults.lengthMax,
+    overflow: valueOf(rows.overflow) ?? defaults.overflow,
+    singleActiveConsumer: single === undefined ? defaults.singleActiveConsumer : single === 'true',
+  }
+}
+
+/** The first setting in which two configurations differ, with both values; undefined when there is none. */
+export function differenceOf(
+  a: ReadonlyMap<string, string>,
+  b: ReadonlyMap<string, string>,
+): { name: string; values: [unknown, unknown] } | undefined {
+  const [one, other] = [queueConfig(a), queueConfig(b)]
+  for (const key of Object.keys(rows) as (keyof typeof rows)[]) {
+    if (one[key] !== other[key]) return { name: rows[key].name, values: [one[key], other[key]] }
+  }
+  return undefined
+}

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import type { StreamId } from '../../cell/client.ts'
+import type { CursorId } from '../cursor/cursor.ts'
+
+/** What is kept of a queue. Immutable. */
+export interface QueueDefinition {
+  /** 16 bytes as 32 hexadecimal digits; a queue made again under the same name has another. */
+  readonly id: string
+  readonly namespace: string
+  readonly name: string
+  readonly stream: StreamId
+  readonly cursor: CursorId
+  /** Only what was set; `queue-config.ts` gives the defaults. */
+  readonly config: ReadonlyMap<string, string>
+}
+
+/** Which queues there are. Invariant: a queue is found by name exactly when it is found by id and by its stream. */
+export class QueueTable {
+  readonly #byId = new Map<string, QueueDefinition>()
+  /** By namespace, then by name, in the order of creation. */
+  readonly #byName = new Map<string, Map<string, QueueDefinition>>()
+  readonly #byStream = new Map<StreamId, QueueDefinition>()
+
+  get count(): number {
+    return this.#byId.size
+  }
+
+  get(namespace: string, name: string): QueueDefinition | undefined {
+    return this.#byName.get(namespace)?.get(name)
+  }
+
+  ofStream(stream: StreamId): QueueDefinition | undefined {
+    return this.#byStream.get(stream)
+  }
+
+  /** Queues of one namespace, or of all, oldest first within a namespace. */
+  list(namespace?: string): QueueDefinition[] {
+    if (namespace !== undefined) return [...(this.#byName.get(namespace)?.values() ?? [])]
+    return [...this.#byId.values()]
+  }
+
+  add(queue: QueueDefinition): void {
+    const { id, namespace, name, stream } = queue
+    assert(!this.#byId.has(id) && !this.get(namespace, name), `Queue ${name} cannot be there already`)
+    this.#byId.set(id, queue)
+    this.#byStream.set(stream, queue)
+    const names = this.#byName.get(namespace)
+    if (names) names.set(name, queue)
+    else this.#byName.set(namespace, new Map([[name, queue]]))
+  }
+
+  remove(id: string): void {
+    const queue = this.#byId.get(id)
+    assert(queue, `No queue has the id ${id}`)
+    this.#byId.delete(id)
+    this.#byStream.delete(queue.stream)
+    const names = this.#byName.get(queue.namespace)
+    names?.delete(queue.name)
+    if (names?.size === 0) this.#byName.delete(queue.namespace)
+  }
+}
