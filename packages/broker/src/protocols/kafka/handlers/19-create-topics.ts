@@ -4,6 +4,7 @@ import { clusterName } from '../../../core/identity/permissions.ts'
 import { quote } from '../../../core/names.ts'
 import { readTopicConfig, topicConfigEntries } from '../configs.ts'
 import { codes } from '../errors.ts'
+import { inTime, tooLate } from '../in-time.ts'
 import { apis } from '../messages/index.ts'
 import { countMutations } from '../mutations.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
@@ -21,7 +22,12 @@ type AnswerTopic = NonNullable<Answer['topics']>[number]
  */
 export const handler = defineHandler(apis.createTopics, handle)
 
-async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const late = (): Answer => ({ topics: request.topics.map(({ name }) => answerRefused(name, tooLate)) })
+  return inTime(exchange, request.timeoutMs, createAll(exchange, request), late)
+}
+
+async function createAll(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
   const { connection } = exchange
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))

@@ -2,6 +2,7 @@ import type { Infer, Write } from '@dragoman/wire'
 import type { StreamId } from '../../../cell/client.ts'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { codes, errorCodeOf } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import { apis } from '../messages/index.ts'
 import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -15,7 +16,17 @@ const allRecords = -1
 /** DeleteRecords 0-2. An offset below the start of the log changes nothing and is no error. */
 export const handler = defineHandler(apis.deleteRecords, handle)
 
-async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const late = (): Answer => ({
+    topics: request.topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, ...refusal(codes.requestTimedOut) })),
+    })),
+  })
+  return inTime(exchange, request.timeoutMs, trimAll(exchange, request), late)
+}
+
+async function trimAll(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
   const { broker, connection } = exchange
   const wanted = request.topics.flatMap(({ name, partitions }) => partitions.map(partition => ({ name, ...partition })))
   const trimmed = await inSlices(connection, wanted, async ({ name, partitionIndex, offset }) => {

@@ -1,6 +1,7 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace, type Broker } from '../../../core/broker.ts'
 import { codes } from '../errors.ts'
+import { inTime, tooLate } from '../in-time.ts'
 import { apis } from '../messages/index.ts'
 import { countMutations } from '../mutations.ts'
 import { outcomeOf, refused, repeated, succeeded, type Outcome } from '../outcome.ts'
@@ -15,7 +16,12 @@ type Answer = Write<typeof apis.createPartitions.response>
 /** CreatePartitions 0-3: raises the number of partitions, optionally with an assignment to this broker, or checks that it could. */
 export const handler = defineHandler(apis.createPartitions, handle)
 
-async function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+function handle(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
+  const late = (): Answer => ({ results: request.topics.map(({ name }) => ({ name, ...tooLate })) })
+  return inTime(exchange, request.timeoutMs, growAll(exchange, request), late)
+}
+
+async function growAll(exchange: Exchange<Answer>, request: Request): Promise<Answer> {
   const { connection } = exchange
   const repeats = repeated(request.topics, topic => topic.name)
   const unique = new Map(request.topics.map(topic => [topic.name, topic]))

@@ -3,6 +3,7 @@ import test, { type TestContext } from 'node:test'
 import { ProtocolError, Random, Reader, Writer, type Codec, type Infer, type Write } from '@dragoman/wire'
 import type { Broker } from '../../../core/broker.ts'
 import { defaultLimits } from '../../../core/limits.ts'
+import { QuotasBench } from '../../../core/quotas/test-bench.ts'
 import { TestLedger } from '../../../core/test-ledger.ts'
 import { topicConfig } from '../../../core/topic-config.ts'
 import { Topics } from '../../../core/topics.ts'
@@ -63,16 +64,19 @@ async function fixture(t: TestContext, options: { topicAutoCreate?: 'on' | 'off'
 }
 
 /** Only the topics, in a ledger whose blocks become durable when the test says so. */
-async function heldFixture(): Promise<Fixture & { ledger: TestLedger }> {
+async function heldFixture(): Promise<Fixture & { ledger: TestLedger; overdue: (() => void)[] }> {
   const ledger = new TestLedger()
   const topics = await Topics.open(ledger, { limits: defaultLimits, random: new Random(seed) })
   const { clusterId } = topics
+  const { quotas } = new QuotasBench()
   const addresses = new Map([['kafka', { host: 'broker.example', port: 1234 }]])
-  const broker = { brokerId, clusterId, topics, limits: defaultLimits, addresses, cell: { epoch: 1 } }
-  return { topics, ledger, ask: asker(broker as unknown as Broker) }
+  const broker = { brokerId, clusterId, topics, limits: defaultLimits, addresses, cell: { epoch: 1 }, quotas }
+  const overdue: (() => void)[] = []
+  return { topics, ledger, overdue, ask: asker(broker as unknown as Broker, run => void overdue.push(run)) }
 }
 
-function asker(broker: Broker): Fixture['ask'] {
+/** `late` is given what is to be done when the time of a request is over. */
+function asker(broker: Broker, late: (run: () => void) => void = () => {}): Fixture['ask'] {
   const clock = { after: (_: number, run: () => void) => void setImmediate(run), nowMs: () => 1, monotonicMs: () => 1 }
   const random = new Random(seed)
   const connection = { local: { host: '127.0.0.1', port: 1 }, clock, random } as unknown as SessionContext
@@ -80,7 +84,7 @@ function asker(broker: Broker): Fixture['ask'] {
     const { key, request: asked, response } = apis[name]
     const out = new Writer()
     ;(asked as Codec<unknown>).write(out, request, version)
-    const answer = await serve(handlers.get(key)!, broker, connection, version, out.take())
+    const answer = await serve(handlers.get(key)!, broker, connection, version, out.take(), (_, run) => late(run))
     ;(response as Codec<unknown>).write(out, answer, version)
     const reader = new Reader(out.take())
     const read = (response as Codec<unknown>).read(reader, version)
@@ -95,10 +99,12 @@ function serve(
   connection: SessionContext,
   version: number,
   body: Buffer,
+  answerWithin: Exchange<unknown>['answerWithin'],
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const caller = { clientId: 'test', principal: 'ANONYMOUS', may: () => true, mayAny: () => true }
-    const exchange = { broker, connection, version, ...caller, cancel: undefined, reply: resolve, fail: reject }
+    const answers = { cancel: undefined, reply: resolve, fail: reject, answerWithin, holdBack() {} }
+    const exchange = { broker, connection, version, ...caller, ...answers }
     handler.serve(exchange as unknown as Exchange<unknown>, new Reader(body))
   })
 }
@@ -133,6 +139,28 @@ test('metadata creates a topic that is asked for by name and answers when it is 
     },
   ])
   assert.equal(topic?.topicAuthorizedOperations, 0b1101_1111_1000)
+})
+
+test('a change that is not durable in its time is answered so, and may yet be made', async () => {
+  const { ask, topics, ledger, overdue } = await heldFixture()
+  await topics.create('/', 'b')
+  ledger.automatic = false
+  const created = ask('createTopics', 7, {
+    topics: [{ name: 'a', numPartitions: 1, replicationFactor: 1 }],
+    timeoutMs: 5,
+  })
+  const grown = ask('createPartitions', 3, { topics: [{ name: 'b', count: 2 }], timeoutMs: 5 })
+  const removed = ask('deleteTopics', 5, { topicNames: ['b'], timeoutMs: 5 })
+  assert.equal(overdue.length, 3)
+  for (const run of overdue) run()
+  assert.equal((await created).topics[0]?.errorCode, codes.requestTimedOut)
+  assert.equal((await grown).results[0]?.errorCode, codes.requestTimedOut)
+  assert.equal((await removed).responses[0]?.errorCode, codes.requestTimedOut)
+  ledger.flush()
+  assert.deepEqual(
+    topics.list().map(({ name }) => name),
+    ['a'],
+  )
 })
 
 test('metadata lists all topics as each version asks for them, and none when none are wanted', async t => {
