@@ -5,7 +5,6 @@ import { advertisedName, tlsName, type Settings } from './options/table.ts'
 import { protocols, type ProtocolEntry } from './protocols/index.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { NetworkError, type Address, type Runtime } from './runtime/runtime.ts'
-import type { TlsFiles } from './security.ts'
 import { StartError } from './start-error.ts'
 import { Admission, ProtocolListener, type ListenerOptions, type Pressure } from './transport/listener.ts'
 
@@ -71,7 +70,7 @@ function wantedListeners(settings: Settings): Wanted[] {
 export async function bindListeners(
   settings: Settings,
   runtime: Runtime,
-  tls: TlsFiles | undefined,
+  tls: ListenerOptions<unknown>['tls'],
   pressure: Pressure,
   logFor: (component: string) => Log,
   connectionsMax: () => number,

@@ -44,7 +44,6 @@ const storedRule = struct({
 /** For both, added and removed. */
 export const ruleSet = struct({ rules: list(storedRule) })
 
-export type StoredCredential = Infer<typeof storedCredential>
 export type StoredRule = Infer<typeof storedRule>
 
 export function storeRule(rule: Rule): StoredRule {

@@ -6,7 +6,7 @@ import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { Fenced } from '../../storage/errors.ts'
 import { BrokerError } from '../errors.ts'
 import { quote } from '../names.ts'
-import { Access, Authorizer, type Policy } from './authorizer.ts'
+import { Authorizer, type Access, type Policy } from './authorizer.ts'
 import { identityFacts, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
 import { Guesses } from './guesses.ts'
 import { identityFact, IdentityMachine, storeUser, type User } from './machine.ts'
@@ -353,7 +353,7 @@ export function userNameProblem(name: string): string | undefined {
   if (name === '') return 'a user needs a name'
   if (name.length > nameLengthMax) return `the name of a user has at most ${nameLengthMax} characters`
   if (name === anyone || name === anonymous) return `${quote(name)} cannot be the name of a user`
-  return /[\x00-\x1f\x7f]/.test(name) ? `${quote(name)} has control characters` : undefined
+  return /\p{Cc}/u.test(name) ? `${quote(name)} has control characters` : undefined
 }
 
 /** What the cell refuses, in the words of the core. */

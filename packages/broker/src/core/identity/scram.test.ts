@@ -4,7 +4,7 @@ import { Random } from '@dragoman/wire'
 import { logIn } from './sasl/client.ts'
 import type { SaslStep } from './sasl/mechanism.ts'
 import { ScramExchange } from './sasl/scram.ts'
-import { checkPassword, makeCredential, scramMechanisms, type Credential } from './scram.ts'
+import { checkPassword, makeCredential, prove, saltPasswordNow, scramMechanisms, type Credential } from './scram.ts'
 
 /** The example of RFC 7677, 3. */
 const example = {
@@ -125,6 +125,17 @@ for (const [name, message, reason] of finalMessages) {
     assert.match(textOf(step), reason)
   })
 }
+
+test('ScramExchange takes a final message that names the nonce of the client twice', () => {
+  const doubled = example.clientNonce + example.clientNonce + example.serverNonce
+  const withoutProof = `c=biws,r=${doubled}`
+  const said = `${example.clientFirst.slice(3)},${example.serverFirst},${withoutProof}`
+  const salted = saltPasswordNow('SCRAM-SHA-256', example.password, example.salt, 4096)
+  const { proof } = prove('SCRAM-SHA-256', salted, said)
+  const scram = exchange()
+  scram.next(Buffer.from(example.clientFirst))
+  assert.equal(scram.next(Buffer.from(`${withoutProof},p=${proof.toString('base64')}`)).kind, 'success')
+})
 
 test('ScramExchange takes no message twice: what was overheard is worth nothing in another exchange', () => {
   const scram = exchange()

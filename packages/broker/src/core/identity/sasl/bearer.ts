@@ -3,7 +3,9 @@ import { empty, failure, type SaslExchange, type SaslStep } from './mechanism.ts
 /** Far above what tokens have; below it nothing is looked at. */
 const messageBytesMax = 128 * 1024
 
-const clientFirst = /^(n|y|p=[^,]*),(?:a=([^,]*))?,\x01((?:[A-Za-z]+=[^\x01]*\x01)*)\x01$/
+/** Header of GS2, then pairs, each with `separator` behind it, and one more separator. */
+const header = /^(n|y|p=[^,]*),(?:a=([^,]*))?,$/
+const separator = '\u0001'
 const bearer = /^[Bb]earer +([A-Za-z0-9._~+/=-]+)$/
 
 export interface TokenOwner {
@@ -32,11 +34,13 @@ export class BearerExchange implements SaslExchange {
   async next(data: Buffer): Promise<SaslStep> {
     if (this.#problem !== undefined) return failure(`Authentication failed: ${this.#problem}`)
     if (data.length > messageBytesMax) return failure('Authentication failed: the message is too long')
-    const match = clientFirst.exec(data.toString())
-    if (match === null) return failure('Authentication failed: this is no message of OAUTHBEARER')
-    const [, binding = '', authorizationId = '', pairs = ''] = match
+    const [first = '', ...pairs] = data.toString().split(separator)
+    const match = header.exec(first)
+    const isWhole = pairs.pop() === '' && pairs.pop() === ''
+    if (match === null || !isWhole) return failure('Authentication failed: this is no message of OAUTHBEARER')
+    const [, binding = '', authorizationId = ''] = match
     if (binding.startsWith('p')) return failure('Authentication failed: channel binding is not supported')
-    const values = new Map(pairs.split('\x01').map(pair => splitOnce(pair)))
+    const values = new Map(pairs.map(pair => splitOnce(pair)))
     const token = bearer.exec(values.get('auth') ?? '')?.[1]
     if (token === undefined) return failure('Authentication failed: there is no bearer token')
     const checked = await this.#check(token)

@@ -18,6 +18,7 @@ type State =
       header: string
       clientFirstBare: string
       serverFirst: string
+      clientNonce: string
       nonce: string
     }
   | { kind: 'over' }
@@ -68,7 +69,8 @@ export class ScramExchange implements SaslExchange {
     const nonce = clientNonce + this.#source.nonce()
     const serverFirst = `r=${nonce},s=${credential.salt.toString('base64')},i=${credential.iterations}`
     const header = Buffer.from(message.slice(0, message.length - clientFirstBare.length)).toString('base64')
-    this.#state = { kind: 'final', user, credential, isKnown, header, clientFirstBare, serverFirst, nonce }
+    const said = { header, clientFirstBare, serverFirst, clientNonce, nonce }
+    this.#state = { kind: 'final', user, credential, isKnown, ...said }
     return { kind: 'challenge', data: Buffer.from(serverFirst) }
   }
 }
@@ -77,7 +79,10 @@ function finish(state: State & { kind: 'final' }, message: string): SaslStep {
   const match = clientFinal.exec(message)
   if (match === null) return failure('Authentication failed: this is no final message of SCRAM')
   const [, withoutProof = '', header, nonce, proof = ''] = match
-  if (nonce !== state.nonce) return failure('Authentication failed: the nonce is not that of this exchange')
+  // Widespread clients (librdkafka before 2.6.1) put their own nonce before the whole one. The proof covers both messages in any
+  // case: what was said in another exchange does not become good by that.
+  const isOfThis = nonce === state.nonce || nonce === state.clientNonce + state.nonce
+  if (!isOfThis) return failure('Authentication failed: the nonce is not that of this exchange')
   if (header !== state.header) return failure('Authentication failed: the channel binding is not that of this exchange')
   const said = `${state.clientFirstBare},${state.serverFirst},${withoutProof}`
   const isRight = checkProof(state.credential, said, Buffer.from(proof, 'base64'))
