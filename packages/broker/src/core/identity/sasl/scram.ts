@@ -79,7 +79,7 @@ function finish(state: State & { kind: 'final' }, message: string): SaslStep {
   const match = clientFinal.exec(message)
   if (match === null) return failure('Authentication failed: this is no final message of SCRAM')
   const [, withoutProof = '', header, nonce, proof = ''] = match
-  // Widespread clients (librdkafka before 2.6.1) put their own nonce before the whole one. The proof covers both messages in any
+  // Some widespread clients put their own nonce before the whole one, against RFC 5802. The proof covers both messages in any
   // case: what was said in another exchange does not become good by that.
   const isOfThis = nonce === state.nonce || nonce === state.clientNonce + state.nonce
   if (!isOfThis) return failure('Authentication failed: the nonce is not that of this exchange')
