@@ -1,3 +1,4 @@
+import { codes } from '@dragoman/broker/kafka-errors'
 import { apis } from '@dragoman/broker/kafka-messages'
 import { toggle } from '@dragoman/broker/options'
 import { brokerOptions } from '../broker-options.ts'
@@ -48,6 +49,8 @@ interface DescribedShare extends ShareGroup {
 }
 
 async function describeGroup(cluster: Cluster, group: string): Promise<Described> {
+  const assigned = await describeAssigned(cluster, group)
+  if (assigned !== undefined) return assigned
   const answer = await cluster.request(apis.describeGroups, { groups: [group] })
   const [found] = answer.groups
   check(found?.errorCode ?? 0, `Cannot describe group "${group}"`, found?.errorMessage)
@@ -67,6 +70,26 @@ async function describeGroup(cluster: Cluster, group: string): Promise<Described
   })
   const offsets = await describeOffsets(cluster, committed, owners)
   return { group, state: found.groupState, protocol: found.protocolData, members, offsets }
+}
+
+/** A group to which the broker assigns; undefined when it is of another kind or there is none. */
+async function describeAssigned(cluster: Cluster, group: string): Promise<Described | undefined> {
+  const { groups } = await cluster.request(apis.consumerGroupDescribe, { groupIds: [group] })
+  const [found] = groups
+  if (found === undefined || found.errorCode === codes.groupIdNotFound) return undefined
+  check(found.errorCode, `Cannot describe group "${group}"`, found.errorMessage)
+  const owners = new Map<string, string>()
+  const members = found.members.map(({ memberId, instanceId, clientId, clientHost, assignment }) => {
+    const member = instanceId ?? memberId
+    const partitions = assignment.topicPartitions.flatMap(({ topicName, partitions: numbers }) =>
+      numbers.map(partition => `${topicName}/${partition}`),
+    )
+    for (const partition of partitions) owners.set(partition, member)
+    return { member, client: clientId, host: clientHost, partitions }
+  })
+  const offsets = await describeOffsets(cluster, await committedOffsets(cluster, group), owners)
+  const protocol = `assigned by the broker (${found.assignorName}), epoch ${found.groupEpoch}`
+  return { group, state: found.groupState, protocol, members, offsets }
 }
 
 async function describeOffsets(

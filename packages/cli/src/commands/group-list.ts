@@ -11,20 +11,30 @@ export const groupList = defineCommand({
   summary: 'List all groups.',
   words: [],
   options: { ...brokerOptions, json: option(toggle, false, 'Print JSON.') },
-  examples: [['dragoman group list', 'Names and states.']],
+  examples: [
+    [
+      'dragoman group list',
+      'Names, states and kinds: `consumer` where the broker assigns, `classic` where the members do.',
+    ],
+  ],
   async run({ options }) {
     const { json } = options
     const answer = await withCluster(options, cluster => cluster.request(apis.listGroups, {}))
     check(answer.errorCode, 'Cannot list the groups')
     const groups = answer.groups
-      .map(({ groupId, groupState, protocolType }) => ({ group: groupId, state: groupState, type: protocolType }))
+      .map(({ groupId, groupState, protocolType, groupType }) => ({
+        group: groupId,
+        state: groupState,
+        type: protocolType,
+        kind: groupType,
+      }))
       .sort((a, b) => (a.group < b.group ? -1 : 1))
     if (json) printJson(groups)
     else if (groups.length > 0)
       print(
         formatTable(
-          ['GROUP', 'STATE', 'TYPE'],
-          groups.map(({ group, state, type }) => [group, state, type]),
+          ['GROUP', 'STATE', 'TYPE', 'KIND'],
+          groups.map(({ group, state, type, kind }) => [group, state, type, kind]),
         ),
       )
     return undefined
