@@ -122,58 +122,101 @@ function synonyms(broker: Broker, name: string, key: DynamicKey): ConfigEntry['s
   return [...set, { name, value: String(broker.limits[key.runtime]), source: configSources.staticBroker }]
 }
 
+type FixedRow = readonly [name: string, type: ConfigType, value: string | number | boolean, doc: string]
+
 function fixedEntries(broker: Broker, advertised: { host: string; port: number }): ConfigEntry[] {
-  const { limits, topics, brokerId } = broker
-  const { staticBroker, default: byDefault } = configSources
-  const entries: ConfigEntry[] = []
-  const add = (
-    name: string,
-    type: ConfigType,
-    value: string | number | boolean,
-    doc: string,
-    source = staticBroker as number,
-  ) => {
-    const text = String(value)
-    entries.push({ name, type, value: text, source, readOnly: true, synonyms: [{ name, value: text, source }], doc })
-  }
-  const listeners = `PLAINTEXT://${advertised.host}:${advertised.port}`
-  add('advertised.listeners', 'list', listeners, 'Where clients reach this broker.')
-  add('auto.create.topics.enable', 'boolean', topics.autoCreate, 'Whether asking for a topic creates it.')
-  add('broker.id', 'int', brokerId, 'The id of this broker.')
-  add('default.replication.factor', 'int', 1, 'Copies of each partition.')
-  add('delete.topic.enable', 'boolean', true, 'Whether topics can be deleted.')
-  add('group.max.size', 'int', limits.groupMembersMax, 'Most members of a consumer group.')
-  add('log.dirs', 'string', broker.volume.name, 'Where the data is.')
-  add('log.retention.hours', 'int', 168, 'The default of log.retention.ms, in hours.', byDefault)
-  add(
-    'max.incremental.fetch.session.cache.slots',
-    'int',
-    limits.fetchSessionsMax,
-    'Most incremental fetch sessions at a time.',
-  )
-  add('node.id', 'int', brokerId, 'The id of this broker.')
-  add(
-    'num.partitions',
-    'int',
-    topics.partitionsDefault,
-    'Partitions of a topic that is created without saying how many.',
-  )
-  add(
-    'offset.metadata.max.bytes',
-    'int',
-    limits.offsetMetadataBytesMax,
-    'Most bytes of metadata with a committed offset.',
-  )
-  add('process.roles', 'list', 'broker,controller', 'This broker is its own controller.')
-  add('socket.request.max.bytes', 'int', limits.frameBytesMax, 'Most bytes of a request.')
-  add(
-    'unclean.leader.election.enable',
-    'boolean',
-    false,
-    'There is one copy of each partition, and no election.',
-    byDefault,
-  )
-  return entries
+  const given = [...ownRows(broker, advertised), ...groupRows(broker)]
+  return [
+    ...given.map(row => fixedEntry(row, configSources.staticBroker)),
+    ...defaultRows.map(row => fixedEntry(row, configSources.default)),
+  ]
+}
+
+function fixedEntry([name, type, given, doc]: FixedRow, source: number): ConfigEntry {
+  const value = String(given)
+  return { name, type, value, source, readOnly: true, synonyms: [{ name, value, source }], doc }
+}
+
+const defaultRows: readonly FixedRow[] = [
+  ['log.retention.hours', 'int', 168, 'The default of log.retention.ms, in hours.'],
+  ['unclean.leader.election.enable', 'boolean', false, 'There is one copy of each partition, and no election.'],
+]
+
+function ownRows(
+  { limits, topics, transactions, brokerId, volume }: Broker,
+  { host, port }: { host: string; port: number },
+): FixedRow[] {
+  return [
+    ['advertised.listeners', 'list', `PLAINTEXT://${host}:${port}`, 'Where clients reach this broker.'],
+    ['auto.create.topics.enable', 'boolean', topics.autoCreate, 'Whether asking for a topic creates it.'],
+    ['broker.id', 'int', brokerId, 'The id of this broker.'],
+    ['default.replication.factor', 'int', 1, 'Copies of each partition.'],
+    ['delete.topic.enable', 'boolean', true, 'Whether topics can be deleted.'],
+    ['log.dirs', 'string', volume.name, 'Where the data is.'],
+    [
+      'max.incremental.fetch.session.cache.slots',
+      'int',
+      limits.fetchSessionsMax,
+      'Most incremental fetch sessions at a time.',
+    ],
+    ['node.id', 'int', brokerId, 'The id of this broker.'],
+    [
+      'num.partitions',
+      'int',
+      topics.partitionsDefault,
+      'Partitions of a topic that is created without saying how many.',
+    ],
+    ['process.roles', 'list', 'broker,controller', 'This broker is its own controller.'],
+    ['socket.request.max.bytes', 'int', limits.frameBytesMax, 'Most bytes of a request.'],
+    [
+      'transaction.max.timeout.ms',
+      'int',
+      transactions.settings.timeoutMaxMs,
+      'Longest time-out that a transactional producer may choose, in milliseconds.',
+    ],
+    [
+      'transactional.id.expiration.ms',
+      'int',
+      transactions.settings.idExpirationMs,
+      'Milliseconds after which a transactional id that nobody has used is forgotten.',
+    ],
+  ]
+}
+
+function groupRows({ groups: { settings }, limits }: Broker): FixedRow[] {
+  const beat = 'Milliseconds between signs of life of members to which the broker assigns'
+  const silence = 'Milliseconds without a sign of life until a member to which the broker assigns is removed'
+  const session = 'session time-out that members which assign among themselves may choose, in milliseconds.'
+  return [
+    ['group.consumer.heartbeat.interval.ms', 'int', settings.heartbeatIntervalMs, `${beat}.`],
+    ['group.consumer.max.heartbeat.interval.ms', 'int', settings.heartbeatIntervalMaxMs, `${beat}, at most.`],
+    ['group.consumer.max.session.timeout.ms', 'int', settings.assignedSessionTimeoutMaxMs, `${silence}, at most.`],
+    ['group.consumer.max.size', 'int', limits.groupMembersMax, 'Most members of such a group.'],
+    ['group.consumer.min.heartbeat.interval.ms', 'int', settings.heartbeatIntervalMinMs, `${beat}, at least.`],
+    ['group.consumer.min.session.timeout.ms', 'int', settings.assignedSessionTimeoutMinMs, `${silence}, at least.`],
+    ['group.consumer.session.timeout.ms', 'int', settings.assignedSessionTimeoutMs, `${silence}.`],
+    [
+      'group.initial.rebalance.delay.ms',
+      'int',
+      settings.initialRebalanceDelayMs,
+      'Milliseconds that an empty group waits for more members.',
+    ],
+    ['group.max.session.timeout.ms', 'int', settings.sessionTimeoutMaxMs, `Longest ${session}`],
+    ['group.max.size', 'int', limits.groupMembersMax, 'Most members of a consumer group.'],
+    ['group.min.session.timeout.ms', 'int', settings.sessionTimeoutMinMs, `Shortest ${session}`],
+    [
+      'offset.metadata.max.bytes',
+      'int',
+      limits.offsetMetadataBytesMax,
+      'Most bytes of metadata with a committed offset.',
+    ],
+    [
+      'offsets.retention.minutes',
+      'int',
+      settings.offsetsRetentionMs / 60_000,
+      'Minutes that offsets outlive the last member of their group.',
+    ],
+  ]
 }
 
 /** The broker's keys for the documentation, in Markdown: those that can be changed, and why others cannot. */

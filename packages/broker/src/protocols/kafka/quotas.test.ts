@@ -165,6 +165,43 @@ test('quotas and overridden settings survive a restart', async () => {
   }
 })
 
+test('what is produced without an answer counts, too', async t => {
+  const broker = await fixture(t)
+  const admin = await connect(broker, 'admin')
+  const quiet = await connect(broker, 'quiet')
+  await createTopic(admin, 'a')
+  await setQuota(admin, 'client-id', 'quiet', { key: 'producer_byte_rate', value: 1000 })
+  const records = makeBatch([{ key: null, value: Buffer.alloc(500_000), headers: [], timestampMs: -1 }])
+  const topicData = [{ name: 'a', partitionData: [{ index: 0, records }] }]
+  quiet.send(apis.produce, { acks: 0, timeoutMs: 5000, topicData }, 9)
+  const [stream = -1] = broker.core.topics.get('/', 'a')?.partitions ?? []
+  while (broker.core.cell.bounds(stream)?.endOffset !== 1) await new Promise(resolve => setImmediate(resolve))
+  assert(broker.core.quotas.published({ user: 'ANONYMOUS', client: 'quiet' }, 1) > 400_000)
+})
+
+test('settings of the broker that are changed while it runs take effect at once', async t => {
+  const broker = await fixture(t)
+  const admin = await connect(broker, 'admin')
+  await createTopic(admin, 'a')
+  const alter = async (resourceName: string, value: string | null) => {
+    const configs = [{ name: 'message.max.bytes', configOperation: value === null ? 1 : 0, value }]
+    const { responses } = await admin.request(apis.incrementalAlterConfigs, {
+      resources: [{ resourceType: 4, resourceName, configs }],
+    })
+    assert.equal(responses[0]?.errorCode, codes.none, responses[0]?.errorMessage ?? undefined)
+  }
+  const outcome = async () => (await produce(admin, 'a', 2000)).responses[0]?.partitionResponses[0]?.errorCode
+  assert.equal(await outcome(), codes.none)
+  await alter('', '1000')
+  assert.equal(await outcome(), codes.messageTooLarge)
+  await alter('1', '5000')
+  assert.equal(await outcome(), codes.none, 'what is set for this broker wins')
+  await alter('1', null)
+  assert.equal(await outcome(), codes.messageTooLarge)
+  await alter('', null)
+  assert.equal(await outcome(), codes.none)
+})
+
 test('topics and their partitions are told by the page, in the order of their names', async t => {
   const broker = await fixture(t)
   const admin = await connect(broker, 'admin')
