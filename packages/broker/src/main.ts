@@ -6,6 +6,7 @@ import type { Broker } from './core/broker.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { Groups } from './core/groups/groups.ts'
+import type { GroupSettings } from './core/groups/settings.ts'
 import type { Identity } from './core/identity/identity.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
@@ -181,21 +182,7 @@ async function openCore(
     limits: settings,
     topics,
     sight: sightOf(identity),
-    settings: {
-      initialRebalanceDelayMs: settings.groupJoinDelayMs,
-      sessionTimeoutMinMs: settings.groupSessionTimeoutMinMs,
-      sessionTimeoutMaxMs: settings.groupSessionTimeoutMaxMs,
-      offsetsRetentionMs: settings.groupOffsetsRetentionMs,
-      assignedSessionTimeoutMs: settings.groupAssignedSessionTimeoutMs,
-      assignedSessionTimeoutMinMs: settings.groupAssignedSessionTimeoutMinMs,
-      assignedSessionTimeoutMaxMs: settings.groupAssignedSessionTimeoutMaxMs,
-      heartbeatIntervalMs: settings.groupHeartbeatIntervalMs,
-      heartbeatIntervalMinMs: settings.groupHeartbeatIntervalMinMs,
-      heartbeatIntervalMaxMs: settings.groupHeartbeatIntervalMaxMs,
-      migration: settings.groupMigration,
-      shareLockDurationMs: settings.shareLockDurationMs,
-      shareDeliveryLimit: settings.shareDeliveryLimit,
-    },
+    settings: groupSettingsOf(settings),
     sharedAssignors,
   })
   const wheel = new TimerWheel(clock)
@@ -245,6 +232,24 @@ async function openCore(
   }
   const stop = [() => shareGroups.close(), () => core.queues.close(), () => cursors.close()]
   return { cell, core, groups, transactions, addresses, stop }
+}
+
+function groupSettingsOf(settings: Settings): Partial<GroupSettings> {
+  return {
+    initialRebalanceDelayMs: settings.groupJoinDelayMs,
+    sessionTimeoutMinMs: settings.groupSessionTimeoutMinMs,
+    sessionTimeoutMaxMs: settings.groupSessionTimeoutMaxMs,
+    offsetsRetentionMs: settings.groupOffsetsRetentionMs,
+    assignedSessionTimeoutMs: settings.groupAssignedSessionTimeoutMs,
+    assignedSessionTimeoutMinMs: settings.groupAssignedSessionTimeoutMinMs,
+    assignedSessionTimeoutMaxMs: settings.groupAssignedSessionTimeoutMaxMs,
+    heartbeatIntervalMs: settings.groupHeartbeatIntervalMs,
+    heartbeatIntervalMinMs: settings.groupHeartbeatIntervalMinMs,
+    heartbeatIntervalMaxMs: settings.groupHeartbeatIntervalMaxMs,
+    migration: settings.groupMigration,
+    shareLockDurationMs: settings.shareLockDurationMs,
+    shareDeliveryLimit: settings.shareDeliveryLimit,
+  }
 }
 
 /** Which topics the members of groups may know of. How they proved who they are is not kept: users are users. */

@@ -31,7 +31,7 @@ import {
   transactionEnded,
 } from './facts.ts'
 import { Group, type GroupHost } from './group.ts'
-import { GroupsMachine, type CommittedOffset, type GroupOffsets, type GroupRecord } from './machine.ts'
+import { GroupsMachine, type GroupOffsets, type GroupRecord } from './machine.ts'
 import {
   joinRefused,
   syncRefused,
@@ -545,8 +545,6 @@ export class Groups {
     }
   }
 }
-
-export type { CommittedOffset, GroupOffsets }
 
 const unchanged = (code: ErrorCode, group: string): BrokerError =>
   new BrokerError(code, `group ${quote(group)} cannot be changed`)

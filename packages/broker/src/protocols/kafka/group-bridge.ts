@@ -49,7 +49,7 @@ export const groupBridge: GroupBridge = {
   },
 }
 
-const read = <T>(codec: Codec<T, any>, reader: Reader): T => codec.read(reader, 0)
+const read = <T, W>(codec: Codec<T, W>, reader: Reader): T => codec.read(reader, 0)
 
 /** Undefined when the bytes are something else. */
 function attempt<T>(bytes: Buffer, run: (reader: Reader) => T): T | undefined {

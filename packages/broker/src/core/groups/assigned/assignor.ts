@@ -1,6 +1,4 @@
 import type { PartitionMap } from './partitions.ts'
-import { assignRanges } from './range-assignor.ts'
-import { assignUniformly } from './uniform-assignor.ts'
 
 export interface AssignorMember {
   readonly memberId: string
@@ -20,9 +18,3 @@ export interface AssignorInput {
 
 /** Decides who is to have which partition, by member id. The same input gives the same result. */
 export type Assignor = (input: AssignorInput) => ReadonlyMap<string, PartitionMap>
-
-/** For groups whose partitions are read by one member each. The first one is used when members do not choose. */
-export const exclusiveAssignors: ReadonlyMap<string, Assignor> = new Map([
-  ['uniform', assignUniformly],
-  ['range', assignRanges],
-])
