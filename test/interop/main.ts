@@ -13,7 +13,7 @@ const suites: Record<string, { title: string; clients: Client[] }> = {
   kafka: { title: 'Kafka', clients: kafkaClients },
 }
 
-const usage = `usage: npm run interop -- PROTOCOL [--client NAME] [--write] [--broker HOST:PORT | --peer kafka]
+const usage = `usage: npm run interop -- PROTOCOL [--client NAME [--case TEXT]] [--write] [--broker HOST:PORT | --peer kafka]
 PROTOCOL: ${Object.keys(suites).join(', ')}. Runs real clients against a broker of its own, in a process and a directory
 of its own. --write makes the compatibility page from the last result of each client; --broker takes a broker that runs;
 --peer checks the checks against Apache Kafka itself.
@@ -23,6 +23,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     client: { type: 'string' },
+    case: { type: 'string' },
     broker: { type: 'string' },
     peer: { type: 'string' },
     write: { type: 'boolean', default: false },
@@ -36,7 +37,8 @@ if (suite === undefined || clients.length === 0) {
   process.stderr.write(known === undefined ? usage : `There is no client ${values.client}. There are: ${known}\n`)
   process.exit(2)
 }
-const isOurs = values.broker === undefined && values.peer === undefined
+/** Whole results against our broker: they are held against the known failures, and kept. */
+const isOurs = values.broker === undefined && values.peer === undefined && values.case === undefined
 
 const complaints: string[] = []
 const results: Result[] = []
@@ -68,7 +70,8 @@ async function use(client: Client): Promise<Result> {
   const directory = mkdtempSync(join(tmpdir(), 'dragoman-interop-'))
   const started = values.broker === undefined ? await start(directory, client) : undefined
   try {
-    await client.run({ address: values.broker ?? started?.address ?? '' }, (name, outcome) => {
+    const place = { address: values.broker ?? started?.address ?? '', only: values.case }
+    await client.run(place, (name, outcome) => {
       const verdict: Verdict = isOurs ? judge(client.name, name, outcome) : outcome
       result.rows.push({ case: name, verdict })
       process.stdout.write(`  ${line(name, verdict)}\n`)

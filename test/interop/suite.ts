@@ -66,6 +66,8 @@ export interface Check {
 export interface Place {
   /** HOST:PORT of the listener that asks for no credentials. */
   address: string
+  /** Clients that bring tests of their own run only those whose names hold this. */
+  only?: string | undefined
 }
 
 /** A client of somebody else's, used as its own documentation says. */

@@ -2,7 +2,9 @@ import type { Client } from '../suite.ts'
 import { confluentJavascriptClient } from './confluent-javascript.ts'
 import { differentialClient } from './differential/client.ts'
 import { franzGoClient, kadmClient } from './franz-go.ts'
-import { javaClient } from './java.ts'
+import { exactlyOnceClient } from './exactly-once.ts'
+import { javaClient, streamsClient } from './java-client.ts'
+import { javaToolsClient } from './java.ts'
 import { kafkajsClient } from './kafkajs.ts'
 import { kcatClient } from './kcat.ts'
 import { librdkafkaClient } from './librdkafka.ts'
@@ -18,7 +20,10 @@ export const kafkaClients: Client[] = [
   kcatClient,
   ...pythonClients,
   javaClient,
+  javaToolsClient,
+  streamsClient,
   franzGoClient,
   kadmClient,
+  exactlyOnceClient,
   differentialClient,
 ]

@@ -19,7 +19,7 @@ export const franzGoClient: Client = {
   version: () => versions.franzGo,
   missing,
   async run(place, report) {
-    const names = testsWithBroker()
+    const names = testsWithBroker().filter(name => name.includes(place.only ?? ''))
     const results = await runTests(place, names, 20 * minute)
     for (const name of names) {
       const first = results.get(name) ?? { kind: 'failed', reason: 'it did not end' }
@@ -89,7 +89,11 @@ async function runTests(place: Place, names: string[], timeoutMs: number): Promi
 
 function outcomeOf(text: string, word: string | undefined, name: string): Outcome {
   if (word === 'PASS') return { kind: 'passed' }
-  const said = new RegExp(`^--- (?:FAIL|SKIP): ${name} .*\\n((?:^ {4}.*\\n){0,4})`, 'm').exec(text)?.[1] ?? ''
-  const reason = said.replaceAll(/\s+/g, ' ').trim() || `see \`go test -run ${name}\``
+  // What a test logs follows a line that names it.
+  const blocks = text.matchAll(
+    new RegExp(`^(?:=== (?:RUN|CONT|NAME) +|--- (?:FAIL|SKIP): )${name}\\b.*\\n((?: {4}.*\\n)+)`, 'gm'),
+  )
+  const said = [...blocks].map(([, lines = '']) => lines.replaceAll(/\s+/g, ' ').trim()).join(' ')
+  const reason = said === '' ? `see \`go test -run ${name}\`` : said.slice(0, 300)
   return { kind: word === 'SKIP' ? 'skipped' : 'failed', reason }
 }
