@@ -42,7 +42,8 @@ export class Placing {
   readonly #consumer: ConsumerId
   readonly #request: PlaceRequest
   readonly #read: StreamRead
-  readonly #end: number
+  #end: number
+  #isAlone = false
   readonly #placed: Placed = { records: 0, bytes: 0, batches: [], runs: [] }
   #recordsMax = 0
   #candidates: Candidate[] = []
@@ -54,6 +55,13 @@ export class Placing {
     this.#request = request
     this.#read = read
     this.#end = Math.min(partition.end, partition.settings.committed ? read.stableOffset : read.endOffset)
+  }
+
+  /** The record at `from` and no other. */
+  placeOne(from: number): Placed {
+    this.#isAlone = true
+    this.#end = Math.min(this.#end, from + 1)
+    return this.place(from, 1)
   }
 
   place(from: number, recordsMax: number): Placed {
@@ -84,8 +92,12 @@ export class Placing {
 
   #consider(bytes: Buffer, at: number, from: number, to: number): void {
     if (batches.recordCount(bytes, at) === 0 || this.#isHidden(bytes, at)) return this.#settleEmpty(from, to)
-    this.#candidates.push({ bytes, at, length: batches.batchBytes(bytes, at), from, to })
-    this.#offsets += to - from
+    // What has to be given alone is left to the next request, and what comes after it.
+    const end = this.#isAlone ? to : this.#partition.endOfCompany(from, to)
+    if (end < to) this.#end = end
+    if (end <= from) return
+    this.#candidates.push({ bytes, at, length: batches.batchBytes(bytes, at), from, to: end })
+    this.#offsets += end - from
   }
 
   #acquire(): void {
@@ -94,7 +106,7 @@ export class Placing {
     const last = candidates.at(-1)
     if (first === undefined || last === undefined) return
     const placed = this.#placed
-    const max = this.#request.wholeBatches ? this.#offsets : this.#recordsMax - placed.records
+    const max = this.#request.wholeBatches && !this.#isAlone ? this.#offsets : this.#recordsMax - placed.records
     const { lockDurationMs: leaseMs } = this.#partition.settings
     const runs: TakenRun[] = []
     placed.records += this.#partition.cursor.acquire(

@@ -78,6 +78,31 @@ export class SharePartition {
     return from < (settings.committed ? bounds.stableOffset : bounds.endOffset) ? from : undefined
   }
 
+  /**
+   * Whether the record that can be taken next is in its last delivery. It is given alone then: of records that fail together, only the one
+   * that makes them fail is given up.
+   */
+  isLastTry(offset: number): boolean {
+    const { cursor } = this
+    return cursor.returnedCount > 0 && offset < cursor.next && this.#isLast(cursor.deliveryCount(offset))
+  }
+
+  #isLast(deliveries: number): boolean {
+    const { deliveryLimit } = this.settings
+    return deliveryLimit > 0 && deliveries >= Math.max(1, deliveryLimit - 1)
+  }
+
+  /** The first offset of [from, to) that is given alone, or `to`. */
+  endOfCompany(from: number, to: number): number {
+    const { cursor } = this
+    if (cursor.returnedCount === 0) return to
+    const end = Math.min(to, cursor.next)
+    for (let offset = cursor.nextAvailable(from); offset < end; offset = cursor.nextAvailable(offset + 1)) {
+      if (this.#isLast(cursor.deliveryCount(offset))) return offset
+    }
+    return to
+  }
+
   /** Records that nobody has settled yet. */
   get lag(): number {
     const { floor, settledAboveFloor } = this.cursor

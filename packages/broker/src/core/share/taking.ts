@@ -138,6 +138,7 @@ export class Taking implements Waiter {
       if (partition === undefined || this.#recordsLeft <= 0 || this.#bytesLeft <= 0) break
       const from = partition.availableFrom
       if (from === undefined) this.#skipPartition(partition)
+      else if (this.#taken.length > 0 && partition.isLastTry(from)) this.#index++
       else if (!this.#read(partition, from)) return
     }
     this.#finish()
@@ -230,8 +231,10 @@ export class Taking implements Waiter {
       this.#index++
       return
     }
+    const isAlone = partition.isLastTry(from)
     const placing = new Placing(partition, this.#host.consumerOf(partition), this.#request, read)
-    const placed = placing.place(from, this.#recordsLeft)
+    const placed = isAlone ? placing.placeOne(from) : placing.place(from, this.#recordsLeft)
+    if (isAlone && placed.records > 0) this.#recordsLeft = 0
     if (placed.records > 0) {
       const entry = this.#entry(partition)
       entry.batches.push(...placed.batches)

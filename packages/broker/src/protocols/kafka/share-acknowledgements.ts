@@ -45,6 +45,8 @@ export function acknowledge(
     if (!exchange.may('read', 'topic', topic.name)) return codes.topicAuthorizationFailed
     const share = broker.shareGroups.partition(group, topicId, partition)
     if (share === undefined) return codes.unknownTopicOrPartition
+    // Nobody can have been given what is not there yet.
+    if ((settlements.at(-1)?.last ?? -1) >= share.end) return codes.invalidRequest
     if (!broker.shareGroups.settle(group, memberId, share, settlements)) return codes.invalidRecordState
     seq = Math.max(seq, share.cursor.seq)
     return codes.none
@@ -58,7 +60,7 @@ export function acknowledge(
   return { partitions, seq }
 }
 
-/** The same for the cursor, neighbours of one kind joined. Undefined when the batches are not in order or make no sense. */
+/** The same for the cursor, neighbours of one kind joined. Undefined when the batches are not in order or make no sense; two that meet in an offset are left to the cursor. */
 export function settlementsOf(batches: readonly Batch[], mayRenew: boolean, leaseMs: number): Settlement[] | undefined {
   const settlements: Settlement[] = []
   let previous = -1
@@ -72,7 +74,7 @@ export function settlementsOf(batches: readonly Batch[], mayRenew: boolean, leas
   }
   for (const { firstOffset, lastOffset, acknowledgeTypes: types } of batches) {
     const [only] = types
-    if (firstOffset <= previous || lastOffset < firstOffset || only === undefined) return undefined
+    if (firstOffset < previous || lastOffset < firstOffset || only === undefined) return undefined
     previous = lastOffset
     if (types.length === 1) {
       if (!add(firstOffset, lastOffset, only)) return undefined

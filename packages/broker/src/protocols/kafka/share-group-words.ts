@@ -7,8 +7,14 @@ import { refused, type Outcome } from './outcome.ts'
 export function shareGroupNamed(broker: Broker, groupId: string): AssignedDescription | Outcome {
   const found = broker.groups.describeAssigned(homeNamespace, groupId)
   if (found?.kind === 'shared') return found
-  const isOther = found !== undefined || broker.groups.describe(homeNamespace, groupId) !== undefined
-  return refused(codes.groupIdNotFound, `Group ${groupId} ${isOther ? 'is not a share group.' : 'not found.'}`)
+  const why = isFreeGroupName(broker, groupId) ? 'not found.' : 'is not a share group.'
+  return refused(codes.groupIdNotFound, `Group ${groupId} ${why}`)
+}
+
+/** Whether the name is free: no group has it. */
+export function isFreeGroupName({ groups }: Broker, groupId: string): boolean {
+  const isAssigned = groups.describeAssigned(homeNamespace, groupId) !== undefined
+  return !isAssigned && groups.describe(homeNamespace, groupId) === undefined
 }
 
 /** The same for changes that members would not expect. */

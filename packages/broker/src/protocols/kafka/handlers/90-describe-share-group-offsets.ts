@@ -5,7 +5,7 @@ import { leaderEpochOf } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { refused, succeeded } from '../outcome.ts'
-import { shareGroupNamed } from '../share-group-words.ts'
+import { isFreeGroupName, shareGroupNamed } from '../share-group-words.ts'
 import { defineHandler, type Exchange } from './handler.ts'
 
 type Request = Infer<typeof apis.describeShareGroupOffsets.request>
@@ -15,7 +15,10 @@ type AnswerGroup = NonNullable<Answer['groups']>[number]
 type AnswerTopic = NonNullable<AnswerGroup['topics']>[number]
 type AnswerPartition = NonNullable<AnswerTopic['partitions']>[number]
 
-/** DescribeShareGroupOffsets 0-1. A partition in which the group has not begun has start offset -1 and lag -1. */
+/**
+ * DescribeShareGroupOffsets 0-1. A partition in which the group has not begun, or that is not there, has start offset -1 and lag -1; a group
+ * that is not there has begun nowhere.
+ */
 export const handler = defineHandler(apis.describeShareGroupOffsets, handle)
 
 function handle(exchange: Exchange<Answer>, request: Request): void {
@@ -27,7 +30,7 @@ function describe(exchange: Exchange<Answer>, { groupId, topics }: RequestGroup)
   const { broker } = exchange
   if (!exchange.may('describe', 'group', groupId)) return { groupId, errorCode: codes.groupAuthorizationFailed }
   const group = shareGroupNamed(broker, groupId)
-  if ('errorCode' in group) return { ...group, groupId }
+  if ('errorCode' in group && !isFreeGroupName(broker, groupId)) return { ...group, groupId }
   const name = { namespace: homeNamespace, group: groupId }
   if (topics === null) return { ...succeeded, groupId, topics: allOf(exchange, name) }
   const described = topics.map(({ topicName, partitions }): AnswerTopic => {
@@ -66,14 +69,7 @@ function position(
   topic: Topic | undefined,
   partitionIndex: number,
 ): AnswerPartition {
-  if (topic?.partitions[partitionIndex] === undefined) {
-    return {
-      ...unknown(partitionIndex),
-      errorCode: codes.unknownTopicOrPartition,
-      errorMessage: 'This server does not host this topic-partition.',
-    }
-  }
-  const found = broker.shareGroups.position(name, topic.id, partitionIndex)
+  const found = topic && broker.shareGroups.position(name, topic.id, partitionIndex)
   if (found === undefined) return unknown(partitionIndex)
   return { partitionIndex, startOffset: found.startOffset, leaderEpoch: leaderEpochOf(broker), lag: found.lag }
 }
