@@ -20,8 +20,6 @@ export interface QuotaRecord {
 /** Which quotas are set for whom. What is used of them is in memory only. */
 export class QuotasMachine implements Machine {
   readonly #records = new Map<string, QuotaRecord>()
-  /** Grows with each change. */
-  version = 0
 
   get count(): number {
     return this.#records.size
@@ -59,7 +57,6 @@ export class QuotasMachine implements Machine {
     const id = entityId(record.entity)
     if (record.values.size === 0) this.#records.delete(id)
     else this.#records.set(id, record)
-    this.version++
   }
 }
 

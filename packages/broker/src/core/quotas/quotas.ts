@@ -49,9 +49,7 @@ export class Quotas {
   readonly #machine: QuotasMachine
   readonly #limits: QuotasOptions['limits']
   readonly #gauges: Record<QuotaKeyName, Gauge>
-  #seenVersion = -1
-  /** Quotas that are set for users and clients, whatever they limit. */
-  #callersCount = 0
+  #isActive = false
 
   constructor({ ledger, limits }: QuotasOptions) {
     const machine = ledger.machine(machineKinds.quotas)
@@ -67,7 +65,7 @@ export class Quotas {
       changes: gauge(),
       connections: gauge(),
     }
-    this.#refresh()
+    for (const { entity } of machine.all()) this.#tell(entity)
   }
 
   /** All entities that have quotas. What is shown may not be durable yet: an answer waits for `settle`. */
@@ -111,13 +109,13 @@ export class Quotas {
     if (validateOnly) return
     if (present === undefined && values.size === 0) return this.settle()
     const seq = this.#write({ entity, values })
-    this.#refresh()
+    this.#tell(entity)
     await this.#durable(seq)
   }
 
   /** Whether anybody who calls may have to be held back: counting costs a little. */
   get isActive(): boolean {
-    return this.#callersCount > 0
+    return this.#isActive
   }
 
   /** Counts published bytes. Returns the milliseconds for which the caller should be held back. */
@@ -184,20 +182,12 @@ export class Quotas {
     return this.#ledger.clock.monotonicMs()
   }
 
-  /** The gauges read what is set once per change. */
-  #refresh(): void {
-    if (this.#seenVersion === this.#machine.version) return
-    this.#seenVersion = this.#machine.version
-    this.#callersCount = 0
-    for (const key of quotaKeyNames) {
-      const limits = new Map<string, number>()
-      for (const { entity, values } of this.#machine.all()) {
-        const limit = values.get(key)
-        if (limit !== undefined) limits.set(entityId(entity), limit)
-      }
-      this.#gauges[key].limits = limits
-      if (quotaKeys[key].of === 'caller') this.#callersCount += limits.size
-    }
+  /** Tells the gauges what is set for an entity now. */
+  #tell(entity: QuotaEntity): void {
+    const id = entityId(entity)
+    const values = this.#machine.get(entity)?.values
+    for (const key of quotaKeyNames) this.#gauges[key].limit(id, values?.get(key))
+    this.#isActive = quotaKeyNames.some(key => quotaKeys[key].of === 'caller' && this.#gauges[key].isSet)
   }
 
   #write(record: QuotaRecord): number {
@@ -237,7 +227,7 @@ function normalEntity(entity: QuotaEntity): QuotaEntity {
 class Gauge {
   readonly #meters: Meters
   readonly #callersMax: number
-  #limits: ReadonlyMap<string, number> = new Map()
+  readonly #limits = new Map<string, number>()
   /** What `ofCaller` has found before. */
   readonly #byCaller = new Map<string, Meter | undefined>()
 
@@ -246,10 +236,13 @@ class Gauge {
     this.#callersMax = metersMax
   }
 
-  set limits(limits: ReadonlyMap<string, number>) {
-    this.#limits = limits
+  /** Sets what the entity may do per second, or that nothing is set for it. */
+  limit(entity: string, limit: number | undefined): void {
+    if (this.#limits.get(entity) === limit) return
+    if (limit === undefined) this.#limits.delete(entity)
+    else this.#limits.set(entity, limit)
     this.#byCaller.clear()
-    if (limits.size === 0) this.#meters.clear()
+    if (!this.isSet) this.#meters.clear()
   }
 
   get isSet(): boolean {

@@ -13,6 +13,8 @@ type AnswerTopic = NonNullable<Answer['topics']>[number]
 
 /** Partitions in one answer. */
 const partitionsMax = 2000
+/** Topics in one answer, those included that are not there and so have no partitions. */
+const topicsMax = 10_000
 
 /**
  * DescribeTopicPartitions 0: topics in the order of their names, as many partitions as asked for, and where to go on. Each topic
@@ -36,7 +38,8 @@ function page(exchange: Exchange<Answer>, { topics, cursor, responsePartitionLim
   let left = Math.max(1, Math.min(responsePartitionLimit, partitionsMax))
   const described: AnswerTopic[] = []
   for (const topicName of names) {
-    if (left === 0) return { topics: described, nextCursor: { topicName, partitionIndex: 0 } }
+    if (left === 0 || described.length === topicsMax)
+      return { topics: described, nextCursor: { topicName, partitionIndex: 0 } }
     const first = topicName === cursor?.topicName ? cursor.partitionIndex : 0
     const { topic, next } = describe(exchange, topicName, first, left)
     described.push(topic)
