@@ -550,6 +550,7 @@ export class Checkpointer {
     this.#cancelRetention = options.clock.after(options.sizes.retentionCheckMs, () => {
       if (this.#stopped) return
       enforceRetention(this.#cell)
+      this.#compactor.look()
       if (!this.#running) this.#beginCompaction()
       this.#scheduleRetention()
     })

@@ -33,6 +33,7 @@ function filterOf(shown: readonly Buffer[], { until = 1000, stream = new Stream(
     }
   }
   const pace = new Pace(new ManualClock())
+  pace.begin()
   return new CompactionFilter({ stream, keys, until, nowMs: now, deleteRetentionMs, pace })
 }
 

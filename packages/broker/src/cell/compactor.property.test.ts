@@ -13,7 +13,7 @@ import { keyedBatch, keyedRecords, readKeyed } from './testing/keyed.ts'
 import type { FoundRecord, Keyed } from './testing/keyed.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
-const seeds = Number(process.env.SEEDS ?? 6)
+const seeds = Number(process.env.SEEDS ?? 4)
 const lives = 6
 const steps = 60
 const deleteRetentionMs = 3_000

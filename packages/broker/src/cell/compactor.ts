@@ -56,6 +56,8 @@ export class Compactor {
   readonly #cell: CellCore
   readonly #placement: Placement
   readonly #pace: Pace
+  /** Streams that are to be compacted when there is enough to do. */
+  #candidates: number[] | undefined
   #pass: Pass | undefined
   /** The stream that was compacted last: the others have their turn first. */
   #lastId = -1
@@ -65,6 +67,15 @@ export class Compactor {
     this.#cell = cell
     this.#placement = placement
     this.#pace = pace
+  }
+
+  /** Finds the streams that are to be compacted: to be called now and then, because there may be very many others. */
+  look(): void {
+    this.#candidates = []
+    for (const stream of this.#cell.state.streams.values()) {
+      if (this.#policyOf(stream)) this.#candidates.push(stream.id)
+    }
+    this.#candidates.sort((a, b) => a - b)
   }
 
   /** One step; undefined when there is nothing to do, or no room. Streams that lie in one of `unreadable` are left alone. */
@@ -88,9 +99,12 @@ export class Compactor {
       if (state.streams.get(stream.id) === stream && this.#policyOf(stream)) return [stream]
       this.#pass = undefined
     }
-    const due = [...state.streams.values()]
-      .filter(stream => this.#isDue(stream, unreadable))
-      .sort((a, b) => a.id - b.id)
+    if (!this.#candidates) this.look()
+    const due: Stream[] = []
+    for (const id of this.#candidates ?? []) {
+      const stream = state.streams.get(id)
+      if (stream && this.#isDue(stream, unreadable)) due.push(stream)
+    }
     const behind = due.filter(({ id }) => id > this.#lastId)
     return behind.length > 0 ? behind : due
   }
@@ -107,13 +121,14 @@ export class Compactor {
   }
 
   #policyOf(stream: Stream): CompactionPolicy | undefined {
-    return stream.extents.count === 0 ? undefined : this.#cell.options.retentionOf(stream.id)?.compaction
+    return this.#cell.options.retentionOf(stream.id)?.compaction
   }
 
   async #step(streams: Stream[], rewrite: Rewrite): Promise<Rewritten | undefined> {
     const finished: Pass[] = []
     try {
       if (!(await this.#hasRoom(streams))) return undefined
+      this.#pace.begin()
       const bytesMax = this.#cell.options.sizes.flushBytes * stepFlushes
       for (const stream of streams) {
         const pass = (this.#pass ??= await this.#plan(stream, rewrite))

@@ -1,19 +1,27 @@
 import type { Clock } from '../runtime/runtime.ts'
 
-/** So long is worked in one go, and so long is rested before going on: what clients wait for comes in between. */
+/** So long is worked in one go. What clients wait for comes in between. */
 const sliceMs = 2
-const restMs = 2
+/** So long is rested: the longer the more else there is to do, which shows in timers that fire late by more than their grain. */
+const restMsMin = 2
+const restMsMax = 16
+const lateMs = 1.5
 
 /** Cuts long work in the background, of which only one is under way, into slices. Ask `isDue` every few microseconds of work, and await `rest` when it says so. */
 export class Pace {
   readonly #clock: Clock
-  #untilMs: number
+  #untilMs = 0
+  #restMs = restMsMin
   #isOver = false
   #wake: (() => void) | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
-    this.#untilMs = clock.monotonicMs() + sliceMs
+  }
+
+  /** Work begins, and with it a slice. */
+  begin(): void {
+    this.#untilMs = this.#clock.monotonicMs() + sliceMs
   }
 
   get isDue(): boolean {
@@ -22,11 +30,15 @@ export class Pace {
 
   async rest(): Promise<void> {
     if (this.#isOver) return
+    const dueMs = this.#clock.monotonicMs() + this.#restMs
     await new Promise<void>(resolve => {
       this.#wake = resolve
-      this.#clock.after(restMs, resolve)
+      this.#clock.after(this.#restMs, resolve)
     })
-    this.#untilMs = this.#clock.monotonicMs() + sliceMs
+    const nowMs = this.#clock.monotonicMs()
+    this.#restMs =
+      nowMs > dueMs + lateMs ? Math.min(restMsMax, this.#restMs * 2) : Math.max(restMsMin, this.#restMs / 2)
+    this.begin()
   }
 
   /** Nobody rests any more: what is left to do is to stop. */
