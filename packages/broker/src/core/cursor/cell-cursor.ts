@@ -342,7 +342,7 @@ export class CellCursor implements Cursor, TimerTarget {
 
   /** Ranges of [first, last] that the consumer holds. */
   #heldBy(consumer: ConsumerId, first: number, last: number): Ranges {
-    const { leases, pending } = this.#machine
+    const { leases } = this.#machine
     const held = new Ranges()
     const holder = leases.holders.get(consumer)
     if (!holder || holder.newest < 0) return held
@@ -350,7 +350,8 @@ export class CellCursor implements Cursor, TimerTarget {
       for (const offset of this.#offsetsOf(holder)) if (offset >= first && offset <= last) held.add(offset, offset)
       return held
     }
-    for (let offset = pending.nextPending(first); offset <= last; offset = pending.nextPending(offset + 1)) {
+    const end = Math.min(last, this.next - 1)
+    for (let offset = Math.max(first, this.floor); offset <= end; offset++) {
       if (this.#machine.holderOf(offset) === consumer) held.add(offset, offset)
     }
     return held

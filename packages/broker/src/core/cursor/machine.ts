@@ -139,12 +139,12 @@ export class CursorMachine implements Machine {
     fact.ranges(this.floor)
     while (fact.next()) {
       const { first, last } = fact
-      if (first === last && first < this.next) {
-        if (this.#settleOne(first)) count++
-        continue
-      }
-      for (let offset = pending.nextPending(first); offset <= last; offset = pending.nextPending(offset + 1)) {
-        if (this.#settleOne(offset)) count++
+      const end = Math.min(last, this.next - 1)
+      // Offset by offset where there are few; else from one that is pending to the next.
+      const isSparse = end - first > 2 * pending.pendingCount
+      for (let offset = first; offset <= end; offset++) {
+        if (isSparse) offset = pending.nextPending(offset)
+        if (offset <= end && this.#settleOne(offset)) count++
       }
       if (last < this.next) continue
       count += last + 1 - this.next
