@@ -232,7 +232,9 @@ export class Groups {
   commitPending(request: CommitRequest, producerId: number): ErrorCode | undefined {
     const { namespace, group, memberId, instanceId, generation } = request
     const isOutside = generation < 0 && memberId === '' && instanceId === null
-    const error = isOutside && this.#find(namespace, group) !== undefined ? undefined : this.#checkCommit(request)
+    const isThere =
+      this.#find(namespace, group) !== undefined || this.#memberships.kindOf(namespace, group) === 'exclusive'
+    const error = isOutside && isThere ? undefined : this.#checkCommit(request)
     if (error !== undefined) return error
     return this.#write(() => {
       for (const topics of inParts(request.topics)) {

@@ -1,7 +1,7 @@
 import { BrokerError, type ErrorCode } from '../../errors.ts'
 import { quote } from '../../names.ts'
 import type { JoinRequest, JoinResult, MemberName, Offer, SyncRequest, SyncResult } from '../requests.ts'
-import { sortedOnce, type AssignedGroup } from './group.ts'
+import { clientIdLengthMax, sortedOnce, type AssignedGroup } from './group.ts'
 import type { TopicView } from './interests.ts'
 import type { Membership } from './machine.ts'
 import { partitionMap, type PartitionMap } from './partitions.ts'
@@ -48,7 +48,7 @@ export class BridgedMembers {
       memberId,
       instanceId,
       rackId: subscription.rackId,
-      clientId: request.clientId,
+      clientId: request.clientId.slice(0, clientIdLengthMax),
       clientHost: request.clientHost,
       principal: request.principal,
       host: request.host,

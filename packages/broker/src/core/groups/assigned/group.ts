@@ -68,6 +68,8 @@ interface Deadlines {
 
 const newDeadlines = (): Deadlines => ({ sessionMs: Infinity, revokeMs: Infinity, joinMs: Infinity, syncMs: Infinity })
 const storeRetryMs = 1000
+/** What is kept of how a client calls itself. */
+export const clientIdLengthMax = 1000
 
 /**
  * A group among whose members the broker shares out the partitions.
@@ -467,7 +469,7 @@ function fieldsOf(memberId: string, request: HeartbeatRequest, before: Membershi
     memberId,
     instanceId: request.instanceId ?? before?.instanceId ?? null,
     rackId: request.rackId ?? before?.rackId ?? null,
-    clientId: request.clientId,
+    clientId: request.clientId.slice(0, clientIdLengthMax),
     clientHost: request.clientHost,
     principal: request.principal,
     host: request.host,
