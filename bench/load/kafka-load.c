@@ -2,6 +2,7 @@
 //
 //   kafka-load produce --brokers B --topic T [--partitions N] [--size BYTES] [--seconds S | --count N] [--rate N]
 //                      [--acks -1|0|1] [--batch-bytes N] [--linger MS] [--idempotence 0|1] [--codec NAME]
+//                      [--keys N]      so many keys in turn, scattered; without it there are none
 //   kafka-load consume --brokers B --topic T [--partitions N] --count N [--seconds S]     from the beginning, no group
 //   kafka-load latency --brokers B --topic T [--rate 2000] [--seconds S] [--size BYTES]   producer and consumer in one process
 //   kafka-load ledger  --brokers B --topic T [--partitions N] --log FILE --writer ID [--keys N] [--first N]
@@ -26,9 +27,11 @@
 
 static const char *mode = "", *brokers = "", *topic = "bench", *codec = "none", *log_file = "", *writer = "w";
 static const char *acks = "-1", *linger = "5", *idempotence = "0", *batch_bytes = "1000000", *wait_ms = "500";
-static int partitions = 1, keys = 16;
+static int partitions = 1, keys = 0;
 static size_t size = 1024;
 static double seconds_max = 0, rate = 0;
+static double *latencies;
+static size_t latency_count, latency_capacity;
 static uint64_t count_max = 0, first = 0;
 
 static volatile sig_atomic_t stop;
@@ -101,6 +104,7 @@ static void count_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void
   (void)rk, (void)opaque;
   if (message->err) failed++, failed_last = message->err;
   else delivered++;
+  if (latency_count < latency_capacity) latencies[latency_count++] = rd_kafka_message_latency(message) / 1e3;
 }
 
 static void fill(char *bytes, size_t n) {
@@ -127,7 +131,10 @@ static void send_records(rd_kafka_t *rk, rd_kafka_topic_t *handle, int stamp) {
       double t = now();
       memcpy(value, &t, sizeof t);
     }
-    while (rd_kafka_produce(handle, sent % partitions, RD_KAFKA_MSG_F_COPY, value, size, NULL, 0, NULL) != 0) {
+    char key[32];
+    // Neighbours in time are far apart by key, and each key comes once in a round when the count has not this prime in it.
+    size_t key_bytes = keys > 0 && !stamp ? (size_t)sprintf(key, "key-%012" PRIu64, sent * 7919 % keys) : 0;
+    while (rd_kafka_produce(handle, sent % partitions, RD_KAFKA_MSG_F_COPY, value, size, key_bytes ? key : NULL, key_bytes, NULL) != 0) {
       if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) die(rd_kafka_err2str(rd_kafka_last_error()));
       rd_kafka_poll(rk, 10);
     }
@@ -137,16 +144,34 @@ static void send_records(rd_kafka_t *rk, rd_kafka_topic_t *handle, int stamp) {
   free(value);
 }
 
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+static double percentile(size_t from, double part) {
+  size_t n = latency_count - from;
+  return n ? latencies[from + (size_t)(part * (n - 1))] : 0;
+}
+
+// At a rate, the time from handing a record to the client to its acknowledgement is told, too.
 static void produce(void) {
+  if (rate > 0 && seconds_max > 0) {
+    latency_capacity = (size_t)(rate * seconds_max) + 1000;
+    latencies = calloc(latency_capacity, sizeof *latencies);
+  }
   rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, count_report);
   rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
   double start = now();
   send_records(rk, handle, 0);
   double seconds = now() - start;
+  size_t warm = latency_count / 10; // The first of them open connections.
+  if (latency_count > 0) qsort(latencies + warm, latency_count - warm, sizeof *latencies, by_value);
   printf("{\"records\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"errorLast\":\"%s\",\"seconds\":%.4f,\"recordsPerSecond\":%.0f,"
-         "\"mbPerSecond\":%.1f,\"cpuSeconds\":%.2f}\n",
+         "\"mbPerSecond\":%.1f,\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"p999Ms\":%.3f,\"maxMs\":%.3f,\"cpuSeconds\":%.2f}\n",
          delivered, failed, failed ? rd_kafka_err2name(failed_last) : "", seconds, delivered / seconds,
-         delivered * size / seconds / 1e6, cpu_seconds());
+         delivered * size / seconds / 1e6, percentile(warm, 0.5), percentile(warm, 0.99), percentile(warm, 0.999),
+         latency_count > warm ? latencies[latency_count - 1] : 0, cpu_seconds());
   rd_kafka_topic_destroy(handle), rd_kafka_destroy(rk);
 }
 
@@ -183,9 +208,6 @@ static void consume(void) {
   rd_kafka_queue_destroy(queue), rd_kafka_consumer_close(rk), rd_kafka_destroy(rk);
 }
 
-static double *latencies;
-static size_t latency_count, latency_capacity;
-
 static void *receive(void *argument) {
   rd_kafka_t *rk = argument;
   while (!stop) {
@@ -199,16 +221,6 @@ static void *receive(void *argument) {
     rd_kafka_message_destroy(message);
   }
   return NULL;
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
-static double percentile(size_t from, double part) {
-  size_t n = latency_count - from;
-  return n ? latencies[from + (size_t)(part * (n - 1))] : 0;
 }
 
 static void latency(void) {
@@ -264,6 +276,7 @@ static void on_signal(int number) {
 }
 
 static void ledger(void) {
+  if (keys == 0) keys = 16;
   log_fd = open(log_file, O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (log_fd < 0) die("the log cannot be opened");
   rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, ledger_report);
