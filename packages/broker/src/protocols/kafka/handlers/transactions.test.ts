@@ -255,6 +255,24 @@ test('TxnOffsetCommit checks the member, and what it is to commit', async () => 
   assert.equal(await commitOffset(producer, topic, topic, 5, { topics }), codes.offsetMetadataTooLarge)
 })
 
+test('TxnOffsetCommit to a group to which the broker assigns: by a member in its epoch, or by somebody who is none', async () => {
+  const topic = await newTopic()
+  const producer = await newProducer(topic)
+  const asked = {
+    ...{ groupId: topic, memberId: 'm', memberEpoch: 0, rebalanceTimeoutMs: 10_000 },
+    ...{ subscribedTopicNames: [topic], topicPartitions: [], serverAssignor: null },
+  }
+  const joined = await connection.request(apis.consumerGroupHeartbeat, asked)
+  assert.equal(joined.errorCode, codes.none)
+  const member = { memberId: 'm', generationId: joined.memberEpoch }
+  assert.equal(await commitOffset(producer, topic, topic, 5), codes.none)
+  assert.equal(await commitOffset(producer, topic, topic, 5, member), codes.none)
+  const stale = await commitOffset(producer, topic, topic, 5, { ...member, generationId: joined.memberEpoch + 5 })
+  assert.notEqual(stale, codes.none)
+  assert.notEqual(await commitOffset(producer, topic, topic, 5, { ...member, memberId: 'other' }), codes.none)
+  await end(producer, true, 5)
+})
+
 test('AddPartitionsToTxn in the form of brokers: several transactions, and only asking', async () => {
   const topic = await newTopic()
   const [a, b] = [await newProducer('batched-a'), await newProducer('batched-b')]
