@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Infer } from '@dragoman/wire'
 import { decompress } from '../../storage/compression.ts'
 import {
   batchBytes,
@@ -49,7 +50,7 @@ export class KafkaDriver {
     topic: string,
     records: Buffer | null,
     { partition = anyPartition, acks = -1, version = 9 }: { partition?: number; acks?: number; version?: number } = {},
-  ): Promise<{ errorCode: number; errorMessage: string | null; baseOffset: number; logAppendTimeMs: number }> {
+  ): Promise<Infer<typeof apis.produce.response>['responses'][number]['partitionResponses'][number]> {
     const topicData = [{ name: topic, partitionData: [{ index: partition, records }] }]
     const { responses } = await this.connection.request(apis.produce, { acks, timeoutMs: 10_000, topicData }, version)
     const answer = responses[0]?.partitionResponses[0]
