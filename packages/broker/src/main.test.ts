@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -148,6 +148,35 @@ test('listening beyond loopback needs insecure, and clients are told an address 
   const advertised = await startBroker(told, quiet)
   assert.deepEqual(advertised.core.addresses.get('kafka'), { host: 'broker.example', port: 19092 })
   await advertised.close()
+})
+
+test('a new certificate is taken while the broker runs, and a bad one is not', async () => {
+  const from = new URL('../../../test/support/certificates/', import.meta.url)
+  await inDirectory(async path => {
+    const put = async (name: string, as: string): Promise<void> => {
+      for (const end of ['crt', 'key'])
+        await writeFile(join(path, `${as}.${end}`), await readFile(new URL(`${name}.${end}`, from)))
+    }
+    await put('server', 'used')
+    const lines: string[] = []
+    const files = { tlsCert: join(path, 'used.crt'), tlsKey: join(path, 'used.key') }
+    const surroundings = { writeLog: (line: string) => void lines.push(line) }
+    const options = { data: 'memory', kafkaTls: 0, ...files, tlsReloadIntervalMs: '1s', logLevel: 'info' } as const
+    const broker = await startBroker(options, surroundings)
+    const until = async (pattern: RegExp): Promise<void> => {
+      while (!pattern.test(lines.join(''))) await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    await writeFile(join(path, 'used.crt'), 'no certificate')
+    await until(/The new certificate cannot be used/)
+    await put('next-server', 'used')
+    await until(/New connections get the new certificate/)
+    await broker.close()
+    await assert.rejects(startBroker({ ...options, tlsKey: join(path, 'absent') }), /Cannot read .* for --tls-key/)
+    await assert.rejects(startBroker({ data: 'memory', kafkaTls: 0 }), /without a certificate: give --tls-cert/)
+    await assert.rejects(startBroker({ ...options, tlsClientAuth: 'want' }), /give --tls-ca/)
+    const mixed = { ...options, tlsKey: new URL('client.key', from).pathname }
+    await assert.rejects(startBroker(mixed), /Cannot use the certificate or its key/)
+  })
 })
 
 test('options that do not exist or cannot be are refused by name', async () => {

@@ -198,6 +198,9 @@ export class Identity {
         first &&= user === undefined
       }
     })
+    if (isFirst && !this.isRequired) {
+      this.#options.log('warn', 'There are users now, but nobody must log in: give --authentication on')
+    }
     await this.#durable(seq)
   }
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -215,4 +217,22 @@ test('realClock cancels, and random draws differ', async () => {
   clearInterval(keepAlive)
   assert.notEqual(random.bigint64(), random.bigint64())
   assert(random.float() < 1)
+})
+
+test('download brings a text, and says why it does not', async () => {
+  const web = createServer((request, response) => {
+    if (request.url === '/good') response.end('{"keys":[]}')
+    else if (request.url === '/large') response.end('x'.repeat(2000))
+    else if (request.url !== '/silent') response.writeHead(404).end()
+  })
+  await new Promise<void>(resolve => web.listen(0, '127.0.0.1', resolve))
+  const at = `http://127.0.0.1:${(web.address() as AddressInfo).port}`
+  const limits = { bytesMax: 1000, timeoutMs: 5000 }
+  assert.equal(await network.download(`${at}/good`, limits), '{"keys":[]}')
+  await assert.rejects(network.download(`${at}/large`, limits), /larger than 1000 bytes/)
+  await assert.rejects(network.download(`${at}/absent`, limits), /404/)
+  await assert.rejects(network.download(`${at}/silent`, { ...limits, timeoutMs: 50 }), hasCode('unavailable'))
+  web.closeAllConnections()
+  web.close()
+  await assert.rejects(network.download(`${at}/good`, limits), hasCode('unavailable'))
 })
