@@ -174,7 +174,9 @@ export interface NewBatch {
 
 /** An uncompressed batch of at least one record, base offset 0, sealed. */
 export function makeBatch(records: readonly NewRecord[], options: NewBatch = {}): Buffer {
-  const out = new Writer()
+  const out = batchWriter
+  // What a record that could not be written has left behind.
+  if (out.length > 0) out.take()
   out.fill(batchHeaderBytes)
   const base = records[0]!.timestampMs
   let newest = base
@@ -197,22 +199,38 @@ export function makeBatch(records: readonly NewRecord[], options: NewBatch = {})
   return bytes
 }
 
+/** Cuts one batch after the other. */
+const batchWriter = new Writer()
+
 function writeRecord(out: Writer, record: NewRecord, offsetDelta: number, timeDelta: number): void {
-  const body = new Writer()
-  body.i8(0)
-  body.varlong(timeDelta)
-  body.varint(offsetDelta)
-  writeVarBytes(body, record.key ?? null)
-  writeVarBytes(body, record.value)
-  body.varint(record.headers?.length ?? 0)
-  for (const header of record.headers ?? []) {
-    writeVarBytes(body, Buffer.from(header.key))
-    writeVarBytes(body, header.value)
+  const { key = null, value, headers = [] } = record
+  let bytes = 1 + varintBytes(timeDelta) + varintBytes(offsetDelta) + varBytesSize(key) + varBytesSize(value)
+  bytes += varintBytes(headers.length)
+  const names = headers.map(header => Buffer.from(header.key))
+  for (const [index, header] of headers.entries()) bytes += varBytesSize(names[index]!) + varBytesSize(header.value)
+  out.varint(bytes)
+  out.i8(0)
+  out.varlong(timeDelta)
+  out.varint(offsetDelta)
+  writeVarBytes(out, key)
+  writeVarBytes(out, value)
+  out.varint(headers.length)
+  for (const [index, header] of headers.entries()) {
+    writeVarBytes(out, names[index]!)
+    writeVarBytes(out, header.value)
   }
-  const bytes = body.take()
-  out.varint(bytes.length)
-  out.bytes(bytes)
 }
+
+/** Bytes of a signed number, seven bits in each. */
+function varintBytes(value: number): number {
+  let left = value >= 0 ? value * 2 : -value * 2 - 1
+  let bytes = 1
+  for (; left > 0x7f; left = Math.floor(left / 128)) bytes++
+  return bytes
+}
+
+const varBytesSize = (bytes: Uint8Array | null): number =>
+  bytes === null ? 1 : varintBytes(bytes.length) + bytes.length
 
 function writeVarBytes(out: Writer, bytes: Uint8Array | null): void {
   if (bytes === null) return out.varint(-1)
