@@ -1,7 +1,8 @@
 import { createLog, type Log } from './admin/log.ts'
 import { Cell } from './cell/cell.ts'
+import type { StreamId } from './cell/client.ts'
 import { LocalCellClient } from './cell/local-client.ts'
-import { defaultCellSizes, type CellSizes } from './cell/options.ts'
+import { defaultCellSizes, type CellOptions, type CellSizes, type Retention } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
@@ -14,6 +15,7 @@ import { Quotas } from './core/quotas/quotas.ts'
 import { TimerWheel } from './core/timers/wheel.ts'
 import { Queues } from './core/queues/queues.ts'
 import { Topics } from './core/topics.ts'
+import type { TransactionSettings } from './core/transactions/settings.ts'
 import { Transactions } from './core/transactions/transactions.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
 import { machines } from './machines.ts'
@@ -146,29 +148,17 @@ interface Parts {
 async function openCore(
   settings: Settings,
   runtime: Runtime,
-  { chain, blobs }: Stores,
+  stores: Stores,
   security: SecurityParts,
   sizes: CellSizes,
   logFor: (component: string) => Log,
 ): Promise<Parts> {
   const { clock, random } = runtime
-  const log = logFor('cell')
   let topics: Topics | undefined
   let queues: Queues | undefined
-  const cell = await Cell.open({
-    cell: 0,
-    chain,
-    blobs,
-    clock,
-    random,
-    machines,
-    sizes,
-    exclusive: true,
-    retentionOf: stream => topics?.retentionOf(stream) ?? queues?.retentionOf(stream),
-    onFatal: error => runtime.fatal(error),
-    onFenced: () => runtime.fatal(new Error('Another process has taken over the data')),
-    log,
-  })
+  const retentionOf = (stream: StreamId): Retention | undefined =>
+    topics?.retentionOf(stream) ?? queues?.retentionOf(stream)
+  const cell = await openCell(runtime, stores, { sizes, retentionOf, log: logFor('cell') })
   topics = await Topics.open(cell, {
     limits: settings,
     random,
@@ -188,9 +178,7 @@ async function openCore(
   const wheel = new TimerWheel(clock)
   const cursors = new Cursors(cell, wheel)
   const quotas = new Quotas({ ledger: cell, limits: settings })
-  const volume = volumeOf(settings.data, runtime.disk)
   const addresses = new Map<string, Address>()
-  const { clusterId } = topics
   const client = new LocalCellClient(cell)
   const shareGroups = new ShareGroups({ ledger: cell, cell: client, cursors, topics, groups, limits: settings })
   queues = new Queues({
@@ -209,14 +197,10 @@ async function openCore(
     groups,
     producerIds: topics,
     limits: settings,
-    settings: {
-      timeoutMaxMs: settings.transactionTimeoutMaxMs,
-      idExpirationMs: settings.transactionalIdExpirationMs,
-      strictConnections: settings.transactionStrictConnections === 'on',
-    },
+    settings: transactionSettingsOf(settings),
   })
   const core = {
-    clusterId,
+    clusterId: topics.clusterId,
     brokerId: settings.brokerId,
     cell: client,
     topics,
@@ -225,13 +209,41 @@ async function openCore(
     shareGroups,
     transactions,
     quotas,
-    volume,
+    volume: volumeOf(settings.data, runtime.disk),
     identity,
     limits: settings,
     addresses,
   }
   const stop = [() => shareGroups.close(), () => core.queues.close(), () => cursors.close()]
   return { cell, core, groups, transactions, addresses, stop }
+}
+
+function openCell(
+  runtime: Runtime,
+  { chain, blobs }: Stores,
+  options: Pick<CellOptions, 'sizes' | 'retentionOf' | 'log'>,
+): Promise<Cell> {
+  const { clock, random } = runtime
+  return Cell.open({
+    ...options,
+    cell: 0,
+    chain,
+    blobs,
+    clock,
+    random,
+    machines,
+    exclusive: true,
+    onFatal: error => runtime.fatal(error),
+    onFenced: () => runtime.fatal(new Error('Another process has taken over the data')),
+  })
+}
+
+function transactionSettingsOf(settings: Settings): Partial<TransactionSettings> {
+  return {
+    timeoutMaxMs: settings.transactionTimeoutMaxMs,
+    idExpirationMs: settings.transactionalIdExpirationMs,
+    strictConnections: settings.transactionStrictConnections === 'on',
+  }
 }
 
 function groupSettingsOf(settings: Settings): Partial<GroupSettings> {
