@@ -237,8 +237,8 @@ test(`of each key the newest record is there, whatever happens (SEED=${seed})`, 
           for (let count = 0; count < steps && !isOver; count++) await step(opened, model, simulator)
         }
         if (isCrash) {
-          let failure: unknown
-          work().catch((error: unknown) => (failure = error))
+          let failure: Error | undefined
+          work().catch((error: unknown) => (failure = error instanceof Error ? error : new Error(String(error))))
           await simulator.sleep(model.random.below(4_000))
           if (failure) throw failure
           isOver = true

@@ -1,4 +1,4 @@
-import * as crypto from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import type { BatchRecords } from '../storage/batch-records.ts'
 
 /**
@@ -63,7 +63,7 @@ export class KeyMap {
 
   /** The first word of the key's slot, or of the free one where it would be. */
   #find({ plain, keyAt, keyBytes }: BatchRecords): number {
-    const hash = crypto.hash('sha256', plain.subarray(keyAt, keyAt + keyBytes), 'binary')
+    const hash = digest('sha256', plain.subarray(keyAt, keyAt + keyBytes), 'binary')
     const h0 = (this.#h0 = wordAt(hash, 0))
     const h1 = (this.#h1 = wordAt(hash, 4))
     const h2 = (this.#h2 = wordAt(hash, 8))

@@ -87,7 +87,7 @@ export class BatchRecords {
     const valueBytes = this.#varint()
     this.hasValue = valueBytes >= 0
     // What is not a number makes one of these untrue.
-    const isWithin = this.#at + Math.max(0, valueBytes) <= this.end && this.timeDelta * 0 === 0
+    const isWithin = this.#at + Math.max(0, valueBytes) <= this.end && !Number.isNaN(this.timeDelta)
     this.#at = this.end
     return isWithin && this.offsetDelta > before && this.offsetDelta <= this.#lastDelta
   }
