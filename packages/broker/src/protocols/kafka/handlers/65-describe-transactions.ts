@@ -39,7 +39,9 @@ function describe(exchange: Exchange<Answer>, record: TransactionRecord): StateA
     const place = exchange.broker.topics.ofStream(stream)
     if (place === undefined || !exchange.may('describe', 'topic', place.topic.name)) continue
     const { name } = place.topic
-    byTopic.set(name, [...(byTopic.get(name) ?? []), place.partition])
+    const partitions = byTopic.get(name)
+    if (partitions === undefined) byTopic.set(name, [place.partition])
+    else partitions.push(place.partition)
   }
   return {
     errorCode: codes.none,
