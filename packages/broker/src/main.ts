@@ -180,23 +180,14 @@ async function openCore(
   const quotas = new Quotas({ ledger: cell, limits: settings })
   const addresses = new Map<string, Address>()
   const client = new LocalCellClient(cell)
-  const shareGroups = new ShareGroups({ ledger: cell, cell: client, cursors, topics, groups, limits: settings })
-  queues = new Queues({
-    ledger: cell,
-    cell: client,
-    cursors,
-    wheel,
-    random,
-    limits: settings,
-    soon: run => clock.soon(run),
-    log: logFor('queues'),
-  })
+  const base = { ledger: cell, cell: client, limits: settings }
+  const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
+  const soon = (run: () => void): void => clock.soon(run)
+  queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
   const transactions = new Transactions({
-    ledger: cell,
-    cell: client,
+    ...base,
     groups,
     producerIds: topics,
-    limits: settings,
     settings: transactionSettingsOf(settings),
   })
   const core = {
