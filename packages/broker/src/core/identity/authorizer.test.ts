@@ -129,6 +129,22 @@ test('answers are remembered until something changes, and refusals are told once
   assert.equal(access.may('read', 'topic', 'orders'), false)
 })
 
+test('what is remembered is bounded, and answers stay right', () => {
+  const policy = new TestPolicy()
+  policy.set({ name: 'a', pattern: 'prefix' })
+  const access = new Authorizer(policy).access('ann', 'h')
+  for (let index = 0; index < 25_000; index++) {
+    assert.equal(access.may('read', index % 2 ? 'topic' : 'group', `a${index}`), index % 2 === 1)
+  }
+  const long = `a${'x'.repeat(1000)}`
+  assert.equal(access.may('read', 'topic', long), true)
+  assert.equal(access.may('write', 'topic', long), false)
+  assert.equal(access.mayAny('read', 'topic'), true)
+  policy.set()
+  assert.equal(access.mayAny('read', 'topic'), false)
+  assert.equal(access.may('read', 'topic', long), false)
+})
+
 test('who is gone may do nothing, not even as a super user', () => {
   const { policy, may } = bench({ operation: 'all' })
   policy.supers.add('ann')

@@ -25,8 +25,10 @@ export interface Policy {
   denied(principal: string, host: string, operation: Operation, kind: ResourceKind, name: string): void
 }
 
-/** Resources whose answers one principal's memory holds, of each kind; more, and it begins anew. */
-const rememberedMax = 20_000
+/** Resources whose answers one principal's memory holds; more, and it begins anew. */
+const rememberedMax = 10_000
+/** Longer names are not remembered: whoever asks could fill the memory with them. */
+const rememberedNameMax = 256
 
 const bits = Object.fromEntries(operations.map((operation, index) => [operation, 1 << index])) as Record<
   Operation,
@@ -106,7 +108,10 @@ export class Access {
   readonly namespace: string
   readonly #authorizer: Authorizer
   readonly #known: Partial<Record<ResourceKind, Map<string, number>>> = {}
+  readonly #any = new Map<string, boolean>()
+  #remembered = 0
   #version = -1
+  /** The answer to everything, when there is one. */
   #all: boolean | undefined
 
   constructor(authorizer: Authorizer, principal: string, host: string, namespace: string) {
@@ -125,25 +130,41 @@ export class Access {
     if ((answers >>> askedShift) & bit) return (answers & bit) !== 0
     const answer = this.#authorizer.decide(this, operation, kind, name)
     if (!answer) this.#authorizer.policy.denied(this.principal, this.host, operation, kind, name)
-    if (known.size >= rememberedMax) known.clear()
-    known.set(name, answers | (bit << askedShift) | (answer ? bit : 0))
+    if (name.length <= rememberedNameMax)
+      this.#remember(known, name, answers | (bit << askedShift) | (answer ? bit : 0))
     return answer
   }
 
   /** Whether there is any resource of the kind to which this may be done. */
   mayAny(operation: Operation, kind: ResourceKind): boolean {
     if (this.#version !== this.#authorizer.policy.version) this.#forget()
-    return this.#all ?? this.#authorizer.decideAny(this, operation, kind)
+    if (this.#all !== undefined) return this.#all
+    const key = `${operation} ${kind}`
+    let answer = this.#any.get(key)
+    if (answer === undefined) this.#any.set(key, (answer = this.#authorizer.decideAny(this, operation, kind)))
+    return answer
   }
 
   is({ principal, host }: Rule): boolean {
     return (principal === this.principal || principal === anyone) && (host === this.host || host === anyone)
   }
 
+  #remember(known: Map<string, number>, name: string, answers: number): void {
+    if (this.#remembered >= rememberedMax) this.#clear()
+    if (!known.has(name)) this.#remembered++
+    known.set(name, answers)
+  }
+
+  #clear(): void {
+    for (const known of Object.values(this.#known)) known.clear()
+    this.#remembered = 0
+  }
+
   #forget(): void {
     const { policy } = this.#authorizer
     this.#version = policy.version
-    for (const known of Object.values(this.#known)) known.clear()
+    this.#clear()
+    this.#any.clear()
     if (!policy.isEnforced) this.#all = true
     else if (!policy.isPresent(this.principal)) this.#all = false
     else this.#all = policy.isSuper(this.principal) ? true : undefined

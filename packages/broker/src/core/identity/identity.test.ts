@@ -136,6 +136,7 @@ test('users and rules are bounded, and changes are made wholly or not at all', a
   await identity.addRules([rule, { ...rule, name: 'u' }, rule])
   await assert.rejects(identity.addRules([{ ...rule, name: 'v' }]), /at most 2 rules/)
   await identity.addRules([rule])
+  await assert.rejects(identity.addRules([{ ...rule, name: 'x'.repeat(1025) }]), /at most 1024 characters/)
   assert.equal(facts.length, before + 1)
   await identity.removeRules([rule, { ...rule, name: 'none' }])
   assert.deepEqual([...identity.rules], [{ ...rule, name: 'u' }])

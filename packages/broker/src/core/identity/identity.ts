@@ -66,6 +66,7 @@ export type UserChange =
 const accessesMax = 4096
 const nameLengthMax = 256
 const rulesPerFact = 1000
+const ruleTextMax = 1024
 
 /**
  * The front door of users and rules: who there is, how they prove it, what they may do. Every protocol shares it.
@@ -211,6 +212,9 @@ export class Identity {
 
   /** Adds rules; those that are there already stay. */
   async addRules(rules: readonly Rule[]): Promise<void> {
+    if (rules.some(({ name, principal, host }) => Math.max(name.length, principal.length, host.length) > ruleTextMax)) {
+      throw new BrokerError('request-invalid', `a name in a rule has at most ${ruleTextMax} characters`)
+    }
     const added = new Map(rules.map(rule => [ruleKey(rule), rule]))
     for (const key of added.keys()) if (this.#machine.rules.has(key)) added.delete(key)
     if (this.#machine.rules.size + added.size > this.#options.limits.rulesMax) {

@@ -6,6 +6,8 @@ import type { SaslStep } from './sasl/mechanism.ts'
 import { ScramExchange } from './sasl/scram.ts'
 import { checkPassword, makeCredential, prove, saltPasswordNow, scramMechanisms, type Credential } from './scram.ts'
 
+const seed = Number(process.env.SEED ?? Date.now() >>> 0)
+
 /** The example of RFC 7677, 3. */
 const example = {
   user: 'user',
@@ -145,6 +147,28 @@ test('ScramExchange takes no message twice: what was overheard is worth nothing 
   const other = new ScramExchange({ credentialFor: () => ({ credential, isKnown: true }), nonce: () => 'fresh' })
   other.next(Buffer.from(example.clientFirst))
   assert.equal(other.next(Buffer.from(example.clientFinal)).kind, 'failure')
+})
+
+test(`mutilated messages are answered, never thrown (SEED=${seed})`, () => {
+  const random = new Random(seed)
+  const mutilate = (text: string): Buffer => {
+    const bytes = Buffer.from(text)
+    for (let times = random.between(1, 4); times > 0 && bytes.length > 0; times--) {
+      bytes[random.below(bytes.length)] = random.chance(0.5)
+        ? random.below(256)
+        : random.pick([...Buffer.from(',=nrcpa\0')])
+    }
+    return bytes.subarray(0, random.chance(0.3) ? random.below(bytes.length + 1) : bytes.length)
+  }
+  for (let round = 0; round < 3000; round++) {
+    const scram = exchange()
+    const isFirst = random.chance(0.5)
+    const step = scram.next(isFirst ? mutilate(example.clientFirst) : Buffer.from(example.clientFirst))
+    if (step.kind !== 'challenge') continue
+    const final = scram.next(mutilate(example.clientFinal))
+    // What is left whole by chance is still right.
+    if (final.kind === 'success') assert.equal(final.data.toString(), example.serverFinal)
+  }
 })
 
 test('ScramExchange treats a stranger like a user until the end, and then refuses even the right proof', () => {

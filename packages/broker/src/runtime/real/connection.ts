@@ -38,7 +38,9 @@ export class RealConnection implements Connection {
   constructor(socket: Socket, tls?: ConnectionTls) {
     this.#socket = socket
     this.tls = tls
-    this.remote = { host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
+    // An IPv4 address that reaches a listener of IPv6 is still that address.
+    const host = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
+    this.remote = { host, port: socket.remotePort ?? 0 }
     socket.on('error', error => (this.#error = error))
     socket.on('close', () => this.#closed())
   }
