@@ -22,6 +22,12 @@ const groupBits = 8
 const groupSlots = 1 << groupBits
 const none = -1
 
+// An idle queue has nothing in flight: it needs no arrays of its own for that.
+const noDoubles = new Float64Array(0)
+const noIntegers = new Int32Array(0)
+const noHolders = new Uint32Array(0)
+const noCounts = new Uint16Array(0)
+
 /**
  * One slot for each offset in flight, and for each returned one whose count of deliveries is not 1. A struct of arrays: about
  * forty bytes for a slot, and no object.
@@ -30,15 +36,15 @@ const none = -1
  * deadline of its slots (it may lie below: then looking costs a little).
  */
 export class Leases {
-  #offset = new Float64Array(0)
-  #deadline = new Float64Array(0)
-  #holder = new Uint32Array(0)
-  #older = new Int32Array(0)
-  #newer = new Int32Array(0)
-  #count = new Uint16Array(0)
-  #leastDeadline = new Float64Array(0)
+  #offset = noDoubles
+  #deadline = noDoubles
+  #holder = noHolders
+  #older = noIntegers
+  #newer = noIntegers
+  #count = noCounts
+  #leastDeadline = noDoubles
   /** Open addressing: a slot plus one, or 0. */
-  #index = new Int32Array(0)
+  #index = noIntegers
   #shift = 0
   /** Free slots are chained by `#older`. */
   #free = none
