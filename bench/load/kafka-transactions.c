@@ -54,7 +54,12 @@ static void check(const char *what, rd_kafka_error_t *error) {
   if (error != NULL) die(what, rd_kafka_error_string(error));
 }
 
-// One transaction. A broker that asks for patience is asked again, as the documentation of the client says.
+static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
+  (void)rk, (void)opaque;
+  if (message->err) die("delivery", rd_kafka_err2str(message->err));
+}
+
+// One transaction. The library looks only every 10 ms whether all is delivered when it is left to the commit. A broker that asks for patience is asked again, as the documentation of the client says.
 static void transaction(rd_kafka_t *rk, const char *payload) {
   static const int timeout_ms = 30000;
   check("begin", rd_kafka_begin_transaction(rk));
@@ -64,6 +69,7 @@ static void transaction(rd_kafka_t *rk, const char *payload) {
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
     if (error) die("produce", rd_kafka_err2str(error));
   }
+  while (rd_kafka_outq_len(rk) > 0) rd_kafka_poll(rk, 100);
   for (;;) {
     rd_kafka_error_t *error = rd_kafka_commit_transaction(rk, timeout_ms);
     if (error == NULL) return;
@@ -80,6 +86,7 @@ static void *run(void *argument) {
   set(conf, "bootstrap.servers", brokers);
   set(conf, "transactional.id", id);
   set(conf, "linger.ms", "0");
+  rd_kafka_conf_set_dr_msg_cb(conf, delivered);
   rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
   if (rk == NULL) die("producer", why);
   check("init", rd_kafka_init_transactions(rk, 60000));
