@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheDirectory, fill, isThere } from '../fetched.ts'
 import { runProgram, runToEnd } from '../program.ts'
-import type { Client, Outcome, Place, Report } from '../suite.ts'
+import type { Client, Outcome, Place } from '../suite.ts'
 import { versions } from '../versions.ts'
 
 /** A module of our own, whose `go.mod` and `go.sum` pin what is fetched. */

@@ -70,7 +70,13 @@ test('after all was trimmed and the cell started again, offsets go on', async ()
   assert.equal(await first.client.trim(stream, 1e9), 2)
   await first.cell.close()
   const second = await openCell(stores)
-  assert.deepEqual(second.client.bounds(stream), { startOffset: 2, endOffset: 2, stableOffset: 2, epoch: 1, startEpoch: 1 })
+  assert.deepEqual(second.client.bounds(stream), {
+    startOffset: 2,
+    endOffset: 2,
+    stableOffset: 2,
+    epoch: 1,
+    startEpoch: 1,
+  })
   assert.equal(await publish(second.client, stream, 'c'), 2)
   assert.deepEqual(await readAll(second.client, stream), [[2, 'c']])
   await second.cell.close()
@@ -109,7 +115,13 @@ test('epochs of many starts are told, and go with what they wrote', async () => 
       assert.equal(client.epochEnd(stream, 2), undefined)
       await client.trim(stream, 6)
       assert.equal(client.epochEnd(stream, 4), undefined)
-      assert.deepEqual(client.bounds(stream), { startOffset: 6, endOffset: 6, stableOffset: 6, epoch: 5, startEpoch: 5 })
+      assert.deepEqual(client.bounds(stream), {
+        startOffset: 6,
+        endOffset: 6,
+        stableOffset: 6,
+        epoch: 5,
+        startEpoch: 5,
+      })
     }
     await cell.close()
   }
