@@ -1,4 +1,5 @@
-import { list, Reader, string16, struct, u32, uuid, uvarint, Writer, type Codec } from '@dragoman/wire'
+import { list, string16, struct, u32, uuid, uvarint } from '@dragoman/wire'
+import { versioned } from '../versioned.ts'
 
 /**
  * What share groups write to the journal and into checkpoints: a version byte, then the declared struct.
@@ -38,24 +39,4 @@ export const storedShareGroup = struct({
   topics: list(struct({ topicId: uuid, cursors: list(partitionCursor) })),
 })
 
-/** The payload of a fact, or a part of a checkpoint. */
-export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
-  const out = new Writer()
-  out.u8(factVersion)
-  codec.write(out, value, factVersion)
-  return out.take()
-}
-
-export function readFact<T, W>(codec: Codec<T, W>, payload: Buffer): T {
-  const reader = new Reader(payload)
-  const value = readVersioned(codec, reader)
-  reader.expectEnd()
-  return value
-}
-
-/** Throws when the version is one that is not known yet. */
-export function readVersioned<T, W>(codec: Codec<T, W>, reader: Reader): T {
-  const version = reader.u8()
-  if (version >= 1 && version <= factVersion) return codec.read(reader, version)
-  throw new Error(`The share groups were written in version ${version}, which only a newer broker can read`)
-}
+export const { factOf, readFact, checkVersion } = versioned('The share groups', factVersion)

@@ -2,11 +2,11 @@ import { list, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import type { FactContext, Machine } from '../../cell/machine.ts'
 import type { CursorId } from '../cursor/cursor.ts'
 import {
+  checkVersion,
   cursorsMade,
   factOf,
   groupRemoved,
   readFact,
-  readVersioned,
   shareFacts,
   storedShareGroup,
   topicDropped,
@@ -95,7 +95,8 @@ export class ShareGroupsMachine implements Machine {
 
   load(from: Reader): void {
     this.#namespaces.clear()
-    for (const { namespace, group, topics } of readVersioned(list(storedShareGroup), from)) {
+    const version = checkVersion(from.u8())
+    for (const { namespace, group, topics } of list(storedShareGroup).read(from, version)) {
       for (const { topicId, cursors } of topics) this.#make({ namespace, group, topicId, cursors })
     }
   }

@@ -1,4 +1,5 @@
 import type { CellClient, StreamId } from '../../cell/client.ts'
+import { Fenced } from '../../storage/errors.ts'
 import type { Cursor } from '../cursor/cursor.ts'
 import type { ShareSettings } from './settings.ts'
 
@@ -126,10 +127,12 @@ export class SharePartition {
   wake(): void {
     // Who takes and waits again is behind the others, and not asked twice.
     let left = this.#waiting.size
-    for (const waiter of this.#waiting) {
-      if (left-- === 0 || (this.availableFrom === undefined && !this.isGone)) return
-      waiter.offered()
-    }
+    unlessFenced(() => {
+      for (const waiter of this.#waiting) {
+        if (left-- === 0 || (this.availableFrom === undefined && !this.isGone)) return
+        waiter.offered()
+      }
+    })
   }
 
   wakeSoon(): void {
@@ -149,5 +152,14 @@ export class SharePartition {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const waiter of waiting) this.#host.soon(() => waiter.offered())
+  }
+}
+
+/** For what nobody calls who could be told: when the cell has stopped, nothing is taken any more. */
+export function unlessFenced(run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    if (!(error instanceof Fenced)) throw error
   }
 }

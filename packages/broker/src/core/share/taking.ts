@@ -1,7 +1,7 @@
 import type { CellClient, FetchResult, StreamRead } from '../../cell/client.ts'
 import type { ConsumerId } from '../cursor/cursor.ts'
 import { Placing, type PlaceRequest, type TakenRun } from './placing.ts'
-import type { SharePartition, Waiter } from './share-partition.ts'
+import { unlessFenced, type SharePartition, type Waiter } from './share-partition.ts'
 
 export interface TakeRequest extends PlaceRequest {
   /** Tried in this order. */
@@ -81,15 +81,17 @@ export class Taking implements Waiter {
     if (this.#state === 'over') return
     this.#leave()
     this.#state = 'over'
+    this.#cancelTimer?.()
     this.#cancelRead?.()
     for (const release of this.#releases) release()
   }
 
-  /** The broker closes: answers with what there is. */
+  /** The broker closes: answers with what there is, and takes no more. */
   readonly stop = (): void => {
+    if (this.#state === 'over') return
     this.#isOverdue = true
-    if (this.#state !== 'waiting') return
     this.#leave()
+    this.#cancelRead?.()
     this.#finish()
   }
 
@@ -121,7 +123,7 @@ export class Taking implements Waiter {
       this.#isOverdue = true
       if (this.#state !== 'waiting') return
       this.#leave()
-      this.#run()
+      unlessFenced(() => this.#run())
     })
     for (const partition of this.#request.partitions) partition.wait(this)
   }
@@ -182,10 +184,12 @@ export class Taking implements Waiter {
         hasEnded = true
         this.#cancelRead = undefined
         partition.isRead = false
-        this.#place(partition, from, result)
-        if (!isLate) return
-        partition.wakeSoon()
-        this.#run()
+        if (!isLate) return this.#place(partition, from, result)
+        unlessFenced(() => {
+          this.#place(partition, from, result)
+          partition.wakeSoon()
+          this.#run()
+        })
       },
     )
     isLate = true

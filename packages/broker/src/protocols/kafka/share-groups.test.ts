@@ -589,3 +589,18 @@ test('after a restart, what was accepted stays so, and what was acquired comes b
   asking.close()
   await running.close()
 })
+
+test('a broker that closes sends home who waits for records', async () => {
+  const running = await startBroker({ data: 'memory', kafka: 0 })
+  const asking = await KafkaDriver.connect(network, { host: '127.0.0.1', port: running.port('kafka') })
+  await asking.declare('work')
+  const one = new ShareMember(asking.connection, 'group', 'one')
+  await one.join(['work'])
+  const waiting = one.fetch({ maxWaitMs: 2 ** 31 - 1 })
+  // It has arrived when a later connection is answered.
+  const later = await KafkaDriver.connect(network, { host: '127.0.0.1', port: running.port('kafka') })
+  later.close()
+  await running.close()
+  assert.deepEqual([(await waiting).errorCode, (await waiting).responses], [codes.none, []])
+  asking.close()
+})
