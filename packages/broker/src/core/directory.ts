@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { list, Reader, string16, struct, u8, uuid, uvarint, Writer, type Codec } from '@dragoman/wire'
+import { list, string16, struct, u8, uuid, uvarint, type Reader, type Writer } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import type { Machine } from '../cell/machine.ts'
 import { QueueTable } from './queues/table.ts'
 import { isSettingName } from './topic-config.ts'
 import type { Topic } from './topic.ts'
+import { versioned } from './versioned.ts'
 
 /**
  * What the directory writes into the journal and into checkpoints. Written to disk: to change one, raise `factVersion`,
@@ -64,13 +65,7 @@ export const queueDeleted = struct({ id: uuid })
 /** Producer ids are reserved in blocks, so that giving one away costs no fact of its own. */
 export const producerIdBlock = 1000
 
-/** The payload of a fact. */
-export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
-  const out = new Writer()
-  out.u8(factVersion)
-  codec.write(out, value, factVersion)
-  return out.take()
-}
+export const { factOf, readFact, checkVersion } = versioned('The directory', factVersion)
 
 /** Where a stream belongs. */
 export interface TopicPartition {
@@ -142,36 +137,36 @@ export class DirectoryMachine implements Machine {
   apply(type: number, payload: Buffer): void {
     switch (type) {
       case factTypes.identified:
-        this.clusterId = read(identified, payload).clusterId
+        this.clusterId = readFact(identified, payload).clusterId
         return
       case factTypes.topicCreated:
-        return this.#add(read(topicCreated, payload))
+        return this.#add(readFact(topicCreated, payload))
       case factTypes.topicDeleted:
-        return this.#remove(this.#existing(read(topicDeleted, payload).id))
+        return this.#remove(this.#existing(readFact(topicDeleted, payload).id))
       case factTypes.partitionsAdded: {
-        const { id, partitions } = read(partitionsAdded, payload)
+        const { id, partitions } = readFact(partitionsAdded, payload)
         const topic = this.#existing(id)
         return this.#replace({ ...topic, partitions: [...topic.partitions, ...partitions] })
       }
       case factTypes.topicConfigured: {
-        const { id, config } = read(topicConfigured, payload)
+        const { id, config } = readFact(topicConfigured, payload)
         return this.#replace({ ...this.#existing(id), config: mapOf(config) })
       }
       case factTypes.producerIdsReserved:
-        this.producerIdBlocks = read(producerIdsReserved, payload).blocks
+        this.producerIdBlocks = readFact(producerIdsReserved, payload).blocks
         return
       case factTypes.overridden: {
-        const { scope, config } = read(overridden, payload)
+        const { scope, config } = readFact(overridden, payload)
         return this.#override(overrideScopes[scope], mapOf(config))
       }
       case factTypes.queueDeclared: {
-        const { config, ...queue } = read(queueDeclared, payload)
+        const { config, ...queue } = readFact(queueDeclared, payload)
         return this.queues.add({ ...queue, config: mapOf(config) })
       }
       case factTypes.queueDeleted:
-        return this.queues.remove(read(queueDeleted, payload).id)
+        return this.queues.remove(readFact(queueDeleted, payload).id)
       default:
-        throw new Error(`The directory has no facts of type ${type}: this data was written by a newer version`)
+        throw new Error(`The directory has no facts of type ${type}: this data was written by a newer broker`)
     }
   }
 
@@ -190,8 +185,7 @@ export class DirectoryMachine implements Machine {
   }
 
   load(from: Reader): void {
-    const version = from.u8()
-    assert(version >= 1 && version <= factVersion, `The directory was saved by a newer version (${version})`)
+    const version = checkVersion(from.u8())
     if (from.bool()) this.clusterId = identified.read(from, version).clusterId
     this.producerIdBlocks = producerIdsReserved.read(from, version).blocks
     // Version 1 had none.
@@ -210,7 +204,7 @@ export class DirectoryMachine implements Machine {
   }
 
   #override(scope: OverrideScope | undefined, config: ReadonlyMap<string, string>): void {
-    assert(scope !== undefined, 'Settings were overridden by a newer version')
+    assert(scope !== undefined, 'Settings were overridden by a newer broker')
     this.#overrides[scope] = config
     const all = overrideScopes.flatMap(one => [...this.#overrides[one]])
     this.#defaults = new Map(all.filter(([name]) => isSettingName(name)))
@@ -255,15 +249,6 @@ export class DirectoryMachine implements Machine {
 
 const hasFoldable = /[._]/
 const folded = (namespace: string, name: string): string => `${namespace}\n${name.replaceAll('.', '_')}`
-
-function read<T, W>(codec: Codec<T, W>, payload: Buffer): T {
-  const reader = new Reader(payload)
-  const version = reader.u8()
-  assert(version >= 1 && version <= factVersion, `A fact of the directory was written by a newer version (${version})`)
-  const value = codec.read(reader, version)
-  reader.expectEnd()
-  return value
-}
 
 /** A topic as `topicCreated` declares it. */
 function declared(topic: Topic): {

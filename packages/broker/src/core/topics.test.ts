@@ -186,11 +186,11 @@ test('nextProducerId never gives an id twice, also after a restart', async () =>
 
 test('an unknown fact or one of a newer version is refused', () => {
   const machine = new DirectoryMachine()
-  assert.throws(() => machine.apply(99, Buffer.from([1])), /newer version/)
+  assert.throws(() => machine.apply(99, Buffer.from([1])), /newer broker/)
   const payload = factOf(identified, { clusterId: '0'.repeat(32) })
   payload[0] = factVersion + 1
-  assert.throws(() => machine.apply(factTypes.identified, payload), /newer version/)
-  assert.throws(() => loaded(Buffer.from([factVersion + 1])), /newer version/)
+  assert.throws(() => machine.apply(factTypes.identified, payload), /newer broker/)
+  assert.throws(() => loaded(Buffer.from([factVersion + 1])), /newer broker/)
 })
 
 test(`replay and checkpoint arrive at the same directory (SEED=${seed})`, async () => {

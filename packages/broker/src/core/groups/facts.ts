@@ -5,17 +5,15 @@ import {
   i64,
   list,
   nullableString16,
-  Reader,
   since,
   string16,
   string32,
   struct,
   uuid,
   uvarint,
-  Writer,
-  type Codec,
   type Infer,
 } from '@dragoman/wire'
+import { versioned } from '../versioned.ts'
 
 /**
  * What the groups write to the journal and into checkpoints: a version byte, then the declared struct.
@@ -23,7 +21,7 @@ import {
  * On-disk format: to change one, raise `factVersion`, declare the difference with `since` or `until`, and keep reading the
  * older versions. Numbers are never used again for something else.
  */
-export const factVersion = 1
+const factVersion = 1
 
 /** Of what the machine writes into checkpoints. Version 1 had no offsets in open transactions. */
 export const stateVersion = 2
@@ -135,23 +133,4 @@ export const storedGroup = struct({
   pending: since(2, list(struct({ producerId: i64, topics: list(storedTopic) }))),
 })
 
-/** The payload of a fact. */
-export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
-  const out = new Writer()
-  out.u8(factVersion)
-  codec.write(out, value, factVersion)
-  return out.take()
-}
-
-export function readFact<T, W>(codec: Codec<T, W>, payload: Buffer): T {
-  const reader = new Reader(payload)
-  const value = codec.read(reader, checkVersion(reader.u8()))
-  reader.expectEnd()
-  return value
-}
-
-/** Throws when the version is one that is not known yet. */
-export function checkVersion(version: number, newest = factVersion): number {
-  if (version >= 1 && version <= newest) return version
-  throw new Error(`The groups were written in version ${version}, which only a newer broker can read`)
-}
+export const { factOf, readFact, checkVersion } = versioned('The groups', factVersion)

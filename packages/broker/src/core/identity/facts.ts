@@ -1,4 +1,5 @@
 import { bool, bytes32, list, string16, struct, u8, uvarint, type Infer } from '@dragoman/wire'
+import { versioned } from '../versioned.ts'
 import { effects, operations, patterns, resourceKinds, type Rule } from './permissions.ts'
 
 /**
@@ -44,6 +45,8 @@ const storedRule = struct({
 /** For both, added and removed. */
 export const ruleSet = struct({ rules: list(storedRule) })
 
+export const { factOf, readFact, checkVersion } = versioned('Users and rules', factVersion)
+
 export type StoredRule = Infer<typeof storedRule>
 
 export function storeRule(rule: Rule): StoredRule {
@@ -77,6 +80,6 @@ export function restoreRule(stored: StoredRule): Rule {
 
 export function known<T>(words: readonly T[], index: number): T {
   const word = words[index]
-  if (word === undefined) throw new Error('A rule or user was written by a newer version')
+  if (word === undefined) throw new Error('A rule or user was written by a newer broker')
   return word
 }

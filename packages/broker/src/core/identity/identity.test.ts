@@ -187,9 +187,9 @@ test(`a checkpoint and the facts after it are all facts (SEED=${seed})`, async (
 
 test('facts of a newer version and of unknown kinds are refused', () => {
   const machine = new IdentityMachine()
-  assert.throws(() => machine.apply(99, Buffer.from([1])), /written by a newer version/)
-  assert.throws(() => machine.apply(identityFacts.userRemoved, Buffer.from([99, 0, 0])), /newer version/)
-  assert.throws(() => machine.load(new Reader(Buffer.from([99]))), /newer version/)
+  assert.throws(() => machine.apply(99, Buffer.from([1])), /written by a newer broker/)
+  assert.throws(() => machine.apply(identityFacts.userRemoved, Buffer.from([99, 0, 0])), /newer broker/)
+  assert.throws(() => machine.load(new Reader(Buffer.from([99]))), /newer broker/)
 })
 
 test('what is kept of a password does not hold it', async () => {

@@ -7,9 +7,9 @@ import { Fenced } from '../../storage/errors.ts'
 import { BrokerError } from '../errors.ts'
 import { quote } from '../names.ts'
 import { Authorizer, type Access, type Policy } from './authorizer.ts'
-import { identityFacts, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
+import { factOf, identityFacts, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
 import { Guesses } from './guesses.ts'
-import { identityFact, IdentityMachine, storeUser, type User } from './machine.ts'
+import { IdentityMachine, storeUser, type User } from './machine.ts'
 import { Passwords } from './passwords.ts'
 import { anonymous, anyone, ruleKey, type Effect, type Rule } from './permissions.ts'
 import { BearerExchange } from './sasl/bearer.ts'
@@ -335,7 +335,7 @@ export class Identity {
   }
 
   #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
-    this.#changedSeq = this.#options.ledger.fact(machineKinds.identity, type, identityFact(codec, value))
+    this.#changedSeq = this.#options.ledger.fact(machineKinds.identity, type, factOf(codec, value))
   }
 
   #atomic(run: () => void): number {

@@ -1,7 +1,17 @@
-import assert from 'node:assert/strict'
-import { Reader, Writer, type Codec } from '@dragoman/wire'
+import type { Reader, Writer } from '@dragoman/wire'
 import type { Machine } from '../../cell/machine.ts'
-import { factVersion, identityFacts, known, restoreRule, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
+import {
+  checkVersion,
+  factVersion,
+  identityFacts,
+  known,
+  readFact,
+  restoreRule,
+  ruleSet,
+  storeRule,
+  userRemoved,
+  userSet,
+} from './facts.ts'
 import { ruleKey, type Rule } from './permissions.ts'
 import { scramMechanisms, type Credential, type ScramMechanism } from './scram.ts'
 
@@ -29,17 +39,17 @@ export class IdentityMachine implements Machine {
     this.version++
     switch (type) {
       case identityFacts.userSet:
-        return this.#setUser(read(userSet, payload))
+        return this.#setUser(readFact(userSet, payload))
       case identityFacts.userRemoved:
-        this.users.delete(read(userRemoved, payload).name)
+        this.users.delete(readFact(userRemoved, payload).name)
         return
       case identityFacts.rulesAdded:
-        return this.#addRules(read(ruleSet, payload).rules.map(restoreRule))
+        return this.#addRules(readFact(ruleSet, payload).rules.map(restoreRule))
       case identityFacts.rulesRemoved:
-        for (const rule of read(ruleSet, payload).rules) this.rules.delete(ruleKey(restoreRule(rule)))
+        for (const rule of readFact(ruleSet, payload).rules) this.rules.delete(ruleKey(restoreRule(rule)))
         return
       default:
-        throw new Error(`Users and rules have no facts of type ${type}: this data was written by a newer version`)
+        throw new Error(`Users and rules have no facts of type ${type}: this data was written by a newer broker`)
     }
   }
 
@@ -51,8 +61,7 @@ export class IdentityMachine implements Machine {
   }
 
   load(from: Reader): void {
-    const version = from.u8()
-    assert(version >= 1 && version <= factVersion, `Users and rules were saved by a newer version (${version})`)
+    const version = checkVersion(from.u8())
     for (let left = from.u32(); left > 0; left--) this.#setUser(userSet.read(from, version))
     this.#addRules(ruleSet.read(from, version).rules.map(restoreRule))
     this.version++
@@ -83,21 +92,4 @@ export function storeUser({ name, isSuper, credentials }: User): {
     return { mechanism: scramMechanisms.indexOf(mechanism), iterations, salt, storedKey, serverKey }
   })
   return { name, isSuper, credentials: stored }
-}
-
-/** The payload of a fact. */
-export function identityFact<T, W>(codec: Codec<T, W>, value: W): Buffer {
-  const out = new Writer()
-  out.u8(factVersion)
-  codec.write(out, value, factVersion)
-  return out.take()
-}
-
-function read<T, W>(codec: Codec<T, W>, payload: Buffer): T {
-  const reader = new Reader(payload)
-  const version = reader.u8()
-  assert(version >= 1 && version <= factVersion, `A fact about users was written by a newer version (${version})`)
-  const value = codec.read(reader, version)
-  reader.expectEnd()
-  return value
 }

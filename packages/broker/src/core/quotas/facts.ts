@@ -1,5 +1,5 @@
-import assert from 'node:assert/strict'
-import { f64, list, nullableString16, Reader, struct, u8, Writer, type Infer } from '@dragoman/wire'
+import { f64, list, nullableString16, struct, u8, type Infer } from '@dragoman/wire'
+import { versioned } from '../versioned.ts'
 
 /**
  * What the quotas write into the journal and into checkpoints: a version byte, then the declared struct. On-disk format: to
@@ -16,22 +16,4 @@ export const configured = struct({
 })
 export type Configured = Infer<typeof configured>
 
-export function factOf(value: Configured): Buffer {
-  const out = new Writer()
-  out.u8(factVersion)
-  configured.write(out, value, factVersion)
-  return out.take()
-}
-
-export function readFact(payload: Buffer): Configured {
-  const reader = new Reader(payload)
-  const value = configured.read(reader, checkVersion(reader.u8()))
-  reader.expectEnd()
-  return value
-}
-
-/** Throws when the version is one that is not known yet. */
-export function checkVersion(version: number): number {
-  assert(version >= 1 && version <= factVersion, `The quotas were written by a newer version (${version})`)
-  return version
-}
+export const { factOf, readFact, checkVersion } = versioned('The quotas', factVersion)

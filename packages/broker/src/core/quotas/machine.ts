@@ -37,7 +37,7 @@ export class QuotasMachine implements Machine {
     if (type !== quotaFacts.configured) {
       throw new Error(`The quotas have no facts of type ${type}: this data was written by a newer broker`)
     }
-    this.#set(readFact(payload))
+    this.#set(readFact(configured, payload))
   }
 
   save(out: Writer): void {

@@ -15,7 +15,7 @@ import {
   type QuotaKeyName,
 } from './entity.ts'
 import { burstMs } from './bucket.ts'
-import { factOf, quotaFacts } from './facts.ts'
+import { configured, factOf, quotaFacts } from './facts.ts'
 import { QuotasMachine, written, type QuotaRecord } from './machine.ts'
 import { Meters, type Meter } from './meters.ts'
 
@@ -193,7 +193,7 @@ export class Quotas {
   #write(record: QuotaRecord): number {
     try {
       return this.#ledger.atomic(() => {
-        this.#ledger.fact(machineKinds.quotas, quotaFacts.configured, factOf(written(record)))
+        this.#ledger.fact(machineKinds.quotas, quotaFacts.configured, factOf(configured, written(record)))
       })
     } catch (error) {
       if (error instanceof StorageFull)

@@ -1,4 +1,5 @@
-import { bool, i16, i32, i64, list, Reader, string16, struct, u8, uvarint, Writer, type Codec } from '@dragoman/wire'
+import { bool, i16, i32, i64, list, string16, struct, u8, uvarint } from '@dragoman/wire'
+import { versioned } from '../versioned.ts'
 
 /**
  * What the transactions write to the journal and into checkpoints: a version byte, then the declared struct.
@@ -61,23 +62,4 @@ export const storedTransaction = struct({
   groups: list(string16),
 })
 
-/** The payload of a fact. */
-export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
-  const out = new Writer()
-  out.u8(factVersion)
-  codec.write(out, value, factVersion)
-  return out.take()
-}
-
-export function readFact<T, W>(codec: Codec<T, W>, payload: Buffer): T {
-  const reader = new Reader(payload)
-  const value = codec.read(reader, checkVersion(reader.u8()))
-  reader.expectEnd()
-  return value
-}
-
-/** Throws when the version is one that is not known yet. */
-export function checkVersion(version: number): number {
-  if (version >= 1 && version <= factVersion) return version
-  throw new Error(`The transactions were written in version ${version}, which only a newer broker can read`)
-}
+export const { factOf, readFact, checkVersion } = versioned('The transactions', factVersion)

@@ -5,15 +5,13 @@ import {
   list,
   nullableString16,
   nullableStruct,
-  Reader,
   string16,
   struct,
   u8,
   uuid,
-  Writer,
-  type Codec,
   type Infer,
 } from '@dragoman/wire'
+import { versioned } from '../../versioned.ts'
 import { storedPartitions } from './partitions.ts'
 
 /**
@@ -102,23 +100,4 @@ export const storedGroup = struct({
   members: list(struct({ ...memberFields, ...positionFields, target: storedPartitions })),
 })
 
-/** The payload of a fact. */
-export function factOf<T, W>(codec: Codec<T, W>, value: W): Buffer {
-  const out = new Writer()
-  out.u8(factVersion)
-  codec.write(out, value, factVersion)
-  return out.take()
-}
-
-export function readFact<T, W>(codec: Codec<T, W>, payload: Buffer): T {
-  const reader = new Reader(payload)
-  const value = codec.read(reader, checkVersion(reader.u8()))
-  reader.expectEnd()
-  return value
-}
-
-/** Throws when the version is one that is not known yet. */
-export function checkVersion(version: number): number {
-  if (version >= 1 && version <= factVersion) return version
-  throw new Error(`The memberships were written in version ${version}, which only a newer broker can read`)
-}
+export const { factOf, readFact, checkVersion } = versioned('The memberships', factVersion)
