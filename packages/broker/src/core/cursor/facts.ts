@@ -40,6 +40,8 @@ export const consumerKinds = ['session', 'lasting'] as const
 /** Ranges in one fact are no more than these bytes: the rest goes into another. */
 const rangeBytesMax = 1 << 18
 const numberBytesMax = 8
+/** What four digits of seven bits can count to. */
+const fourDigits = 2 ** 28
 
 /** Builds payloads in one buffer. What `take` gives is valid until the next `begin`. */
 class FactWriter {
@@ -61,9 +63,14 @@ class FactWriter {
   number(value: number): void {
     const bytes = this.#bytes
     let left = value
+    // Four digits at a time as an integer: divisions of doubles are slow.
     while (left > 0x7fff_ffff) {
-      bytes[this.#at++] = (left % 128) | 0x80
-      left = Math.floor(left / 128)
+      const low = left % fourDigits
+      left = (left - low) / fourDigits
+      bytes[this.#at++] = low | 0x80
+      bytes[this.#at++] = (low >>> 7) | 0x80
+      bytes[this.#at++] = (low >>> 14) | 0x80
+      bytes[this.#at++] = (low >>> 21) | 0x80
     }
     for (; left > 0x7f; left >>>= 7) bytes[this.#at++] = left | 0x80
     bytes[this.#at++] = left
