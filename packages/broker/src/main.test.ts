@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
+import { dataFormat } from './data-directory.ts'
 import { openBroker, OptionError, startBroker, StartError } from './index.ts'
 import { settle } from './options/read.ts'
 import { protocols } from './protocols/index.ts'
@@ -97,8 +98,8 @@ test('a directory with other files is left alone', async () => {
 
 test('data of a newer release, and a damaged format file, are refused', async () => {
   await inDirectory(async path => {
-    await writeFile(join(path, 'format.json'), '{"format":2}')
-    await assert.rejects(startBroker({ data: path }), /a newer release wrote it \(format 2; this one knows 1\)/)
+    await writeFile(join(path, 'format.json'), JSON.stringify({ format: dataFormat + 1 }))
+    await assert.rejects(startBroker({ data: path }), /a newer release wrote it \(format \d+; this one knows \d+\)/)
     await writeFile(join(path, 'format.json'), '{"form')
     await assert.rejects(startBroker({ data: path }), /its format\.json is damaged/)
   })
