@@ -54,6 +54,11 @@ export const brokenBrokerRules: Record<string, BrokenRule> = {
     find: 'out.u32(this.#aborted.count)\n    for (let row = 0; row < this.#aborted.count; row++) {',
     replace: 'out.u32(0)\n    for (let row = 0; row < 0; row++) {',
   },
+  'compaction drops the newest record of a key': {
+    file: 'cell/compaction-filter.ts',
+    find: 'keys.get(records) > offset',
+    replace: 'keys.get(records) >= offset',
+  },
   'repeated sequences are taken again': {
     file: 'cell/local-client.ts',
     find: 'if (producer >= 0) {',

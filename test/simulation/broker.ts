@@ -8,6 +8,7 @@ import type { SimProcess } from '../../packages/broker/src/runtime/simulated/pro
 import { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
 import { brokerPort, Client } from './client.ts'
 import { churnTopics, createTopic } from './churn.ts'
+import { Compacted } from './compacted.ts'
 import { PartitionHistory } from './history.ts'
 import { compareReplays } from './replay.ts'
 import type { Report } from './report.ts'
@@ -63,10 +64,12 @@ class BrokerWorld {
     largeBatchBytes: number
     largeFlushBytes: number
     largeRecentBytes: number
+    keyMapBytes: number
   }
   readonly #journalFileBytes: number
   #running: RunningBroker | undefined
   #transactions: Transactions | undefined
+  #compacted: Compacted | undefined
   /** The disk may have failed an operation: the process may stop, and a start may be refused. */
   #mayFail = false
   #clockAheadMs = 0
@@ -115,6 +118,7 @@ class BrokerWorld {
       largeBatchBytes: random.pick([100, 300, 1_000_000]),
       largeFlushBytes: random.pick([1_000, 50_000]),
       largeRecentBytes: random.pick([0, 1_000, 100_000]),
+      keyMapBytes: random.pick([100, 100_000]),
     }
     this.#journalFileBytes = random.pick([16, 64, 256]) * 1024
     this.#broker.disk.faults.tornChance = random.pick([0, 0.3, 0.9])
@@ -183,6 +187,8 @@ class BrokerWorld {
     admin.drop()
     if (simulator.random.chance(0.6)) this.#transactions = new Transactions(this.#shared)
     await this.#transactions?.create()
+    if (simulator.random.chance(0.6)) this.#compacted = new Compacted(this.#shared)
+    await this.#compacted?.create()
   }
 
   #tasks(): Promise<void>[] {
@@ -196,6 +202,7 @@ class BrokerWorld {
     if (random.chance(0.5)) tasks.push(trim(shared))
     if (random.chance(0.5)) tasks.push(churnTopics(shared, 1))
     if (this.#transactions) tasks.push(this.#transactions.run())
+    if (this.#compacted) tasks.push(this.#compacted.run())
     return tasks
   }
 
@@ -437,6 +444,7 @@ class BrokerWorld {
       partition.history.checkAll(start, ids, this.#shared.traits)
     }
     await this.#transactions?.check(client)
+    await this.#compacted?.check(client)
     client.drop()
   }
 }

@@ -39,6 +39,7 @@ const quick = {
     'acknowledged before it is durable',
     'segments are not synced',
     'a block is written before the large batches that it tells of',
+    'compaction drops the newest record of a key',
   ],
 }
 

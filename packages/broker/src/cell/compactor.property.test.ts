@@ -88,6 +88,9 @@ class Model {
   /** Of each key the newest record in [from, to) that counts must be among the found, unless it was a tombstone long enough. */
   check(found: readonly FoundRecord[], from: number, to: number, nowMs: number): void {
     const offsets = new Set<number>()
+    const keys = new Set(
+      found.filter(({ offset }) => this.written.get(offset)?.isCommitted !== false).map(({ key }) => key),
+    )
     let before = -1
     for (const { offset, key, value, timestampMs } of found) {
       assert(offset > before, `offset ${offset} after ${before}`)
@@ -106,6 +109,7 @@ class Model {
       const { value, atMs } = this.written.get(offset)!
       const mayBeGone = value === null && nowMs >= atMs + deleteRetentionMs
       assert(offsets.has(offset) || mayBeGone, `the newest record of ${key}, at ${offset}, is missing`)
+      assert(offsets.has(offset) || !keys.has(key), `the deletion of ${key}, at ${offset}, is gone before its records`)
     }
   }
 }
