@@ -26,7 +26,9 @@ class Model {
     return [...this.entries].sort(([a], [b]) => a - b)
   }
   floor(): number {
-    return Math.min(this.next, ...this.entries.keys())
+    let floor = this.next
+    for (const offset of this.entries.keys()) if (offset < floor) floor = offset
+    return floor
   }
   heldBy(consumer: ConsumerId, first: number, last: number): number[] {
     const held = this.sorted().filter(
@@ -80,7 +82,10 @@ class Model {
 }
 
 const sameRun = (a: PendingRun, b: PendingRun): boolean =>
-  JSON.stringify({ ...a, first: 0, last: 0 }) === JSON.stringify({ ...b, first: 0, last: 0 })
+  a.state === b.state &&
+  a.deliveryCount === b.deliveryCount &&
+  a.consumer === b.consumer &&
+  a.deadlineMs === b.deadlineMs
 
 /** Drives a cursor and its model with the same random operations. */
 class Trial {
@@ -130,8 +135,8 @@ class Trial {
     return id
   }
 
-  offset(): number {
-    const low = this.model.floor() - 3
+  offset(floor = this.model.floor()): number {
+    const low = floor - 3
     return Math.max(0, low + this.random.below(this.end - low + 5))
   }
 
@@ -344,7 +349,8 @@ class Trial {
 
   check(): void {
     const { cursor, model } = this
-    assert.equal(cursor.floor, model.floor())
+    const floor = model.floor()
+    assert.equal(cursor.floor, floor)
     assert.equal(this.told.floor, cursor.floor)
     assert.equal(cursor.next, model.next)
     assert.deepEqual([cursor.ackedCount, cursor.droppedCount], [model.acked, model.dropped])
@@ -352,7 +358,7 @@ class Trial {
     assert.deepEqual([cursor.returnedCount, cursor.inFlightCount], [states, model.entries.size - states])
     assert.equal(cursor.settledAboveFloor, cursor.next - cursor.floor - model.entries.size)
     for (let count = 0; count < 5; count++) {
-      const offset = this.offset()
+      const offset = this.offset(floor)
       const entry = model.entries.get(offset)
       assert.equal(cursor.stateOf(offset), offset >= model.next ? 'ready' : (entry?.state ?? 'settled'))
       assert.equal(cursor.deliveryCount(offset), entry?.count ?? 0)
@@ -396,13 +402,13 @@ const actions = [
   ...(['take', 'drop', 'purge', 'move', 'leave', 'limit', 'pass', 'restart'] as const),
 ]
 
-for (let trial = 0; trial < 12; trial++) {
+for (let trial = 0; trial < 9; trial++) {
   test(`a cursor is what a table of all messages would be, through restarts (SEED=${seed}, ${trial})`, () => {
     const run = new Trial(new Random(seed * 1000 + trial))
-    for (let step = 0; step < 700; step++) {
+    for (let step = 0; step < 400; step++) {
       run.step()
       run.check()
-      if (step % 10 === 0) run.checkAll()
+      if (step % (run.width > 1000 ? 50 : 10) === 0) run.checkAll()
     }
     run.checkAll()
   })
