@@ -43,7 +43,10 @@ export class LocalCellClient implements CellClient {
     const stream = cell.state.streams.get(streamId)
     if (!stream) return done(refused('stream-not-found', -1))
     if (cell.closing) return done(refused('shutting-down', stream.startOffset))
-    if (cell.full) return done(refused('storage-full', stream.startOffset))
+    if (cell.full) {
+      cell.checkpointer.noticeFact() // What was trimmed before the disk was found full is wanted back soon.
+      return done(refused('storage-full', stream.startOffset))
+    }
     const producer = batches.producerId(batch)
     if (producer >= 0) {
       const first = batches.baseSequence(batch)
