@@ -7,6 +7,8 @@ import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt, Fenced } from '../storage/errors.ts'
 import { segmentHeader, segmentName, SegmentWriter } from '../storage/segment.ts'
 import type { Extent } from '../storage/segment.ts'
+import { abortedEnds, forgetAborted } from './aborted.ts'
+import type { AbortedEnd } from './aborted.ts'
 import { Compactor } from './compactor.ts'
 import type { CellCore } from './core.ts'
 import { checkpointName, nameOf, readCheckpoint, saveCompacted, saveExtents, writeCheckpoint } from './checkpoint.ts'
@@ -38,6 +40,7 @@ interface Cut {
   state: Buffer
   extents: Buffer
   compacted: Buffer
+  aborted: AbortedEnd[]
   usage: Map<number, Usage>
   plans: Plan[]
   /** Where large batches were put since the last cut: the flush goes on there. */
@@ -79,7 +82,7 @@ export class Checkpointer {
   /** Numbers of the checkpoints that are kept, ascending, and the segments that each names. */
   readonly #compactor: Compactor
   readonly #pace: Pace
-  readonly #kept: { seq: number; segments: Set<number> }[] = []
+  readonly #kept: { seq: number; segments: Set<number>; aborted?: AbortedEnd[] }[] = []
   readonly #restore: Restore
   #running: Promise<void> | undefined
   #cancelTimer: (() => void) | undefined
@@ -329,10 +332,11 @@ export class Checkpointer {
       if (rows > 0) plans.push({ stream, rows, skip })
     }
     const compacted = saveCompacted(state)
+    const aborted = abortedEnds(state)
     const segment = this.large.seal()
     const abandoned = [...this.placement.open.values()].filter(({ id }) => id !== segment?.id)
     const point = this.#pointAt(seq)
-    return { seq, point, state: out.take(), extents, compacted, usage, plans, segment, abandoned }
+    return { seq, point, state: out.take(), extents, compacted, aborted, usage, plans, segment, abandoned }
   }
 
   /** Where the chain stands at block `seq`, which is the newest one: known when it is durable, and only then. */
@@ -468,7 +472,7 @@ export class Checkpointer {
       }
       await new Promise<void>(resolve => options.clock.after(retryMs, resolve))
     }
-    this.#kept.push({ seq: cut.seq, segments: new Set(segments.keys()) })
+    this.#kept.push({ seq: cut.seq, segments: new Set(segments.keys()), aborted: cut.aborted })
     this.#lastSeq = cut.seq
   }
 
@@ -497,6 +501,8 @@ export class Checkpointer {
     const { blobs, chain, cell } = options
     const dead = this.#kept.splice(0, this.#kept.length - 2)
     await blobs.drop(dead.map(({ seq }) => checkpointName(cell, seq)))
+    // Not before: a start from the older of the two would find the records again.
+    if (this.#kept.length === 2) forgetAborted(this.#cell, this.#kept[0]!.aborted ?? [])
     const floor = this.#kept[0]!.seq
     if (this.#kept.length === 2 && floor > this.#droppedTo) {
       const fences = new Set(state.fences)

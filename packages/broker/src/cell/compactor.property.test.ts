@@ -178,6 +178,7 @@ async function repeat({ client }: TestCell, batch: Buffer, end: number): Promise
 /** As clients do: what a producer wrote from where an aborted transaction of it begins is left out up to the marker that ends it. */
 async function readCommitted({ client }: TestCell, to: number): Promise<FoundRecord[]> {
   const found: FoundRecord[] = []
+  let empty = 0
   for (let offset = client.bounds(stream)!.startOffset; offset < to;) {
     const request = { streams: [{ stream, offset, maxBytes: 2000 }], committed: true, maxBytes: 2000 }
     const result = await fetch(client, request)
@@ -205,7 +206,9 @@ async function readCommitted({ client }: TestCell, to: number): Promise<FoundRec
       }
     }
     result.release()
-    assert(offset > before, `nothing committed to read at ${before} before ${to}`)
+    // Once: what was aborted there may have been forgotten under the read.
+    empty = offset > before ? 0 : empty + 1
+    assert(empty < 2, `nothing committed to read at ${before} before ${to}`)
   }
   return found
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { BlobStore } from '../storage/blob-store.ts'
+import * as batches from '../storage/record-batch.ts'
 import { MemoryBlobStore, MemoryChainStore } from '../storage/memory-store.ts'
 import type { Retention } from './options.ts'
 import { extent } from './stream.ts'
-import { append, ManualClock, memoryStores, openCell } from './testing/cells.ts'
+import { append, fetchOne, ManualClock, memoryStores, openCell } from './testing/cells.ts'
 import type { Stores, TestCell } from './testing/cells.ts'
 import { keyedBatch, readKeyed } from './testing/keyed.ts'
 import type { Keyed } from './testing/keyed.ts'
@@ -223,5 +224,39 @@ test('segments of what was superseded go', async () => {
   }
   assert(Math.max(...sizes) < 200 * KiB, sizes.join())
   assert(opened.client.sizeBytes(opened.stream) < 40 * KiB)
+  await opened.cell.close()
+})
+
+test('an aborted transaction leaves nothing behind: records, then the memory of it, then its marker', async () => {
+  const stores = memoryStores()
+  let opened = await open(stores, { ...always, deleteRetentionMs: 60_000 })
+  const { cell, client, stream } = opened
+  const producer = { producerId: 5, producerEpoch: 0, baseSequence: 0 }
+  const records = [{ key: 'a', value: 'aborted' }]
+  const batch = keyedBatch(records, { ...producer, attributes: batches.attributeBits.transactional })
+  assert.equal((await append(client, stream, batch)).baseOffset, 0)
+  const end = { producerId: 5, producerEpoch: 0, isCommitted: false }
+  await cell.durable(cell.atomic(() => client.endTransaction(stream, end)))
+  const firstBatch = async () => {
+    const { batches: found } = await fetchOne(opened.client, stream, 0)
+    return [batches.baseOffset(found[0]!), batches.attributes(found[0]!) & batches.attributeBits.control]
+  }
+  const aborted = () => opened.cell.state.streams.get(stream)!.abortedIn(0, 2).length
+  await write(opened, rounds(2, 10))
+  assert.deepEqual([await firstBatch(), aborted()], [[0, 0], 1])
+  await opened.cell.checkpointer.settle()
+  assert.deepEqual(await firstBatch(), [1, batches.attributeBits.control])
+  for (let round = 0; round < 2; round++) {
+    await write(opened, rounds(1, 10))
+    await opened.cell.checkpointer.settle()
+  }
+  assert.deepEqual([await firstBatch(), aborted()], [[1, batches.attributeBits.control], 0])
+  await opened.cell.close()
+  opened = await open(stores, opened.retention.compaction)
+  assert.equal(aborted(), 0)
+  await opened.clock.advance(60_000)
+  await write(opened, rounds(1, 10))
+  await settle(opened)
+  assert.equal((await firstBatch())[1], 0)
   await opened.cell.close()
 })

@@ -54,7 +54,7 @@ export class StreamReader {
     if (offset < startOffset || offset > endOffset) return { ...answer, error: 'offset-out-of-range' }
     const end = committed ? stableOffset : endOffset
     if (offset >= end || (bytesMax <= 0 && !atLeastOne)) return answer
-    const wanted: Reading = { stream, end, atLeastOne, answer, held }
+    const wanted: Reading = { stream, end, atLeastOne, answer, held, abortedFrom: stream.abortedFrom }
     if (stream.tailSlabs[stream.tail.lastAtMost(tail.base, offset)])
       return tell(wanted, committed, offset, this.#readTail(wanted, offset, bytesMax))
     return this.#readStored(wanted, offset, bytesMax).then(next => tell(wanted, committed, offset, next))
@@ -275,13 +275,17 @@ interface Reading {
   atLeastOne: boolean
   answer: StreamRead
   held: Slab[]
+  /** `Stream.abortedFrom` at the beginning. */
+  abortedFrom: number
 }
 
 /** Completes the answer of a read that got from `offset` to `next`. */
-function tell({ stream, answer }: Reading, committed: boolean, offset: number, next: number): StreamRead {
+function tell({ stream, answer, abortedFrom }: Reading, committed: boolean, offset: number, next: number): StreamRead {
   if (!committed || next === offset) return answer
   // What was aborted below the start is forgotten: the records there cannot be told from committed ones any more.
   if (stream.startOffset > offset) return { ...answer, error: 'offset-out-of-range', batches: [], bytes: 0 }
+  // Records that compaction had not yet removed when they were read, and that nobody could tell from committed ones now.
+  if (stream.abortedFrom > Math.max(abortedFrom, offset)) return { ...answer, batches: [], bytes: 0 }
   answer.aborted = stream.abortedIn(offset, next)
   return answer
 }

@@ -83,7 +83,12 @@ export class StreamTransactions {
     return found
   }
 
-  /** Forgets what lies below the new start. */
+  /** Where the first aborted transaction that is remembered ends; undefined when there is none. */
+  get firstAborted(): number | undefined {
+    return this.#aborted.count > 0 ? this.#aborted.get(0, aborted.last) : undefined
+  }
+
+  /** Forgets what was aborted below an offset: nothing of it is there any more. */
   trim(start: number): void {
     this.#aborted.dropFirst(this.#aborted.lastAtMost(aborted.last, start - 1) + 1)
   }

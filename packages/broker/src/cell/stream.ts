@@ -12,7 +12,7 @@ import { ProducerTable } from './producers.ts'
 import { StreamTransactions, type AbortedTransaction } from './stream-transactions.ts'
 
 /** Written to disk: never renumber. */
-export const streamFacts = { append: 1, trim: 2, forgetProducers: 3, placed: placedFact } as const
+export const streamFacts = { append: 1, trim: 2, forgetProducers: 3, forgetAborted: 4, placed: placedFact } as const
 
 /** Of what `save` writes. Version 1 had no transactions. */
 const stateVersion = 2
@@ -87,6 +87,8 @@ export class Stream implements Machine {
   /** Undefined while nobody has ever written in a transaction. */
   transactions: StreamTransactions | undefined
   #stableEnd = 0
+  /** Aborted transactions that ended before it are forgotten, since this start: compaction has removed their records. */
+  abortedFrom = 0
   waiters: StreamWaiter[] | undefined
   /** Rows of the tail that are visible. */
   #visibleRows = 0
@@ -102,6 +104,7 @@ export class Stream implements Machine {
     else if (type === streamFacts.placed) {
       this.#append(placedHeader(payload), at as StreamFactContext, readPlace(payload))
     } else if (type === streamFacts.trim) this.#trim(batches.readInt64(payload, 0))
+    else if (type === streamFacts.forgetAborted) this.#forgetAborted(batches.readInt64(payload, 0))
     else if (type === streamFacts.forgetProducers) {
       for (let pos = 0; pos < payload.length; pos += 8) this.producers.forget(batches.readInt64(payload, pos))
     } else throw new Error(`A stream knows no fact of type ${type}`)
@@ -226,6 +229,12 @@ export class Stream implements Machine {
   /** Transactions with records in [from, to) that were aborted: readers of what is committed skip those records. */
   abortedIn(from: number, to: number): AbortedTransaction[] {
     return this.transactions?.abortedIn(from, to) ?? []
+  }
+
+  /** Of what was aborted below `end` nothing is stored any more. */
+  #forgetAborted(end: number): void {
+    this.transactions?.trim(end)
+    this.abortedFrom = end
   }
 
   /** After replay all that was read is durable. */
