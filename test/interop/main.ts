@@ -7,7 +7,8 @@ import { startDragoman } from '../support/dragoman.ts'
 import { kafkaClients } from './kafka/clients.ts'
 import { writePage } from './page.ts'
 import { forget, judge, keep, kept, unknownEntries, type Result, type Row, type Verdict } from './results.ts'
-import type { Client } from './suite.ts'
+import { startSecure } from './secure.ts'
+import type { Client, Place } from './suite.ts'
 
 const suites: Record<string, { title: string; clients: Client[] }> = {
   kafka: { title: 'Kafka', clients: kafkaClients },
@@ -37,8 +38,9 @@ if (suite === undefined || clients.length === 0) {
   process.stderr.write(known === undefined ? usage : `There is no client ${values.client}. There are: ${known}\n`)
   process.exit(2)
 }
+const isOwnBroker = values.broker === undefined && values.peer === undefined
 /** Whole results against our broker: they are held against the known failures, and kept. */
-const isOurs = values.broker === undefined && values.peer === undefined && values.case === undefined
+const isOurs = isOwnBroker && values.case === undefined
 
 const complaints: string[] = []
 const results: Result[] = []
@@ -69,8 +71,14 @@ async function use(client: Client): Promise<Result> {
   process.stdout.write(`\n${client.name} ${result.version}${note}\n`)
   const directory = mkdtempSync(join(tmpdir(), 'dragoman-interop-'))
   const started = values.broker === undefined ? await start(directory, client) : undefined
+  let secured: Awaited<ReturnType<typeof startSecure>> | undefined
   try {
-    const place = { address: values.broker ?? started?.address ?? '', only: values.case }
+    if (client.wantsSecure === true && isOwnBroker) secured = await startSecure(directory)
+    const place: Place = {
+      address: values.broker ?? started?.address ?? '',
+      only: values.case,
+      secure: secured?.secure,
+    }
     await client.run(place, (name, outcome) => {
       const verdict: Verdict = isOurs ? judge(client.name, name, outcome) : outcome
       result.rows.push({ case: name, verdict })
@@ -79,6 +87,7 @@ async function use(client: Client): Promise<Result> {
     if (started?.process.running === false) complaints.push(`The broker ended: ${started.process.tail()}`)
     if (result.rows.length === 0) complaints.push(`${client.name} had no case`)
   } finally {
+    await secured?.broker.process.stop()
     await started?.process.stop()
     rmSync(directory, { recursive: true, force: true })
   }

@@ -1,3 +1,5 @@
+import type { Secure } from './secure.ts'
+
 /** What a client is checked for; the rows of the table, in this order. A client has the checks that its interface allows. */
 export const capabilities = [
   'codec none',
@@ -66,6 +68,8 @@ export interface Check {
 export interface Place {
   /** HOST:PORT of the listener that asks for no credentials. */
   address: string
+  /** Another one whose clients must say who they are; against a peer there is none. */
+  secure?: Secure | undefined
   /** Clients that bring tests of their own run only those whose names hold this. */
   only?: string | undefined
 }
@@ -79,6 +83,8 @@ export interface Client {
   from: string
   /** Further arguments of `dragoman serve`, where it counts on other defaults than ours. */
   serve?: string[]
+  /** It has checks for `Place.secure`. */
+  wantsSecure?: boolean
   /** Fetches it where the machine does not have it; why it cannot be used here, or undefined. */
   missing(): string | undefined
   /** What is used, after `missing` has found nothing. */

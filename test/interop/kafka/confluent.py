@@ -1,5 +1,9 @@
 """Checks of confluent-kafka-python (librdkafka). Takes the broker's address."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -10,6 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from check import equal, fresh, run, until
 
 ADDRESS = sys.argv[1]
+SECURE = json.loads(sys.argv[2]) if len(sys.argv) == 3 else None
 BASE = {"bootstrap.servers": ADDRESS, "log_level": 0}
 
 
@@ -519,10 +524,183 @@ def delete_records():
     equal([message.offset() for message in read(topic, 4)], [6, 7, 8, 9])
 
 
+def secured(tls=False, **settings):
+    """Settings of a client of the broker that asks who one is."""
+    given = {"bootstrap.servers": SECURE["tls" if tls else "plain"], "log_level": 0}
+    protocol = ("SASL_" if "sasl_mechanism" in settings else "") + ("SSL" if tls else "PLAINTEXT")
+    given["security.protocol"] = protocol
+    if tls:
+        given["ssl.ca.location"] = SECURE["authority"]
+    given.update((name.replace("_", "."), value) for name, value in settings.items())
+    if settings.get("sasl_mechanism") == "OAUTHBEARER":
+        given["oauth_cb"] = lambda _: (SECURE["token"], time.time() + 3000)
+    return given
+
+
+def password(mechanism, **settings):
+    names = {"sasl_username": SECURE["user"], "sasl_password": SECURE["password"], **settings}
+    return {"sasl_mechanism": mechanism, **names}
+
+
+def exchange(settings):
+    """Publishes and consumes with them."""
+    topic = fresh("confluent-secure")
+    client = AdminClient(dict(settings))
+    if "oauth_cb" in settings:
+        client.poll(1)  # Calls back for the token.
+    done(client.create_topics([NewTopic(topic, 1, 1)]))
+    producer = Producer(dict(settings))
+    producer.produce(topic, "secret")
+    equal(producer.flush(20), 0)
+    reader = Consumer({**settings, "group.id": topic, "auto.offset.reset": "earliest"})
+    reader.subscribe([topic])
+    equal(values(take(reader, 1)), ["secret"])
+    reader.close()
+
+
+def sasl(mechanism):
+    def check():
+        credentials = {"sasl_mechanism": mechanism} if mechanism == "OAUTHBEARER" else password(mechanism)
+        for tls in (False, True):
+            exchange(secured(tls, **credentials))
+        if mechanism != "OAUTHBEARER":
+            refused(secured(**password(mechanism, sasl_password="wrong")))
+
+    return check
+
+
+def refused(settings):
+    errors = []
+    reader = Consumer({**settings, "group.id": "refused", "error_cb": lambda error: errors.append(error.code())})
+    until(lambda: reader.poll(0.05) or KafkaError._AUTHENTICATION in errors)
+    reader.close()
+
+
+def permissions():
+    """Somebody without any right gets one by a rule."""
+    topic = fresh("confluent-ruled")
+    root = AdminClient(secured(**password("PLAIN")))
+    done(root.create_topics([NewTopic(topic, 1, 1)]))
+    stranger = secured(**password("SCRAM-SHA-256", sasl_username=SECURE["stranger"], sasl_password=SECURE["strangerPassword"]))
+
+    def write():
+        errors = []
+        producer = Producer({**stranger, "message.timeout.ms": 10000})
+        producer.produce(topic, "x", on_delivery=lambda error, _: errors.append(error and error.name()))
+        producer.flush(15)
+        return errors[0]
+
+    equal(write(), "TOPIC_AUTHORIZATION_FAILED")
+    rule = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:" + SECURE["stranger"], "*")
+    done(root.create_acls([AclBinding(*rule, AclOperation.WRITE, AclPermissionType.ALLOW)]))
+    equal(write(), None)
+
+
+SECURE_CHECKS = [
+    ("TLS with client certificate", lambda: exchange(secured(True, ssl_certificate_location=SECURE["certificate"], ssl_key_location=SECURE["key"]))),
+    ("TLS", lambda: exchange(secured(True, **password("PLAIN")))),
+    ("SASL PLAIN", sasl("PLAIN")),
+    ("SASL SCRAM-SHA-256", sasl("SCRAM-SHA-256")),
+    ("SASL SCRAM-SHA-512", sasl("SCRAM-SHA-512")),
+    ("SASL OAUTHBEARER", sasl("OAUTHBEARER")),
+]
+
+
+class Member:
+    """A consumer in a process of its own, which can be stopped like any other."""
+
+    def __init__(self, group, topic, **settings):
+        words = [ADDRESS, "member", group, topic, json.dumps(settings)]
+        self.process = subprocess.Popen([sys.executable, __file__] + words, stdout=subprocess.PIPE)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.text = b""
+
+    def look(self):
+        self.text += self.process.stdout.read() or b""
+        return [line.split(" ", 1) for line in self.text.decode().split("\n")[:-1]]
+
+    def share(self):
+        shares = [int(word[1]) for word in self.look() if word[0] == "share"]
+        return shares[-1] if shares else 0
+
+    def seen(self):
+        return {word[1] for word in self.look() if word[0] == "record"}
+
+    def fenced(self):
+        return any(word[0] == "fenced" for word in self.look())
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+
+def be_member(group, topic, settings):
+    """The program of a member: tells how many partitions it has, and what it has read and committed."""
+    reader = consumer(group, **settings)
+    reader.subscribe([topic])
+    share = None
+    while True:
+        message = reader.poll(0.05)
+        if share != len(reader.assignment()):
+            share = len(reader.assignment())
+            print("share %d" % share, flush=True)
+        if message is None:
+            continue
+        if message.error():
+            if message.error().code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL):
+                print("fenced 1", flush=True)
+                return
+            continue
+        print("record %s" % message.value().decode(), flush=True)
+        try:
+            reader.commit(message=message, asynchronous=False)
+        except KafkaException:
+            pass  # It has lost the partition: whoever has it now reads it again.
+
+
+def bad_members(protocols):
+    def check():
+        for settings in protocols:
+            topic = create_topic(4)
+            group = fresh("confluent-bad")
+            members = [Member(group, topic, **settings) for _ in range(2)]
+            first, second = members
+            until(lambda: (first.share(), second.share()) == (2, 2))
+            send(topic, numbered(40))
+            first.signal(signal.SIGSTOP)
+            until(lambda: second.share() == 4)  # Others go on without the one that is paused,
+            send(topic, numbered(40, 40))
+            first.signal(signal.SIGCONT)
+            until(lambda: (first.share(), second.share()) == (2, 2))  # and take it in again.
+            first.signal(signal.SIGKILL)
+            until(lambda: second.share() == 4)
+            send(topic, numbered(40, 80))
+            until(lambda: len(first.seen() | second.seen()) == 120)
+            second.signal(signal.SIGKILL)
+            # Two that say they are the same one: the group keeps one of them.
+            twins = [Member(group, topic, group_instance_id="twin", **settings)]
+            until(lambda: twins[0].share() == 4)
+            twins.append(Member(group, topic, group_instance_id="twin", **settings))
+            until(lambda: any(twin.fenced() for twin in twins))
+            for twin in twins:
+                twin.signal(signal.SIGKILL)
+            for member in members + twins:
+                member.process.wait()
+
+    return check
+
+
 MODERN = hasattr(confluent_kafka, "ShareConsumer")
 if MODERN:
     from confluent_kafka import AcknowledgeType, ShareConsumer
-    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
+    from confluent_kafka.admin import (
+        AclBinding,
+        AclOperation,
+        AclPermissionType,
+        AlterConfigOpType,
+        ConfigEntry,
+        ResourcePatternType,
+        ResourceType,
+    )
 
 MODERN_CHECKS = [
     ("group: new protocol", lambda: rebalance(**new_protocol())),
@@ -530,6 +708,10 @@ MODERN_CHECKS = [
     ("share group", share_group),
     ("admin: delete records", delete_records),
 ]
+
+if len(sys.argv) > 3:
+    be_member(sys.argv[3], sys.argv[4], json.loads(sys.argv[5]))
+    sys.exit()
 
 
 run(
@@ -559,5 +741,8 @@ run(
         ("transactions: a zombie is fenced", zombie),
         ("log compaction", compaction),
     ]
+    + [("group: a member is paused, cut, duplicated", bad_members([{}]))]
     + (MODERN_CHECKS if MODERN else [])
+    + (SECURE_CHECKS if SECURE else [])
+    + ([("permissions", permissions)] if SECURE and MODERN else [])
 )

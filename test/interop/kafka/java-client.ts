@@ -16,9 +16,10 @@ export const javaClient: Client = {
   name: 'kafka-clients (Java)',
   pinned: versions.kafka,
   from: 'Maven',
+  wantsSecure: true,
   version: () => kafkaVersion,
   missing: () => resolveKafka() ?? (isThere('javac', '-version') ? undefined : 'no JDK on this machine'),
-  run: (place, report) => runJava('Clients', [], `${kafkaJars}/*`, place, report),
+  run: (place, report) => runJava('Clients', secureWords(place), `${kafkaJars}/*`, place, report),
 }
 
 /** Kafka Streams, which takes groups, compacted topics and transactions together. */
@@ -36,6 +37,13 @@ export const streamsClient: Client = {
       rmSync(state, { recursive: true, force: true })
     }
   },
+}
+
+/** For a program that has no reader of JSON. */
+function secureWords({ secure }: Place): string[] {
+  if (secure === undefined) return []
+  const { plain, tls, authority, certificate, key, user, password, token } = secure
+  return [plain, tls, authority, certificate, key, user, password, token]
 }
 
 function fetchStreams(): string | undefined {
@@ -57,8 +65,7 @@ function fetchStreams(): string | undefined {
 async function runJava(name: string, words: string[], jars: string, place: Place, report: Report): Promise<void> {
   const classes = mkdtempSync(join(tmpdir(), 'dragoman-classes-'))
   try {
-    const files = ['Harness.java', `${name}.java`].map(file => join(sources, file))
-    const args = ['-nowarn', '-d', classes, '-cp', jars, ...files]
+    const args = ['-nowarn', '-d', classes, '-cp', jars, '-sourcepath', sources, join(sources, `${name}.java`)]
     const compiled = await runToEnd({ command: 'javac', args, timeoutMs: 5 * minute })
     if (compiled.code !== 0) return report(`program: ${name}`, { kind: 'failed', reason: compiled.error })
     const jvm = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xmx256m', '-Dlog4j2.level=OFF']

@@ -1,5 +1,6 @@
 """Checks of kafka-python, a client written in Python alone. Takes the broker's address."""
 
+import json
 import sys
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -10,6 +11,12 @@ from kafka.structs import OffsetAndMetadata
 from check import equal, fresh, run, until
 
 ADDRESS = sys.argv[1]
+SECURE = json.loads(sys.argv[2])
+
+try:
+    from kafka.net.sasl.oauth import AbstractTokenProvider
+except ImportError:
+    from kafka.oauth.abstract import AbstractTokenProvider
 
 # Version 2.0 of Debian has other names for what administrates groups, and no transactions.
 MODERN = hasattr(KafkaAdminClient, "list_groups")
@@ -330,6 +337,60 @@ def zombie():
     equal(committed(topic, 1), [b"new"])
 
 
+def secured(tls, mechanism=None, password=None):
+    """Settings of a client of the broker that asks who one is."""
+    given = {"bootstrap_servers": SECURE["tls" if tls else "plain"]}
+    given["security_protocol"] = ("SASL_" if mechanism else "") + ("SSL" if tls else "PLAINTEXT")
+    if tls:
+        given["ssl_cafile"] = SECURE["authority"]
+    if mechanism == "OAUTHBEARER":
+        given.update(sasl_mechanism=mechanism, sasl_oauth_token_provider=Token())
+    elif mechanism:
+        given.update(sasl_mechanism=mechanism, sasl_plain_username=SECURE["user"], sasl_plain_password=password or SECURE["password"])
+    else:
+        given.update(ssl_certfile=SECURE["certificate"], ssl_keyfile=SECURE["key"])
+    return given
+
+
+class Token(AbstractTokenProvider):
+    """Hands out the one token that there is."""
+
+    def token(self):
+        return SECURE["token"]
+
+
+def exchange(settings):
+    """Publishes and consumes with them."""
+    topic = fresh("kafka-python-secure")
+    KafkaAdminClient(**settings).create_topics([NewTopic(topic, 1, 1)])
+    producer = KafkaProducer(**settings)
+    producer.send(topic, b"secret").get(20)
+    producer.close()
+    reader = KafkaConsumer(**settings, auto_offset_reset="earliest")
+    reader.assign([TopicPartition(topic, 0)])
+    equal([record.value for record in take(reader, 1)], [b"secret"])
+    reader.close()
+
+
+def sasl(mechanism):
+    def check():
+        for tls in (False, True):
+            exchange(secured(tls, mechanism))
+        if mechanism != "OAUTHBEARER":
+            try:
+                KafkaAdminClient(**secured(False, mechanism, "wrong"))
+                assert False, "a wrong password was taken"
+            except KafkaError:
+                pass
+
+    return check
+
+
+SECURE_CHECKS = [
+    ("TLS", lambda: exchange(secured(True, "PLAIN"))),
+    ("TLS with client certificate", lambda: exchange(secured(True))),
+] + [("SASL " + mechanism, sasl(mechanism)) for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")]
+
 MODERN_CHECKS = [
     ("idempotent producer", idempotent),
     ("transactions: commit and abort", transactions),
@@ -355,4 +416,5 @@ run(
         ("admin: groups", groups),
     ]
     + (MODERN_CHECKS if MODERN else [])
+    + (SECURE_CHECKS if SECURE else [])
 )

@@ -66,13 +66,14 @@ function pythonClient({ name, pinned, from, script, version, pip, apt }: PythonC
     name,
     pinned,
     from,
+    wantsSecure: true,
     version: () => found().stdout.trim(),
     missing() {
       if (pip !== undefined) return isThere('python3', '--version') ? install(environment, pip) : 'no Python'
       return found().status === 0 ? undefined : `not installed (apt install ${apt})`
     },
     run(place, report: Report) {
-      const args = [join(import.meta.dirname, script), place.address]
+      const args = [join(import.meta.dirname, script), place.address, JSON.stringify(place.secure ?? null)]
       const env = { PYTHONDONTWRITEBYTECODE: '1' }
       return runProgram({ command: python, args, cwd: import.meta.dirname, env }, report)
     },

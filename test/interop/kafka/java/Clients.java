@@ -60,6 +60,7 @@ public final class Clients {
         Harness.check("transactions: offsets of a group", Clients::transactionalOffsets);
         Harness.check("transactions: a zombie is fenced", Clients::zombie);
         Harness.check("log compaction", Clients::compaction);
+        if (args.length > 1) Secured.checks(List.of(args).subList(1, args.length));
         Harness.run();
     }
 
