@@ -2,8 +2,17 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import kafkajs, { type Admin, type Consumer, type Kafka as KafkaClient, type KafkaMessage } from 'kafkajs'
-import { fresh, runChecks, until, type Check, type Client } from '../suite.ts'
+import type { ConnectionOptions } from 'node:tls'
+import kafkajs, {
+  type Admin,
+  type Consumer,
+  type Kafka as KafkaClient,
+  type KafkaMessage,
+  type Producer,
+  type SASLOptions,
+} from 'kafkajs'
+import type { Secure } from '../secure.ts'
+import { fresh, runChecks, until, type Capability, type Check, type Client } from '../suite.ts'
 
 const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = kafkajs
 
@@ -19,7 +28,11 @@ export const kafkajsClient: Client = {
   version: () => packageVersion('kafkajs'),
   from: 'npm',
   missing: () => undefined,
-  run: (place, report) => runChecks(kafkajsChecks(place.address), report),
+  wantsSecure: true,
+  async run({ address, secure }, report) {
+    await runChecks(kafkajsChecks(address), report)
+    if (secure !== undefined) await runChecks(secureChecks(secure), report)
+  },
 }
 
 export function packageVersion(name: string): string {
@@ -46,6 +59,9 @@ export function kafkajsChecks(address: string): Check[] {
     { capability: 'seek', run: () => seek(kafka) },
     { capability: 'group: commit and resume', run: () => resume(kafka) },
     { capability: 'group: members come and go', run: () => rebalance(kafka) },
+    { capability: 'transactions: commit and abort', run: () => transactions(kafka) },
+    { capability: 'transactions: offsets of a group', run: admin(client => transactionalOffsets(kafka, client)) },
+    { capability: 'transactions: a zombie is fenced', run: () => zombie(kafka) },
     { capability: 'admin: topics', run: admin(topics) },
     { capability: 'admin: partitions', run: admin(partitions) },
     { capability: 'admin: configs', run: admin(configs) },
@@ -275,6 +291,96 @@ async function rebalance(kafka: KafkaClient): Promise<void> {
   assigned.delete(1)
   await until(() => assigned.get(2)?.length === 4)
   await second.disconnect()
+}
+
+async function transactionalProducer(kafka: KafkaClient, transactionalId: string): Promise<Producer> {
+  const producer = kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  return producer
+}
+
+async function transactions(kafka: KafkaClient): Promise<void> {
+  const topic = await createTopic(kafka)
+  const producer = await transactionalProducer(kafka, fresh('kafkajs-tx'))
+  for (const [value, end] of [
+    ['one', 'commit'],
+    ['no', 'abort'],
+    ['two', 'commit'],
+  ] as const) {
+    const transaction = await producer.transaction()
+    await transaction.send({ topic, messages: [{ value }, { value }] })
+    await transaction[end]()
+  }
+  await producer.disconnect()
+  assert.deepEqual(values(await read(kafka, topic, 4)), ['one', 'one', 'two', 'two'])
+}
+
+async function transactionalOffsets(kafka: KafkaClient, admin: Admin): Promise<void> {
+  const topic = await createTopic(kafka)
+  const groupId = fresh('kafkajs-tx-group')
+  const producer = await transactionalProducer(kafka, fresh('kafkajs-tx'))
+  for (const [offset, end] of [
+    ['7', 'commit'],
+    ['9', 'abort'],
+  ] as const) {
+    const transaction = await producer.transaction()
+    await transaction.sendOffsets({
+      consumerGroupId: groupId,
+      topics: [{ topic, partitions: [{ partition: 0, offset }] }],
+    })
+    await transaction[end]()
+    await until(async () => (await admin.fetchOffsets({ groupId, topics: [topic] }))[0]?.partitions[0]?.offset === '7')
+  }
+  await producer.disconnect()
+}
+
+async function zombie(kafka: KafkaClient): Promise<void> {
+  const topic = await createTopic(kafka)
+  const transactionalId = fresh('kafkajs-zombie')
+  const old = await transactionalProducer(kafka, transactionalId)
+  const left = await old.transaction()
+  await left.send({ topic, messages: [{ value: 'old' }] })
+  const producer = await transactionalProducer(kafka, transactionalId)
+  const own = await producer.transaction()
+  await own.send({ topic, messages: [{ value: 'new' }] })
+  await own.commit()
+  await assert.rejects(left.commit())
+  await Promise.all([old.disconnect(), producer.disconnect()])
+  assert.deepEqual(values(await read(kafka, topic, 1)), ['new'])
+}
+
+function secureChecks(secure: Secure): Check[] {
+  const { user: username, password, token } = secure
+  const sasl = (mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'): SASLOptions =>
+    ({ mechanism, username, password }) as SASLOptions
+  const bearer: SASLOptions = { mechanism: 'oauthbearer', oauthBearerProvider: async () => ({ value: token }) }
+  const check = (capability: Capability, isTls: boolean, login?: SASLOptions): Check => {
+    const config = { brokers: [isTls ? secure.tls : secure.plain], logLevel: logLevel.NOTHING }
+    const run = () =>
+      secretly(new Kafka({ ...config, ...(isTls && { ssl: trust(secure, login) }), ...(login && { sasl: login }) }))
+    return { capability, run }
+  }
+  return [
+    check('TLS', true, sasl('plain')),
+    check('TLS with client certificate', true),
+    check('SASL PLAIN', false, sasl('plain')),
+    check('SASL SCRAM-SHA-256', false, sasl('scram-sha-256')),
+    check('SASL SCRAM-SHA-512', false, sasl('scram-sha-512')),
+    check('SASL OAUTHBEARER', false, bearer),
+  ]
+}
+
+/** Whom it trusts, and who it is when it does not log in. */
+function trust({ authority, certificate, key }: Secure, login: SASLOptions | undefined): ConnectionOptions {
+  const text = (file: string): string => readFileSync(file, 'utf8')
+  const own = login === undefined ? { cert: text(certificate), key: text(key) } : {}
+  return { ca: [text(authority)], servername: 'localhost', ...own }
+}
+
+async function secretly(kafka: KafkaClient): Promise<void> {
+  const topic = await createTopic(kafka)
+  await send(kafka, topic, [{ value: 'secret' }])
+  assert.deepEqual(values(await read(kafka, topic, 1)), ['secret'])
 }
 
 async function topics(admin: Admin): Promise<void> {

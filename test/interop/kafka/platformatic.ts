@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import {
   Admin,
   Consumer,
@@ -13,7 +14,8 @@ import {
   type Message,
   type MessagesStream,
 } from '@platformatic/kafka'
-import { fresh, runChecks, until, type Check, type Client } from '../suite.ts'
+import type { Secure } from '../secure.ts'
+import { fresh, runChecks, until, type Capability, type Check, type Client } from '../suite.ts'
 import { packageVersion } from './kafkajs.ts'
 
 type Strings = Message<string, string, string, string>
@@ -30,7 +32,11 @@ export const platformaticClient: Client = {
   version: () => packageVersion('@platformatic/kafka'),
   from: 'npm',
   missing: () => undefined,
-  run: (place, report) => runChecks(platformaticChecks(place.address), report),
+  wantsSecure: true,
+  async run({ address, secure }, report) {
+    await runChecks(platformaticChecks(address), report)
+    if (secure !== undefined) await runChecks(secureChecks(secure), report)
+  },
 }
 
 export function platformaticChecks(address: string): Check[] {
@@ -54,6 +60,9 @@ export function platformaticChecks(address: string): Check[] {
     { capability: 'group: members come and go', run: () => rebalance(bus, {}) },
     { capability: 'group: static member', run: () => staticMember(bus) },
     { capability: 'group: cooperative rebalance', run: () => cooperative(bus) },
+    { capability: 'group: new protocol', run: () => rebalance(bus, { groupProtocol: 'consumer' }) },
+    { capability: 'transactions: commit and abort', run: () => transactions(bus) },
+    { capability: 'transactions: offsets of a group', run: () => transactionalOffsets(bus) },
     { capability: 'admin: topics', run: admin(topics) },
     { capability: 'admin: partitions', run: () => partitions(bus) },
     { capability: 'admin: configs', run: admin(configs) },
@@ -68,8 +77,8 @@ export function platformaticChecks(address: string): Check[] {
 class Platformatic {
   readonly #base: { clientId: string; bootstrapBrokers: string[]; retries: number }
 
-  constructor(address: string) {
-    this.#base = { clientId: 'interop', bootstrapBrokers: [address], retries: 3 }
+  constructor(address: string, more: object = {}) {
+    this.#base = { clientId: 'interop', bootstrapBrokers: [address], retries: 3, ...more }
   }
 
   async withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
@@ -292,6 +301,67 @@ async function staticMember(bus: Platformatic): Promise<void> {
     ['one'],
   )
   await member.consumer.close(true)
+}
+
+async function transactions(bus: Platformatic): Promise<void> {
+  const topic = await bus.createTopic()
+  const producer = bus.producer({ idempotent: true, transactionalId: fresh('platformatic-tx') })
+  for (const [value, end] of [
+    ['one', 'commit'],
+    ['no', 'abort'],
+    ['two', 'commit'],
+  ] as const) {
+    const transaction = await producer.beginTransaction()
+    await transaction.send({ messages: [{ topic, value }] })
+    await transaction[end]()
+  }
+  await producer.close()
+  assert.deepEqual(values(await bus.take(topic, 2)), ['one', 'two'])
+}
+
+async function transactionalOffsets(bus: Platformatic): Promise<void> {
+  const topic = await bus.createTopic()
+  const groupId = fresh('platformatic-tx-group')
+  await bus.send(topic, numbered(3))
+  const producer = bus.producer({ idempotent: true, transactionalId: fresh('platformatic-tx') })
+  const consumer = bus.consumer(groupId)
+  const stream = await consumer.consume({ topics: [topic], mode: 'earliest', autocommit: false })
+  for await (const message of stream) {
+    if (message.offset < 2n) continue
+    const transaction = await producer.beginTransaction()
+    await transaction.addConsumer(consumer)
+    await transaction.addOffset(message)
+    await transaction.commit()
+    break
+  }
+  const found = await bus.withAdmin(admin => admin.listConsumerGroupOffsets({ groups: [groupId] }))
+  assert.ok((found[0]?.topics[0]?.partitions[0]?.committedOffset ?? 0n) >= 2n)
+  await consumer.close(true)
+  await producer.close()
+}
+
+function secureChecks(secure: Secure): Check[] {
+  const { user: username, password, token } = secure
+  const tls = { ca: [readFileSync(secure.authority, 'utf8')], servername: 'localhost' }
+  const own = { cert: readFileSync(secure.certificate, 'utf8'), key: readFileSync(secure.key, 'utf8') }
+  const check = (capability: Capability, address: string, options: object): Check => ({
+    capability,
+    run: () => secretly(new Platformatic(address, options)),
+  })
+  const login = (mechanism: string): Check =>
+    check(`SASL ${mechanism}` as Capability, secure.plain, { sasl: { mechanism, username, password } })
+  return [
+    check('TLS', secure.tls, { tls, sasl: { mechanism: 'PLAIN', username, password } }),
+    check('TLS with client certificate', secure.tls, { tls: { ...tls, ...own } }),
+    ...['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'].map(login),
+    check('SASL OAUTHBEARER', secure.plain, { sasl: { mechanism: 'OAUTHBEARER', token } }),
+  ]
+}
+
+async function secretly(bus: Platformatic): Promise<void> {
+  const topic = await bus.createTopic()
+  await bus.send(topic, [{ value: 'secret' }])
+  assert.deepEqual(values(await bus.take(topic, 1)), ['secret'])
 }
 
 async function topics(admin: Admin): Promise<void> {
