@@ -115,9 +115,10 @@ function resultsIn(text: string, number: string): TestResult[] {
     return outcome === undefined ? [] : [{ name, outcome }]
   })
   if (results.length > 0 || text.includes('ALL TESTS PASSED')) return results
-  return [
-    { name: number, outcome: { kind: 'failed', reason: `it ended without a result: ${text.trim().slice(-300)}` } },
-  ]
+  // A failure that leaves threads behind aborts the process; so does one that waits for ever.
+  const said = new RegExp(`### Test "(${number}\\w*)[^\\n]*\\n([^\\n]*)`).exec(text)
+  const reason = said?.[2] ?? `it ended without a result: ${text.trim().slice(-300)}`
+  return [{ name: said?.[1] ?? number, outcome: { kind: 'failed', reason } }]
 }
 
 function outcomeOf(text: string, name: string, word: string | undefined): Outcome | undefined {
