@@ -1,7 +1,7 @@
 import { Writer } from '@dragoman/wire'
 import { DiskError } from '../runtime/runtime.ts'
 import { readBlob } from '../storage/blob-store.ts'
-import type { BlobWriter } from '../storage/blob-store.ts'
+import type { BlobWriter, CreateOptions } from '../storage/blob-store.ts'
 import { crc32c } from '../storage/crc32c.ts'
 import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt, Fenced } from '../storage/errors.ts'
@@ -272,7 +272,7 @@ export class Checkpointer {
     // What was chosen on a full disk is little and gives room; else the copy must not take the reserve.
     const wasFull = this.#cell.full
     const isStopped = () => this.#stopped || (this.#cell.full && !wasFull)
-    const rewriting = rewriteSegments(this.#cell, this.placement, chosen, this.#createSegment, isStopped)
+    const rewriting = rewriteSegments(this.#cell, this.placement, chosen, this.#createSteadily, isStopped)
     this.#await(rewriting, rewritten => {
       this.#rewritten = rewritten
       if (!rewritten) this.#restUntilMs = clock.monotonicMs() + restMs
@@ -284,7 +284,7 @@ export class Checkpointer {
   #beginCompaction(): void {
     if (this.#rewriting || this.#rewritten || this.#stopped) return
     const isStopped = () => this.#stopped || this.#cell.full
-    const compacting = this.#compactor.begin(this.#createSegment, isStopped, this.#unreadable)
+    const compacting = this.#compactor.begin(this.#createSteadily, isStopped, this.#unreadable)
     if (!compacting) return
     this.#await(compacting, rewritten => {
       this.#rewritten = rewritten
@@ -359,10 +359,12 @@ export class Checkpointer {
     }
   }
 
-  readonly #createSegment: CreateSegment = async () => {
+  readonly #createSteadily: CreateSegment = () => this.#createSegment({ steadily: true })
+
+  async #createSegment(how: CreateOptions): ReturnType<CreateSegment> {
     const { options, epoch } = this.#cell
     const { id, number, name } = this.#nameSegment()
-    const blob = await options.blobs.create(name)
+    const blob = await options.blobs.create(name, how)
     const append: BlobWriter['append'] = async parts => {
       await blob.append(parts)
       options.chain.noteWritten?.(sizeOf(parts))
@@ -397,7 +399,7 @@ export class Checkpointer {
 
   async #writeSegment({ plans, segment }: Cut): Promise<WrittenSegment | undefined> {
     if (!segment && !plans.some(({ rows, skip }) => rows > skip)) return undefined
-    const { id, name, writer } = await (segment ? this.#continueSegment(segment) : this.#createSegment())
+    const { id, name, writer } = await (segment ? this.#continueSegment(segment) : this.#createSegment({}))
     try {
       for (const plan of plans) await this.#writeStream(writer, plan, id)
       const extents = await writer.finish()

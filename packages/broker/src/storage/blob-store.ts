@@ -5,7 +5,7 @@ export interface BlobStore {
   /** Creates a whole blob at once; absent or complete after any crash. */
   putIfAbsent(name: string, parts: readonly Uint8Array[]): Promise<PutResult>
   /** Begins a large blob. It exists for readers only once `finish` has answered `ok`; until then it is an orphan. */
-  create(name: string): Promise<BlobWriter>
+  create(name: string, options?: CreateOptions): Promise<BlobWriter>
   /** Fills `target` from `position`; returns the count, short at the end. Null when the blob is absent. */
   read(name: string, position: number, target: Buffer): Promise<number | null>
   /** Begins a large blob that can be read while it grows. Absent where a blob appears only as a whole. */
@@ -15,6 +15,11 @@ export interface BlobStore {
   list(prefix: string): Promise<{ name: string; bytes: number }[]>
   drop(names: readonly string[]): Promise<void>
   close(): Promise<void>
+}
+
+export interface CreateOptions {
+  /** Each piece is on the disk before its `append` resolves: no burst at a sync holds up what others write. For work in the background. */
+  steadily?: boolean
 }
 
 export interface BlobWriter {

@@ -1,6 +1,6 @@
 import { DiskError } from '../runtime/runtime.ts'
 import type { Disk, DiskFile } from '../runtime/runtime.ts'
-import type { BlobStore, BlobWriter, GrowingBlob } from './blob-store.ts'
+import type { BlobStore, BlobWriter, CreateOptions, GrowingBlob } from './blob-store.ts'
 import type { ChainStore, PutResult } from './chain-store.ts'
 import { FileChain } from './file-chain.ts'
 import type { FileChainOptions } from './file-chain.ts'
@@ -92,7 +92,7 @@ export class FileBlobStore implements BlobStore {
     const path = `${this.#root}/${name}`
     const exists = await this.#exists(path)
     if (exists) return 'exists'
-    const draft = await this.#begin(`${name}.draft`, true)
+    const draft = await this.#begin(`${name}.draft`, { replace: true })
     try {
       await draft.append(parts)
       await draft.finish()
@@ -108,8 +108,8 @@ export class FileBlobStore implements BlobStore {
     return 'ok'
   }
 
-  create(name: string): Promise<BlobWriter> {
-    return this.#begin(name, false)
+  create(name: string, { steadily = false }: CreateOptions = {}): Promise<BlobWriter> {
+    return this.#begin(name, { steadily })
   }
 
   async grow(name: string): Promise<GrowingBlob> {
@@ -183,7 +183,7 @@ export class FileBlobStore implements BlobStore {
     for (const name of this.#open.keys()) await this.#forget(name)
   }
 
-  async #begin(name: string, replace: boolean): Promise<BlobWriter> {
+  async #begin(name: string, { replace = false, steadily = false }): Promise<BlobWriter> {
     const path = `${this.#root}/${name}`
     await this.#makeDirectory(directoryOf(path))
     if (replace) await this.#disk.remove(path).catch(() => {})
@@ -203,7 +203,8 @@ export class FileBlobStore implements BlobStore {
         const at = end
         end += bytes
         await file.write(parts, at)
-        early.note(bytes)
+        if (steadily) await file.sync()
+        else early.note(bytes)
       },
       finish: async () => {
         await early.settle()
