@@ -260,3 +260,20 @@ test('an aborted transaction leaves nothing behind: records, then the memory of 
   assert.equal((await firstBatch())[1], 0)
   await opened.cell.close()
 })
+
+test('times are looked up over holes, among the records that are left', async () => {
+  const opened = await open(memoryStores(), always)
+  const { client, stream } = opened
+  const records = rounds(6, 60).map((record, index) => ({ ...record, timestampMs: 10_000 + ((index * 37) % 1000) }))
+  await write(opened, [...records, { key: 'last', value: null, timestampMs: 5 }])
+  await settle(opened)
+  const left = await readKeyed(client, stream, 700)
+  assert(left.length < 130, String(left.length))
+  for (let at = 9_990; at < 11_010; at += 7) {
+    const found = await client.offsetAtTime(stream, at)
+    assert.equal(found?.offset, left.find(({ timestampMs }) => timestampMs >= at)?.offset, `at ${at}`)
+  }
+  const newest = left.reduce((best, record) => (record.timestampMs > best.timestampMs ? record : best))
+  assert.equal((await client.offsetOfMaxTimestamp(stream))?.offset, newest.offset)
+  await opened.cell.close()
+})
