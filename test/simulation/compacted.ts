@@ -30,6 +30,9 @@ export class Compacted {
   readonly #shared: Shared
   readonly #client: Client
   #topicId = ''
+  /** An idempotent producer: an attempt that was given up and comes late would bring older numbers. */
+  #producerId = -1
+  #sequence = 0
   #next = 1
   /** Of each key the last that was acknowledged, and the last deletion that was sent. */
   readonly #acknowledged = new Map<number, number>()
@@ -48,6 +51,10 @@ export class Compacted {
       { name: 'delete.retention.ms', value: random.pick(['0', '2000', '100000']) },
       { name: 'min.compaction.lag.ms', value: random.pick(['0', '0', '500']) },
     ])
+    while (this.#producerId < 0) {
+      const answer = await this.#client.request(apis.initProducerId, { transactionalId: null, transactionTimeoutMs: 0 })
+      if (answer?.errorCode === codes.none) this.#producerId = answer.producerId
+    }
   }
 
   async run(): Promise<void> {
@@ -78,7 +85,9 @@ export class Compacted {
         headers: [{ key: 'number', value: Buffer.from(String(number)) }],
         timestampMs,
       })),
+      { producerId: this.#producerId, producerEpoch: 0, baseSequence: this.#sequence },
     )
+    this.#sequence += entries.length
     for (const { key, number, isDeletion } of entries) if (isDeletion) this.#deleted.set(key, number)
     for (;;) {
       const partitionData = [{ index: 0, records: Buffer.from(records) }]
@@ -89,7 +98,7 @@ export class Compacted {
         topicData: [{ name: topic, topicId: this.#topicId, partitionData }],
       })
       const code = answer?.responses[0]?.partitionResponses[0]?.errorCode
-      if (code === codes.none) break
+      if (code === codes.none || code === codes.duplicateSequenceNumber) break
       await simulator.sleep(random.float() * 100)
     }
     for (const { key, number } of entries) this.#acknowledged.set(key, number)
