@@ -16,7 +16,7 @@ export function writePage(protocol: string, title: string, results: Result[]): s
 export function page(protocol: string, title: string, results: Result[]): string {
   const used = results.filter(result => result.missing === undefined)
   const sections = [
-    `# ${title}: clients\n\nWritten by \`npm run interop -- ${protocol} --write\`. Do not change it by hand.\n\n` +
+    `# ${title}: clients\n\nWritten by \`npm run interop -- ${protocol} --write\` from the last whole run of each client. Do not change it by hand.\n\n` +
       'Each client is what its makers publish, unmodified, used as its documentation says against a broker in a process of its own. How the ' +
       'suite works, and what a client needs to be there, is in [test/interop](../../test/interop/README.md).',
     `## Clients\n\n${clientTable(results)}`,

@@ -31,6 +31,8 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.TopicConfig;
 import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.errors.InvalidProducerEpochException;
+import org.apache.kafka.common.quota.ClientQuotaAlteration;
+import org.apache.kafka.common.quota.ClientQuotaEntity;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -60,6 +62,7 @@ public final class Clients {
         Harness.check("transactions: offsets of a group", Clients::transactionalOffsets);
         Harness.check("transactions: a zombie is fenced", Clients::zombie);
         Harness.check("log compaction", Clients::compaction);
+        Harness.check("quotas", Clients::quotas);
         if (args.length > 1) Secured.checks(List.of(args).subList(1, args.length));
         Harness.run();
     }
@@ -378,6 +381,27 @@ public final class Clients {
             Harness.equal(last, Map.of("k0", rounds[0] - 1 + " 18", "k1", rounds[0] - 1 + " 19"));
             return seen.size() < 20 * rounds[0];
         });
+    }
+
+    /** A producer above its quota is held back, and everything arrives. */
+    private static void quotas() throws Exception {
+        String topic = createTopic(1);
+        String client = Harness.fresh("java-quota");
+        ClientQuotaEntity entity = new ClientQuotaEntity(Map.of(ClientQuotaEntity.CLIENT_ID, client));
+        ClientQuotaAlteration slow = new ClientQuotaAlteration(entity, List.of(new ClientQuotaAlteration.Op("producer_byte_rate", 20_000.0)));
+        admin.alterClientQuotas(List.of(slow)).all().get();
+        List<String> values = new ArrayList<>();
+        for (int i = 0; i < 300; i++) values.add(i + " " + "x".repeat(1000));
+        double throttled;
+        try (KafkaProducer<String, String> producer = producer("client.id", client, "batch.size", "4000")) {
+            for (String value : values) producer.send(new ProducerRecord<>(topic, value));
+            producer.flush();
+            throttled = producer.metrics().entrySet().stream()
+                .filter(metric -> metric.getKey().name().equals("produce-throttle-time-max"))
+                .mapToDouble(metric -> (Double) metric.getValue().metricValue()).max().orElse(0);
+        }
+        Harness.equal(throttled > 0, true);
+        Harness.equal(read(topic, values.size()), values);
     }
 
     private static List<ConsumerRecord<String, String>> everything(String topic) {
