@@ -10,6 +10,8 @@ export interface Parameter<T> {
   readonly repeatable: boolean
   /** Environment variable that is asked when the flag is not given. */
   readonly environment?: string
+  /** The heading above it in the help. */
+  readonly section?: string
   read(texts: readonly string[], origin: string): T
 }
 
@@ -184,7 +186,9 @@ export function commandHelp(
   const usage = ['dragoman', command.name, ...words, ...(options.length > 0 ? ['[OPTION...]'] : [])].join(' ')
   const lines = [command.summary, '', `Usage: ${usage}`]
   if (command.words.length > 0) lines.push('', ...command.words.map(({ name, help }) => `  ${name}\n      ${help}`))
-  if (options.length > 0) lines.push('', 'Options:', ...options.map(([name, parameter]) => optionHelp(name, parameter)))
+  for (const [section, own] of Map.groupBy(options, ([, parameter]) => parameter.section ?? 'Options')) {
+    lines.push('', `${section}:`, ...own.map(([name, parameter]) => optionHelp(name, parameter)))
+  }
   if (command.notes) lines.push('', command.notes)
   lines.push('', 'Examples:', ...command.examples.map(([line, what]) => `  ${line}\n      ${what}`))
   return lines.join('\n')

@@ -1,5 +1,5 @@
 export { hostPort, isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } from './address.ts'
-export { optionsHelp, optionsMarkdown } from './markdown.ts'
+export { optionsMarkdown } from './markdown.ts'
 export { nearest } from './nearest.ts'
 export {
   choice,
@@ -8,6 +8,7 @@ export {
   flagOf,
   OptionError,
   optionalText,
+  sections,
   size,
   text,
   toggle,

@@ -1,5 +1,5 @@
-import { environmentOf, flagOf, keyOf, type Option } from './option.ts'
-import { optionTable, sections, type ListenerInfo } from './table.ts'
+import { environmentOf, flagOf, keyOf, sections, type Option } from './option.ts'
+import { optionTable, type ListenerInfo } from './table.ts'
 
 /** The reference page of all options. */
 export function optionsMarkdown(listeners: readonly ListenerInfo[]): string {
@@ -33,19 +33,4 @@ function markdownRow(name: string, { kind, default: fallback, help }: Option<unk
     help,
   ]
   return `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`
-}
-
-/** The same for `--help`: flags with what they take, the default, and what they do. */
-export function optionsHelp(listeners: readonly ListenerInfo[]): string {
-  const table = optionTable(listeners)
-  const lines: string[] = []
-  for (const [section, title] of Object.entries(sections)) {
-    lines.push('', `${title}:`)
-    for (const [name, { section: own, kind, default: fallback, help }] of table) {
-      if (own !== section) continue
-      const shown = kind.placeholder === '' ? '' : kind.show(fallback)
-      lines.push(`  ${`${flagOf(name)} ${kind.placeholder}`.trimEnd()}${shown ? `  (${shown})` : ''}`, `      ${help}`)
-    }
-  }
-  return lines.join('\n')
 }

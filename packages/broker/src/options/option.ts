@@ -6,10 +6,27 @@
 export interface Option<T> {
   readonly kind: Kind<T>
   readonly default: T
-  readonly section: string
+  readonly section: Section
   /** One sentence, for `--help` and the documentation. */
   readonly help: string
 }
+
+/** The headings under which options are shown, in this order. */
+export const sections = {
+  general: 'General',
+  listeners: 'Listeners',
+  security: 'Users and what they may do',
+  tls: 'TLS',
+  tokens: 'Tokens',
+  topics: 'Topics',
+  groups: 'Groups',
+  transactions: 'Transactions',
+  storage: 'Storage',
+  connections: 'Connections',
+  limits: 'Limits',
+} as const
+
+export type Section = keyof typeof sections
 
 /** What an option takes: text in, value out. Every source (flag, environment, file, code) goes through `parse`. */
 export interface Kind<T> {

@@ -1,4 +1,4 @@
-import { choice, count, duration, optionalText, text, type Kind, type Option } from './option.ts'
+import { choice, count, duration, optionalText, text, type Kind, type Option, type Section } from './option.ts'
 
 const second = 1000
 const minute = 60 * second
@@ -53,12 +53,13 @@ const mechanismsKind: Kind<readonly Mechanism[]> = {
   show: value => value.join(','),
 }
 
-const option = <T>(kind: Kind<T>, value: NoInfer<T>, help: string): Option<T> => ({
-  kind,
-  default: value,
-  section: 'security',
-  help,
-})
+const optionIn =
+  (section: Section) =>
+  <T>(kind: Kind<T>, value: NoInfer<T>, help: string): Option<T> => ({ kind, default: value, section, help })
+
+const option = optionIn('security')
+const tlsOption = optionIn('tls')
+const tokenOption = optionIn('tokens')
 
 const file = (what: string): Kind<string | undefined> => optionalText('FILE', what)
 
@@ -106,54 +107,54 @@ export const securityRows = {
     'Close a connection that has not said who it is after this time, where it must.',
   ),
 
-  tlsCert: option(file('a PEM file'), undefined, 'Certificate of the broker with those that lead to its authority.'),
-  tlsKey: option(file('a PEM file'), undefined, 'Its private key.'),
-  tlsCa: option(file('a PEM file'), undefined, 'Authorities that may have issued the certificates of clients.'),
-  tlsClientAuth: option(
+  tlsCert: tlsOption(file('a PEM file'), undefined, 'Certificate of the broker with those that lead to its authority.'),
+  tlsKey: tlsOption(file('a PEM file'), undefined, 'Its private key.'),
+  tlsCa: tlsOption(file('a PEM file'), undefined, 'Authorities that may have issued the certificates of clients.'),
+  tlsClientAuth: tlsOption(
     choice('none', 'want', 'require'),
     'none',
     'Whether clients are asked for a certificate. Its subject is who they are.',
   ),
-  tlsPrincipal: option(
+  tlsPrincipal: tlsOption(
     choice('subject', 'cn'),
     'subject',
     'Name of a client with a certificate: the whole subject (`CN=app,O=Example`), or its common name alone.',
   ),
-  tlsVersionMin: option(choice('1.2', '1.3'), '1.2', 'Oldest version of TLS that is spoken.'),
-  tlsReloadIntervalMs: option(
+  tlsVersionMin: tlsOption(choice('1.2', '1.3'), '1.2', 'Oldest version of TLS that is spoken.'),
+  tlsReloadIntervalMs: tlsOption(
     duration(second, 1 * day),
     minute,
     'Look this often whether certificate, key or authorities are others; new connections then get the new ones.',
   ),
-  tlsHandshakesMax: option(
+  tlsHandshakesMax: tlsOption(
     count(1, 1_000_000),
     500,
     'Handshakes under way on one listener; one more is closed at once.',
   ),
-  tlsHandshakeTimeoutMs: option(
+  tlsHandshakeTimeoutMs: tlsOption(
     duration(100, 10 * minute),
     10 * second,
     'Close a connection whose handshake takes longer.',
   ),
 
-  tokenKeys: option(
+  tokenKeys: tokenOption(
     optionalText('FILE|URL', 'a file, or an address that begins with http:// or https://'),
     undefined,
     'JSON Web Key Set of whoever issues the tokens of OAUTHBEARER.',
   ),
-  tokenIssuer: option(optionalText('NAME', 'a name'), undefined, 'Issuer that a token must have.'),
-  tokenAudience: option(
+  tokenIssuer: tokenOption(optionalText('NAME', 'a name'), undefined, 'Issuer that a token must have.'),
+  tokenAudience: tokenOption(
     list('NAME[,NAME]', 'names with commas between them', ','),
     undefined,
     'Audiences of which a token must have one.',
   ),
-  tokenScope: option(
+  tokenScope: tokenOption(
     list('NAME[,NAME]', 'names with commas between them', ','),
     undefined,
     'Scopes of which a token must have all.',
   ),
-  tokenClaim: option(text('NAME', 'the name of a claim'), 'sub', 'Claim of a token that names the user.'),
-  tokenClockSkewMs: option(
+  tokenClaim: tokenOption(text('NAME', 'the name of a claim'), 'sub', 'Claim of a token that names the user.'),
+  tokenClockSkewMs: tokenOption(
     duration(0, 10 * minute),
     30 * second,
     'How far the clock of the issuer may be from that of the broker.',

@@ -1,6 +1,18 @@
 import { hostPort, listenAt, loopback, type HostPort, type ListenAt } from './address.ts'
 import { securityRows } from './security.ts'
-import { choice, count, duration, names, optionalText, size, text, toggle, type Kind, type Option } from './option.ts'
+import {
+  choice,
+  count,
+  duration,
+  names,
+  optionalText,
+  size,
+  text,
+  toggle,
+  type Kind,
+  type Option,
+  type Section,
+} from './option.ts'
 
 const KiB = 2 ** 10
 const MiB = 2 ** 20
@@ -11,17 +23,6 @@ const day = 24 * 60 * minute
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'off'] as const
 export type LogLevel = (typeof logLevels)[number]
-
-export const sections = {
-  general: 'General',
-  listeners: 'Listeners',
-  security: 'Security',
-  topics: 'Topics and groups',
-  storage: 'Storage',
-  connections: 'Connections',
-  limits: 'Limits',
-} as const
-type Section = keyof typeof sections
 
 const option = <T>(section: Section, kind: Kind<T>, value: NoInfer<T>, help: string): Option<T> => ({
   kind,
@@ -69,98 +70,98 @@ export const rows = {
   ),
   topicPartitions: option('topics', count(1, 10_000), 1, 'Partitions of a topic whose creator does not say.'),
   groupJoinDelayMs: option(
-    'topics',
+    'groups',
     duration(0, 10 * minute),
     100,
     'Wait this long for more members before the first assignment of an empty group.',
   ),
   groupSessionTimeoutMinMs: option(
-    'topics',
+    'groups',
     duration(100, 1 * day),
     6 * second,
     'Shortest time without a sign of life that a member may ask for.',
   ),
   groupSessionTimeoutMaxMs: option(
-    'topics',
+    'groups',
     duration(100, 1 * day),
     30 * minute,
     'Longest time without a sign of life that a member may ask for.',
   ),
   groupAssignedSessionTimeoutMs: option(
-    'topics',
+    'groups',
     duration(100, 1 * day),
     45 * second,
     'Remove a member that has given no sign of life for this long, where the broker assigns.',
   ),
   groupAssignedSessionTimeoutMinMs: option(
-    'topics',
+    'groups',
     duration(100, 1 * day),
     45 * second,
     'Shortest time without a sign of life that a group may set for its members, where the broker assigns.',
   ),
   groupAssignedSessionTimeoutMaxMs: option(
-    'topics',
+    'groups',
     duration(100, 1 * day),
     minute,
     'Longest time without a sign of life that a group may set for its members, where the broker assigns.',
   ),
   groupHeartbeatIntervalMs: option(
-    'topics',
+    'groups',
     duration(10, 1 * day),
     5 * second,
     'Ask members this often for a sign of life, where the broker assigns.',
   ),
   groupHeartbeatIntervalMinMs: option(
-    'topics',
+    'groups',
     duration(10, 1 * day),
     5 * second,
     'Shortest time between signs of life that a group may set, where the broker assigns.',
   ),
   groupHeartbeatIntervalMaxMs: option(
-    'topics',
+    'groups',
     duration(10, 1 * day),
     15 * second,
     'Longest time between signs of life that a group may set, where the broker assigns.',
   ),
   groupMigration: option(
-    'topics',
+    'groups',
     choice('bidirectional', 'upgrade', 'downgrade', 'disabled'),
     'bidirectional',
     'Whether a group with members may change between members that assign among themselves (classic) and the broker that assigns.',
   ),
   groupOffsetsRetentionMs: option(
-    'topics',
+    'groups',
     duration(minute, 3650 * day),
     7 * day,
     'Keep the committed offsets of a group this long after its last member left.',
   ),
   shareLockDurationMs: option(
-    'topics',
+    'groups',
     duration(100, day),
     30 * second,
     'A member of a share group keeps a record this long before others get it, unless its group says otherwise.',
   ),
   shareDeliveryLimit: option(
-    'topics',
+    'groups',
     count(0, 30_000),
     5,
     'Deliveries after which a share group gives a record up that nobody accepts; 0: never.',
   ),
 
   transactionTimeoutMaxMs: option(
-    'topics',
+    'transactions',
     duration(second, 1 * day),
     15 * minute,
     'Longest time that a producer may ask for its transactions.',
   ),
   transactionalIdExpirationMs: option(
-    'topics',
+    'transactions',
     duration(second, 3650 * day),
     7 * day,
     'Forget a transactional id that nobody has used for this long.',
   ),
   transactionStrictConnections: option(
-    'topics',
+    'transactions',
     choice('on', 'off'),
     'on',
     'Refuse requests of transactions that come late, over a connection that their producer has replaced; `off` for producers that use several at once.',

@@ -7,6 +7,7 @@ import {
   readEnvironment,
   readFile as readFileOptions,
   readFlags,
+  sections,
   settle,
   showHostPort,
   type Given,
@@ -22,8 +23,12 @@ const shutdownMsMax = 10_000
 const table = optionTable(protocols)
 
 const options: Record<string, Parameter<unknown>> = {}
-for (const [name, { kind, default: value, help }] of table) {
-  options[name] = { ...optional(kind, help), shown: kind.placeholder === '' ? '' : kind.show(value) }
+for (const [name, { kind, default: value, section, help }] of table) {
+  options[name] = {
+    ...optional(kind, help),
+    shown: kind.placeholder === '' ? '' : kind.show(value),
+    section: sections[section],
+  }
 }
 
 export const serve = defineCommand({
