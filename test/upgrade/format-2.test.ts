@@ -16,7 +16,6 @@ import { identityFacts } from '../../packages/broker/src/core/identity/facts.ts'
 import { quotaFacts } from '../../packages/broker/src/core/quotas/facts.ts'
 import { shareFacts } from '../../packages/broker/src/core/share/facts.ts'
 import { transactionFacts } from '../../packages/broker/src/core/transactions/facts.ts'
-import type { Identified } from '../../packages/broker/src/core/transactions/requests.ts'
 import { dataFormat } from '../../packages/broker/src/data-directory.ts'
 import { machines } from '../../packages/broker/src/machines.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
@@ -24,7 +23,7 @@ import { blockHeaderBytes, factHeaderBytes, type Block } from '../../packages/br
 import { scanChainFile } from '../../packages/broker/src/storage/scan.ts'
 import { verifyDirectory } from '../../packages/broker/src/cell/verify.ts'
 import { FixtureClock, longMs, openFixture, unpack } from './fixture.ts'
-import { answer, ruleOf } from './story.ts'
+import { ruleOf } from './story.ts'
 
 const { disk } = realRuntime()
 

@@ -29,7 +29,7 @@ export const ruleOf = (name: string): Rule => ({
 })
 
 /** A request that is answered through a callback. */
-export function answer<T>(ask: (done: (value: T) => void) => void): Promise<T> {
+function answer<T>(ask: (done: (value: T) => void) => void): Promise<T> {
   return new Promise(resolve => ask(resolve))
 }
 
