@@ -74,4 +74,29 @@ export const brokenBrokerRules: Record<string, BrokenRule> = {
     find: 'const seq = journal.cut()',
     replace: 'const seq = journal.cut() - 1',
   },
+  'an accepted record is not written down': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: "      this.#settleRanges(cursorFacts.acked, of('ack'))\n",
+    replace: '',
+  },
+  'anybody may settle what somebody holds': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: 'if (this.#machine.holderOf(offset) !== consumer) return false',
+    replace: 'if (this.#machine.holderOf(offset) === 0) return false',
+  },
+  'locks run out early': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: 'this.#host.leaseClockMs() + leaseMs',
+    replace: 'this.#host.leaseClockMs() + leaseMs / 4',
+  },
+  'an accepted record is acknowledged before that is durable': {
+    file: 'core/share/share-groups.ts',
+    find: 'this.#options.ledger.whenDurable(seq, run, argument)',
+    replace: 'run(argument)',
+  },
+  'a record is given up before its last delivery': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: 'deliveryCount >= this.deliveryLimit',
+    replace: 'deliveryCount >= this.deliveryLimit - 1',
+  },
 }

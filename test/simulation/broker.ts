@@ -12,6 +12,7 @@ import { Compacted } from './compacted.ts'
 import { PartitionHistory } from './history.ts'
 import { compareReplays } from './replay.ts'
 import type { Report } from './report.ts'
+import { ShareGroups } from './share-groups.ts'
 import { Transactions } from './transactions.ts'
 import { Consumer, fetchOnce, listOffset, Producer, trim, type Partition, type Shared } from './workload.ts'
 
@@ -33,6 +34,8 @@ export async function run(seed: number, onTrace?: (lines: string[]) => void): Pr
 const dataPath = 'data'
 /** After all faults have ended, everything must be done within this. */
 const healMsMax = 120_000
+/** Members of groups that are silent for so long are gone. */
+const memberSessionMs = 1_500
 
 /** What a seed has chosen to do to its broker: relative weights. */
 interface Mix {
@@ -70,6 +73,7 @@ class BrokerWorld {
   #running: RunningBroker | undefined
   #transactions: Transactions | undefined
   #compacted: Compacted | undefined
+  #shareGroups: ShareGroups | undefined
   /** The disk may have failed an operation: the process may stop, and a start may be refused. */
   #mayFail = false
   #clockAheadMs = 0
@@ -189,6 +193,8 @@ class BrokerWorld {
     await this.#transactions?.create()
     if (simulator.random.chance(0.6)) this.#compacted = new Compacted(this.#shared)
     await this.#compacted?.create()
+    if (simulator.random.chance(0.6)) this.#shareGroups = new ShareGroups(this.#shared, memberSessionMs)
+    await this.#shareGroups?.create()
   }
 
   #tasks(): Promise<void>[] {
@@ -203,6 +209,7 @@ class BrokerWorld {
     if (random.chance(0.5)) tasks.push(churnTopics(shared, 1))
     if (this.#transactions) tasks.push(this.#transactions.run())
     if (this.#compacted) tasks.push(this.#compacted.run())
+    if (this.#shareGroups) tasks.push(this.#shareGroups.run())
     return tasks
   }
 
@@ -231,6 +238,10 @@ class BrokerWorld {
         reserveBytes: 64 * 1024,
         topicAutoCreate: 'off',
         logLevel: 'warn',
+        groupAssignedSessionTimeoutMs: memberSessionMs,
+        groupAssignedSessionTimeoutMinMs: 1_000,
+        groupHeartbeatIntervalMs: 200,
+        groupHeartbeatIntervalMinMs: 100,
       } as const
       const note = (line: string): void => this.simulator.note(line.trimEnd())
       startBroker(options, {
@@ -445,6 +456,7 @@ class BrokerWorld {
     }
     await this.#transactions?.check(client)
     await this.#compacted?.check(client)
+    await this.#shareGroups?.check(client)
     client.drop()
   }
 }

@@ -1,7 +1,6 @@
 import { Restore } from '../../packages/broker/src/cell/restore.ts'
 import { defaultCellSizes } from '../../packages/broker/src/cell/options.ts'
-import { DirectoryMachine } from '../../packages/broker/src/core/directory.ts'
-import { GroupsMachine } from '../../packages/broker/src/core/groups/machine.ts'
+import { machines } from '../../packages/broker/src/machines.ts'
 import { DiskError } from '../../packages/broker/src/runtime/runtime.ts'
 import type { SimDisk } from '../../packages/broker/src/runtime/simulated/disk.ts'
 import type { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
@@ -39,7 +38,7 @@ async function replay(simulator: Simulator, chain: ChainStore, blobs: BlobStore)
     blobs,
     clock: { nowMs: () => 0, monotonicMs: () => 0, after: () => () => {}, soon: () => {} },
     random: simulator.random,
-    machines: { directory: () => new DirectoryMachine(), groups: () => new GroupsMachine() },
+    machines,
     sizes: defaultCellSizes,
     exclusive: false,
     retentionOf: () => undefined,
