@@ -5,7 +5,7 @@ import { catchBroken, loadScenario } from './scenarios.ts'
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31)
 
 /** How often each scenario runs here; the long campaigns are `npm run sim -- --minutes M`. */
-const seedCounts = { chain: 30, broker: 4 }
+const seedCounts = { chain: 30, broker: 2 }
 
 for (const [name, count] of Object.entries(seedCounts)) {
   test(`scenario ${name} keeps all promises (SEED=${seed})`, async () => {
