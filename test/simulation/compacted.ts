@@ -18,20 +18,21 @@ interface Found {
   offset: number
   key: number
   number: number
-  /** The first number of its batch: one whose answer is lost is sent again. */
-  batch: number
 }
 
 /**
  * A writer of a table: for each key it writes ever greater numbers, and now and then a deletion, into a compacted topic.
  *
- * Holds at any time: for each key a reader from the start sees numbers that do not fall but for batches that were sent again, and in the end the last one that was
+ * Holds at any time: for each key a reader from the start sees numbers that do not fall, and in the end the last one that was
  * acknowledged when it began, or a greater one, unless that or a later one was a deletion: then it may be gone.
  */
 export class Compacted {
   readonly #shared: Shared
   readonly #client: Client
   #topicId = ''
+  /** An idempotent producer: an attempt that was given up and comes late would bring older numbers. */
+  #producerId = -1
+  #sequence = 0
   #next = 1
   /** Of each key the last that was acknowledged, and the last deletion that was sent. */
   readonly #acknowledged = new Map<number, number>()
@@ -50,6 +51,10 @@ export class Compacted {
       { name: 'delete.retention.ms', value: random.pick(['0', '2000', '100000']) },
       { name: 'min.compaction.lag.ms', value: random.pick(['0', '0', '500']) },
     ])
+    while (this.#producerId < 0) {
+      const answer = await this.#client.request(apis.initProducerId, { transactionalId: null, transactionTimeoutMs: 0 })
+      if (answer?.errorCode === codes.none) this.#producerId = answer.producerId
+    }
   }
 
   async run(): Promise<void> {
@@ -77,13 +82,12 @@ export class Compacted {
       entries.map(({ key, number, isDeletion }) => ({
         key: Buffer.from(String(key)),
         value: isDeletion ? null : Buffer.alloc(number % 50, 'v'),
-        headers: [
-          { key: 'number', value: Buffer.from(String(number)) },
-          { key: 'batch', value: Buffer.from(String(entries[0]?.number)) },
-        ],
+        headers: [{ key: 'number', value: Buffer.from(String(number)) }],
         timestampMs,
       })),
+      { producerId: this.#producerId, producerEpoch: 0, baseSequence: this.#sequence },
     )
+    this.#sequence += entries.length
     for (const { key, number, isDeletion } of entries) if (isDeletion) this.#deleted.set(key, number)
     for (;;) {
       const partitionData = [{ index: 0, records: Buffer.from(records) }]
@@ -94,7 +98,7 @@ export class Compacted {
         topicData: [{ name: topic, topicId: this.#topicId, partitionData }],
       })
       const code = answer?.responses[0]?.partitionResponses[0]?.errorCode
-      if (code === codes.none) break
+      if (code === codes.none || code === codes.duplicateSequenceNumber) break
       await simulator.sleep(random.float() * 100)
     }
     for (const { key, number } of entries) this.#acknowledged.set(key, number)
@@ -115,24 +119,22 @@ export class Compacted {
   /** Reads all of it and compares. */
   async check(client: Client): Promise<void> {
     const expected = [...this.#acknowledged]
-    const newest = new Map<number, Found>()
+    const newest = new Map<number, number>()
     for (let position = 0, end = Infinity; position < end;) {
       const answer = await this.#fetch(client, position)
       if (!answer) continue
       end = answer.end
       if (answer.next === position && position < end) this.#fail(`nothing to read at ${position} before ${end}`)
-      for (const found of answer.found) {
-        const { offset, key, number, batch } = found
+      for (const { offset, key, number } of answer.found) {
         if (offset < position) continue
-        const before = newest.get(key)
-        if (before !== undefined && number < before.number && batch !== before.batch)
-          this.#fail(`key ${key} has ${number} at ${offset} after ${before.number}`)
-        newest.set(key, found)
+        if (number < (newest.get(key) ?? 0))
+          this.#fail(`key ${key} has ${number} at ${offset} after ${newest.get(key)}`)
+        newest.set(key, number)
       }
       position = Math.max(position, answer.next)
     }
     for (const [key, number] of expected) {
-      const found = newest.get(key)?.number ?? 0
+      const found = newest.get(key) ?? 0
       if (found < number && (this.#deleted.get(key) ?? 0) < number)
         this.#fail(`key ${key} is at ${found}, and ${number} was acknowledged`)
     }
@@ -165,8 +167,8 @@ export class Compacted {
     for (let at = 0; at < bytes.length; at += batchBytes(bytes, at)) {
       const batch = bytes.subarray(at, at + batchBytes(bytes, at))
       for (const record of readRecords(batch, batch.subarray(batchHeaderBytes))) {
-        const [number, first] = record.headers.map(({ value }) => Number(value))
-        found.push({ offset: record.offset, key: Number(record.key), number: number ?? 0, batch: first ?? 0 })
+        const number = Number(record.headers[0]?.value)
+        found.push({ offset: record.offset, key: Number(record.key), number })
       }
       next = lastOffset(batch) + 1
     }
