@@ -15,7 +15,9 @@ for (const [name, checksOf] of clients) {
   describe(`${name} against an embedded broker`, { concurrency: 8 }, () => {
     let broker: Awaited<ReturnType<typeof startBroker>>
     before(async () => {
-      broker = await startBroker({ data: 'memory', kafka: 0 })
+      // Members learn of a change with their next heartbeat.
+      const heartbeat = { groupHeartbeatIntervalMs: 200, groupHeartbeatIntervalMinMs: 200 }
+      broker = await startBroker({ data: 'memory', kafka: 0, ...heartbeat })
     })
     after(() => broker.close())
     for (const { capability } of checksOf('')) {
