@@ -3,6 +3,7 @@ import { errors, type ErrorCode } from '../../packages/broker/src/core/errors.ts
 import { defaultGroupSettings } from '../../packages/broker/src/core/groups/settings.ts'
 import { optionsMarkdown } from '../../packages/broker/src/options/index.ts'
 import { protocols, type ProtocolEntry } from '../../packages/broker/src/protocols/index.ts'
+import { answerOf } from '../../packages/broker/src/protocols/beanstalk/errors.ts'
 import { brokerConfigTable } from '../../packages/broker/src/protocols/kafka/broker-configs.ts'
 import { topicConfigTable } from '../../packages/broker/src/protocols/kafka/configs.ts'
 import { codeOf, codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
@@ -112,7 +113,8 @@ async function commandsPage(): Promise<string> {
 function errorsPage(): string {
   const rows = Object.entries(errors).map(([code, { text, retryable }]) => {
     const kafka = kafkaName(codeOf[code as ErrorCode])
-    return `| \`${code}\` | ${text} | ${retryable ? 'yes' : 'no'} | ${kafka} |`
+    const beanstalk = answerOf[code as ErrorCode]
+    return `| \`${code}\` | ${text} | ${retryable ? 'yes' : 'no'} | ${kafka} | ${beanstalk} |`
   })
   return [
     '# Errors',
@@ -120,8 +122,8 @@ function errorsPage(): string {
     'Every refusal that a client can meet. The code is the same in logs and metrics whatever the protocol; each protocol answers',
     'in its own words. "Try again" means that the same request may succeed later without a change.',
     '',
-    '| code | meaning | try again | Kafka |',
-    '|---|---|---|---|',
+    '| code | meaning | try again | Kafka | beanstalkd |',
+    '|---|---|---|---|---|',
     ...rows,
     '',
   ].join('\n')

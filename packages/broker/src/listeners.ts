@@ -38,6 +38,13 @@ export function exposedListeners(settings: Settings): string[] {
     .map(({ name, at }) => `${name} on ${showHostPort(at)}`)
 }
 
+/** The listeners that were asked for, can be reached from other machines, and whose clients cannot say who they are. */
+export function exposedWithoutLogin(settings: Settings): string[] {
+  return wantedListeners(settings)
+    .filter(({ at, asked, entry }) => asked && !entry.hasLogin && !isLoopback(at.host))
+    .map(({ name, at }) => `${name} on ${showHostPort(at)}`)
+}
+
 export function hasTlsListeners(settings: Settings): boolean {
   return wantedListeners(settings).some(({ isSecure }) => isSecure)
 }
@@ -74,6 +81,7 @@ export async function bindListeners(
   pressure: Pressure,
   logFor: (component: string) => Log,
   connectionsMax: () => number,
+  isLoginRequired: boolean,
 ): Promise<OpenListener[]> {
   const admission = new Admission(connectionsMax)
   const open: OpenListener[] = []
@@ -81,6 +89,14 @@ export async function bindListeners(
     for (const wanted of wantedListeners(settings)) {
       const { network, clock, random } = runtime
       const log = logFor(wanted.name)
+      if (isLoginRequired && !wanted.entry.hasLogin) {
+        const flag = flagOf(wanted.option)
+        if (!wanted.asked) {
+          log('info', `Not listening: clients must say who they are, and these cannot. ${flag} opens it all the same`)
+          continue
+        }
+        log('warn', 'Clients must say who they are, and these cannot: whoever reaches this listener may do everything')
+      }
       const protocol = await wanted.entry.load()
       const shared = { protocol, network, clock, random, limits: settings, admission, pressure, log }
       const options = { ...shared, tls: wanted.isSecure ? tls : undefined }

@@ -7,6 +7,7 @@ import { TransactionsMachine } from './core/transactions/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
 import { ShareGroupsMachine } from './core/share/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
+import { WorkMachine } from './core/work/machine.ts'
 
 /** The machines of a cell. */
 export const machines: MachineFactories = {
@@ -18,4 +19,5 @@ export const machines: MachineFactories = {
   shareGroups: () => new ShareGroupsMachine(),
   quotas: () => new QuotasMachine(),
   cursor: () => new CursorMachine(),
+  work: () => new WorkMachine(),
 }

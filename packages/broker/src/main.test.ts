@@ -125,6 +125,7 @@ test('a port that was asked for and is taken rejects; a default one that is take
   const settings = settle(protocols, [new Map([['data', { text: 'memory', origin: 'data' }]])])
   const present = settings.listeners.get('kafka')
   assert(present !== undefined)
+  settings.listeners.clear()
   settings.listeners.set('kafka', { ...present, at: { host: '127.0.0.1', port }, asked: false })
   const lines: string[] = []
   const broker = await openBroker(settings, { writeLog: line => lines.push(line) })
@@ -135,6 +136,28 @@ test('a port that was asked for and is taken rejects; a default one that is take
   )
   await broker.close()
   other.close()
+})
+
+test('a protocol without login is off where clients must say who they are, unless it is asked for on this machine', async () => {
+  const given = new Map([
+    ['data', { text: 'memory', origin: 'data' }],
+    ['users', { text: 'ann:secret', origin: '--users' }],
+  ])
+  const settings = settle(protocols, [given])
+  const present = settings.listeners.get('beanstalk')
+  assert(present !== undefined)
+  settings.listeners.clear()
+  settings.listeners.set('beanstalk', { ...present, at: { host: '127.0.0.1', port: 0 }, asked: false })
+  const lines: string[] = []
+  const broker = await openBroker(settings, { writeLog: line => lines.push(line) })
+  assert.equal(broker.listeners.length, 0)
+  assert.match(lines.join(''), /clients must say who they are/)
+  await broker.close()
+  const asked = await startBroker({ data: 'memory', users: 'ann:secret', beanstalk: 0 }, quiet)
+  assert(asked.port('beanstalk') > 0)
+  await asked.close()
+  const exposed = { data: 'memory', users: 'ann:secret', beanstalk: '0.0.0.0:0' }
+  await assert.rejects(startBroker(exposed, quiet), /its protocol has no login/)
 })
 
 test('listening beyond loopback needs insecure, and clients are told an address that they can use', async () => {

@@ -15,6 +15,7 @@ import { Quotas } from './core/quotas/quotas.ts'
 import { TimerWheel } from './core/timers/wheel.ts'
 import { Queues } from './core/queues/queues.ts'
 import { Topics } from './core/topics.ts'
+import { WorkQueues } from './core/work/work-queues.ts'
 import type { TransactionSettings } from './core/transactions/settings.ts'
 import { Transactions } from './core/transactions/transactions.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
@@ -104,7 +105,8 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
     const { tls } = security
     const { topics } = parts.core
     const connectionsMax = (): number => topics.overrideOf('connectionsMax') ?? settings.connectionsMax
-    const listeners = await bindListeners(settings, runtime, tls, cell, logFor, connectionsMax)
+    const { isRequired } = parts.core.identity
+    const listeners = await bindListeners(settings, runtime, tls, cell, logFor, connectionsMax, isRequired)
     for (const { name, told, protocol } of listeners) {
       parts.addresses.set(name, told)
       if (protocol.groupBridge !== undefined) parts.groups.useBridge(protocol.groupBridge)
@@ -184,6 +186,7 @@ async function openCore(
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const soon = (run: () => void): void => clock.soon(run)
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
+  const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
   const transactions = new Transactions({
     ...base,
     groups,
@@ -196,6 +199,7 @@ async function openCore(
     cell: client,
     topics,
     queues,
+    work,
     groups,
     shareGroups,
     transactions,
@@ -205,7 +209,7 @@ async function openCore(
     limits: settings,
     addresses,
   }
-  const stop = [() => shareGroups.close(), () => core.queues.close(), () => cursors.close()]
+  const stop = [() => shareGroups.close(), () => work.close(), () => core.queues.close(), () => cursors.close()]
   return { cell, core, groups, transactions, addresses, stop }
 }
 

@@ -1,7 +1,7 @@
 import type { Log } from './admin/log.ts'
 import { Identity, userNameProblem, type IdentityOptions, type IdentitySettings } from './core/identity/identity.ts'
 import { Tokens } from './core/identity/tokens.ts'
-import { allNeedCertificates, exposedListeners, hasTlsListeners } from './listeners.ts'
+import { allNeedCertificates, exposedListeners, exposedWithoutLogin, hasTlsListeners } from './listeners.ts'
 import { parseUsers, type UserPassword } from './options/security.ts'
 import type { Settings } from './options/table.ts'
 import { NetworkError, type Cancel, type Disk, type ListenerTls, type Runtime } from './runtime/runtime.ts'
@@ -110,6 +110,13 @@ export function makeIdentity(
 export function checkExposure(settings: Settings, identity: Identity): void {
   const [first] = exposedListeners(settings)
   if (first === undefined || settings.insecure) return
+  const [open] = exposedWithoutLogin(settings)
+  if (open !== undefined) {
+    throw new StartError(
+      `Cannot let ${open} be reached from other machines: its protocol has no login, so anyone who reaches it could read and ` +
+        `write everything. Listen on 127.0.0.1, or give --insecure if the network itself keeps others out`,
+    )
+  }
   const remedy = 'or give --insecure if the network itself keeps others out'
   if (!identity.isRequired) {
     throw new StartError(

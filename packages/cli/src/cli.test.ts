@@ -229,7 +229,7 @@ test('serve prints its listeners and ready, keeps its data over a restart, and r
   const data = join(directory, 'data')
   const config = join(directory, 'dragoman.yaml')
   await writeFile(config, 'durability: os\nkafka: 0\nlog-level: warn\n')
-  const serve = ['serve', '--data', data, '--config', config]
+  const serve = ['serve', '--data', data, '--config', config, '--only', 'kafka']
   const first = start(serve)
   const out = await printed(first.child, /^ready .*\n/m)
   assert.match(out, /^kafka {6}127\.0\.0\.1:\d+\nready .*durability os .*started in \d+ ms\n$/)

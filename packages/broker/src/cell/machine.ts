@@ -65,6 +65,8 @@ export const machineKinds = {
   shareGroups: 6,
   /** Members of groups among whom the broker shares out the work, and settings of groups. `core/groups/assigned/` */
   memberships: 7,
+  /** Lanes, numbers and histories of messages of work queues. `core/work/` */
+  work: 8,
   /** One partition, queue or other container of messages. `cell/stream.ts` */
   stream: 16,
   /** Who has taken which message of a stream. `core/cursor/` */

@@ -7,6 +7,7 @@ import type { ShareGroups } from './share/share-groups.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Topics } from './topics.ts'
+import type { WorkQueues } from './work/work-queues.ts'
 import type { Transactions } from './transactions/transactions.ts'
 
 export { homeNamespace, type Topic } from './topic.ts'
@@ -24,6 +25,8 @@ export interface Broker {
   readonly cell: CellClient
   readonly topics: Topics
   readonly queues: Queues
+  /** Queues whose messages have numbers and priorities, and may wait. */
+  readonly work: WorkQueues
   readonly groups: Groups
   /** Records of groups whose members take them one by one. */
   readonly shareGroups: ShareGroups

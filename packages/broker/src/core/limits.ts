@@ -10,6 +10,12 @@ export interface Limits {
   queuesMax: number
   /** Messages that the consumers of one queue may hold. */
   queueInFlightMax: number
+  /** Messages of one queue that wait for a time of their own. */
+  queueDelayedMax: number
+  /** Queues that one connection may watch. */
+  queueWatchesMax: number
+  /** The largest message of a client that hands in jobs. */
+  jobBytesMax: number
   groupsMax: number
   groupMembersMax: number
   /** Members of all groups together. */
@@ -39,6 +45,9 @@ export const defaultLimits: Limits = {
   partitionsMax: 200_000,
   queuesMax: 100_000,
   queueInFlightMax: 1_000_000,
+  queueDelayedMax: 1_000_000,
+  queueWatchesMax: 10_000,
+  jobBytesMax: 65_535,
   groupsMax: 100_000,
   groupMembersMax: 10_000,
   membersMax: 200_000,

@@ -11,7 +11,17 @@ export const protocols = [
     port: 9092,
     tlsPort: 9093,
     advertises: true,
+    hasLogin: true,
     load: async () => (await import('./kafka/index.ts')).kafka,
+  },
+  {
+    name: 'beanstalk',
+    title: 'beanstalkd',
+    port: 11300,
+    tlsPort: 11301,
+    advertises: false,
+    hasLogin: false,
+    load: async () => (await import('./beanstalk/index.ts')).beanstalk,
   },
 ] as const satisfies readonly ProtocolEntry[]
 
@@ -26,5 +36,7 @@ export interface ProtocolEntry {
   readonly tlsPort: number
   /** Its clients are told an address to come back to. */
   readonly advertises: boolean
+  /** Its clients can say who they are. */
+  readonly hasLogin: boolean
   load(): Promise<Protocol>
 }

@@ -25,6 +25,8 @@ export interface ProtocolLimits {
   frameBytesMax: number
   /** Where a session waits for smaller ones, or larger ones, than its protocol has as a rule. */
   frameBytesMin?: number
+  /** The largest job, where a protocol has them. */
+  jobBytesMax?: number | undefined
   /** Requests taken from one connection and not yet answered; at the limit its socket is not read. */
   requestsInFlightMax: number
 }

@@ -20,6 +20,7 @@ export interface ListenerOptions<P> {
 
 export interface TransportLimits extends PumpLimits {
   frameBytesMax: number
+  jobBytesMax?: number | undefined
 }
 
 /** Tells when the broker cannot take more for the moment. */
@@ -182,8 +183,8 @@ export class ProtocolListener<P> implements PumpHost {
     if (!this.#serving) return this.#wait(connection)
     const { protocol, admission, clock, limits } = this.#options
     if (!admission.enter()) return this.#refuse(connection)
-    const { frameBytesMax, requestsInFlightMax } = limits
-    const own = { frameBytesMax, requestsInFlightMax }
+    const { frameBytesMax, requestsInFlightMax, jobBytesMax } = limits
+    const own = { frameBytesMax, requestsInFlightMax, jobBytesMax }
     const pump = new Pump(this, connection, protocol.decoder(own), clock.monotonicMs())
     this.#pumps.add(pump)
     const { broker, local } = this.#serving

@@ -26,11 +26,22 @@ export interface QueuesOptions {
   log(level: 'warn' | 'error', message: string): void
 }
 
+/** Who adds to queues what not all of them have. */
+export interface QueueObserver {
+  declared(queue: Queue): void
+  /** Called within the block that removes it. */
+  removing(definition: QueueDefinition): void
+  removed(definition: QueueDefinition): void
+  /** Whether the stream belongs to a queue, though it is not its own one. */
+  owns(stream: StreamId): boolean
+}
+
 /**
  * All queues. Like those of topics, methods that change something decide before they first wait, resolve when that is durable, and
  * reject with `BrokerError`.
  */
 export class Queues {
+  observer: QueueObserver | undefined
   readonly #options: QueuesOptions
   readonly #table: QueueTable
   /** By id. */
@@ -70,7 +81,7 @@ export class Queues {
 
   /** What of a stream is kept; undefined for streams that belong to no queue. */
   retentionOf(stream: StreamId): Retention | undefined {
-    if (!this.#table.ofStream(stream)) return undefined
+    if (!this.#table.ofStream(stream) && this.observer?.owns(stream) !== true) return undefined
     return { ms: -1, bytes: -1, neededFrom: this.#options.cursors.trimPoint(stream) }
   }
 
@@ -87,6 +98,26 @@ export class Queues {
       await this.#durable(this.#options.ledger.openSeq)
       return this.#live(present)
     }
+    this.make(namespace, name, config)
+    await this.#durable(this.#options.ledger.openSeq)
+    const made = this.get(namespace, name)
+    if (!made) throw new BrokerError('queue-not-found', `${quote(name)} was removed at the same time`)
+    return made
+  }
+
+  /** Makes a queue that is not there, within this call; it is durable with the block that is open then. Throws `BrokerError`. */
+  make(namespace: string, name: string, config: ReadonlyMap<string, string> = new Map()): Queue {
+    this.checkNew(namespace, name)
+    this.#atomic(() => this.#write(namespace, name, config))
+    const made = this.get(namespace, name)
+    assert(made)
+    this.observer?.declared(made)
+    return made
+  }
+
+  /** Throws `BrokerError` when a queue of that name could not be made. */
+  checkNew(namespace: string, name: string): void {
+    checkQueueName(name)
     const { ledger, limits } = this.#options
     const directory = ledger.machine(machineKinds.directory)
     assert(directory instanceof DirectoryMachine)
@@ -94,10 +125,6 @@ export class Queues {
     if (this.#table.count >= limits.queuesMax) {
       throw new BrokerError('limit-reached', `there are ${limits.queuesMax} queues, which is the most allowed`)
     }
-    await this.#durable(this.#atomic(() => this.#write(namespace, name, config)))
-    const made = this.get(namespace, name)
-    if (!made) throw new BrokerError('queue-not-found', `${quote(name)} was removed at the same time`)
-    return made
   }
 
   /** Removes the queue and all its messages. Resolves with the number of those that waited. */
@@ -113,11 +140,13 @@ export class Queues {
     const seq = this.#atomic(() => {
       const payload = factOf(queueDeleted, { id: definition.id })
       ledger.fact(machineKinds.directory, factTypes.queueDeleted, payload)
+      this.observer?.removing(definition)
       cursors.remove(definition.cursor)
       ledger.drop(definition.stream)
     })
     this.#open.delete(definition.id)
     queue.close()
+    this.observer?.removed(definition)
     await this.#durable(seq)
     return readyCount
   }
