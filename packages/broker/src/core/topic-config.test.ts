@@ -32,7 +32,7 @@ test('topicConfig fills in the defaults and is made once', () => {
     timestampType: 'create',
     timestampBeforeMaxMs: Number(2n ** 63n - 1n),
     timestampAfterMaxMs: 3_600_000,
-    compressionType: 'producer',
+    compressionType: undefined,
     minInsyncReplicas: 1,
   })
   assert.equal(topicConfig(topic), settings)
@@ -57,7 +57,7 @@ test('checkTopicConfig names the key and what it takes', () => {
     ['dirtyRatioMin', 'NaN', /dirtyRatioMin/],
     ['dirtyRatioMin', '', /dirtyRatioMin/],
     ['compactionLagMaxMs', '0', /compactionLagMaxMs/],
-    ['compressionType', 'gzip', /compressionType/],
+    ['compressionType', 'brotli', /compressionType/],
     ['minInsyncReplicas', '2', /there is one copy/],
     ['timestampType', 'CreateTime', /takes "create" or "append"/],
     ['toString', 'x', /toString: there is no such setting/],

@@ -1,3 +1,4 @@
+import { compressionNames, type Compression } from '../storage/record-batch.ts'
 import { BrokerError } from './errors.ts'
 import { quote } from './names.ts'
 
@@ -25,7 +26,8 @@ export interface TopicSettings {
   readonly timestampBeforeMaxMs: number
   /** How far a producer's timestamp may lie ahead of the broker's clock. */
   readonly timestampAfterMaxMs: number
-  readonly compressionType: 'producer'
+  /** In which compression records are stored; undefined: in that of their producer. */
+  readonly compressionType: Compression | undefined
   readonly minInsyncReplicas: 1
 }
 
@@ -116,8 +118,8 @@ export const topicSettings = {
   compressionType: {
     default: 'producer',
     kind: 'word',
-    doc: 'Records keep the compression of their producer. The broker does not compress anew.',
-    problem: oneOf(['producer'], 'the broker stores records as their producer compressed them'),
+    doc: 'How records are stored: as their producer compressed them, which costs the broker nothing, or compressed anew when they come in another form.',
+    problem: oneOf(['producer', 'uncompressed', 'gzip', 'snappy', 'lz4', 'zstd']),
   },
   minInsyncReplicas: {
     default: '1',
@@ -199,7 +201,7 @@ function readSettings({ config, defaults }: TopicConfigs): TopicSettings {
     timestampType: text('timestampType') === 'append' ? 'append' : 'create',
     timestampBeforeMaxMs: Number(text('timestampBeforeMaxMs')),
     timestampAfterMaxMs: Number(text('timestampAfterMaxMs')),
-    compressionType: 'producer',
+    compressionType: compressionNames.find(name => name === text('compressionType').replace('uncompressed', 'none')),
     minInsyncReplicas: 1,
   }
 }

@@ -1,6 +1,7 @@
-import { Writer } from '@dragoman/wire'
+import { ProtocolError, Writer } from '@dragoman/wire'
 import type { BatchRecords } from './batch-records.ts'
 import { compress } from './compress.ts'
+import { decompress } from './compression.ts'
 import {
   attributeBits,
   attributes,
@@ -8,11 +9,15 @@ import {
   batchBytes,
   batchHeaderBytes,
   batchLengthOverhead,
+  checkBatch,
+  compressionNames,
   compressionOf,
   sealBatch,
   writeInt64,
+  type Compression,
 } from './record-batch.ts'
 import { Rows } from './rows.ts'
+import { snappyStreamHeader } from './snappy.ts'
 
 const column = { start: 0, end: 1, restAt: 2, timeDelta: 3 } as const
 
@@ -103,5 +108,28 @@ export class Survivors {
       out.bytes(rest)
     }
     return out.take()
+  }
+}
+
+/** What the records of one batch may come to when they are decompressed. */
+const plainBytesMax = 256 * 1024 * 1024
+
+/** The batch with its records in another compression, sealed. Undefined when they cannot be read. */
+export function recompressBatch(batch: Buffer, compression: Compression): Buffer | undefined {
+  const old = compressionOf(batch)
+  if (old === undefined) return undefined
+  const body = batch.subarray(batchHeaderBytes, batchBytes(batch))
+  try {
+    // Not every client reads snappy without the stream around it.
+    const packed = compress(compression, decompress(old, body, plainBytesMax), snappyStreamHeader)
+    const bytes = Buffer.concat([batch.subarray(0, batchHeaderBytes), packed])
+    const bits = (attributes(batch) & ~attributeBits.compression) | compressionNames.indexOf(compression)
+    bytes.writeInt32BE(bytes.length - batchLengthOverhead, 8)
+    bytes.writeInt16BE(bits, 21)
+    sealBatch(bytes)
+    return checkBatch(bytes, bytes.length) === undefined ? bytes : undefined
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined
+    throw error
   }
 }

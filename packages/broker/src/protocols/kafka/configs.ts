@@ -53,14 +53,14 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'compression.gzip.level': hint(
     'int',
     '-1',
-    'It has no effect: the broker does not compress.',
+    'It has no effect: what the broker compresses, it compresses at the usual level.',
     gzipLevel,
     'compression.gzip.level',
   ),
   'compression.lz4.level': hint(
     'int',
     '9',
-    'It has no effect: the broker does not compress.',
+    'It has no effect: what the broker compresses, it compresses at the usual level.',
     integer(1n, 17n),
     'compression.lz4.level',
   ),
@@ -68,7 +68,7 @@ export const topicConfigKeys: Readonly<Record<string, TopicConfigKey>> = {
   'compression.zstd.level': hint(
     'int',
     '3',
-    'It has no effect: the broker does not compress.',
+    'It has no effect: what the broker compresses, it compresses at the usual level.',
     integer(-131072n, 22n),
     'compression.zstd.level',
   ),

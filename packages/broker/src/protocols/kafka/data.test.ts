@@ -4,7 +4,18 @@ import { gzipSync } from 'node:zlib'
 import type { Infer, Write } from '@dragoman/wire'
 import { startBroker, type RunningBroker } from '../../main.ts'
 import { realRuntime } from '../../runtime/real/real-runtime.ts'
-import { attributeBits, batchHeaderBytes, makeBatch, sealBatch, type NewRecord } from '../../storage/record-batch.ts'
+import { recompressBatch } from '../../storage/rebuild-batch.ts'
+import {
+  attributeBits,
+  batchBytes,
+  batchHeaderBytes,
+  checkBatch,
+  compressionNames,
+  compressionOf,
+  makeBatch,
+  sealBatch,
+  type NewRecord,
+} from '../../storage/record-batch.ts'
 import { KafkaDriver, recordsOf } from './driver.ts'
 import { codes } from './errors.ts'
 import { apis } from './messages/index.ts'
@@ -51,6 +62,32 @@ function edited(edit: (batch: Buffer) => void, seal = true): Buffer {
 }
 
 suite('produce', () => {
+  test('stores batches in the compression of the topic, whatever they come in', async () => {
+    const texts = Array.from({ length: 50 }, (_, index) => `record ${index % 7}`)
+    const plain = makeBatch(texts.map(text => record(text)))
+    const forms = ['uncompressed', 'gzip', 'snappy', 'lz4', 'zstd']
+    for (const [wanted, word] of forms.entries()) {
+      const name = await topic(1, { 'compression.type': word })
+      for (const from of compressionNames) {
+        const batch = recompressBatch(plain, from) ?? assert.fail(from)
+        assert.equal((await driver.produce(name, batch)).errorCode, codes.none)
+      }
+      for (let offset = 0; offset < texts.length * forms.length; offset += texts.length) {
+        const { records } = await fetchOne(name, offset)
+        assert(records)
+        assert.equal(compressionOf(records), compressionNames[wanted], word)
+        assert.deepEqual(values(records).slice(0, texts.length), texts)
+        assert.equal(checkBatch(records.subarray(0, batchBytes(records)), 1e6), undefined)
+      }
+    }
+    const garbage = edited(batch => batch.writeInt16BE(1, 21))
+    const refused = await driver.produce(await topic(1, { 'compression.type': 'lz4' }), garbage)
+    assert.equal(refused.errorCode, codes.corruptMessage)
+    const small = await topic(1, { 'compression.type': 'uncompressed', 'max.message.bytes': '200' })
+    const packed = recompressBatch(plain, 'gzip') ?? assert.fail()
+    assert.equal((await driver.produce(small, packed)).errorCode, codes.messageTooLarge)
+  })
+
   test('stores compressed batches as they are, and fetch gives them back', async () => {
     const name = await topic()
     const plain = makeBatch([record('one'), record('two')])

@@ -4,6 +4,7 @@ import { homeNamespace, type Topic } from '../../../core/broker.ts'
 import { topicConfig, type TopicSettings } from '../../../core/topic-config.ts'
 import type { AppendOutcome } from '../../../core/transactions/transactions.ts'
 import { recordsWithoutKey } from '../../../storage/batch-records.ts'
+import { recompressBatch } from '../../../storage/rebuild-batch.ts'
 import {
   attributeBits,
   attributes,
@@ -126,13 +127,27 @@ class Production {
     const problem = problemOf(records, settings, this.#nowMs, this.#exchange.version)
     if (problem !== undefined) return this.#refuse(answer, problem.code, problem.text)
     if (settings.cleanupPolicy.compacts && !this.#haveKeys(answer, records)) return
+    const batch = this.#inTopicForm(answer, settings, records)
+    if (batch === undefined) return
     if (settings.timestampType === 'append') {
-      stampBatch(records, 0, this.#nowMs)
+      stampBatch(batch, 0, this.#nowMs)
       answer.logAppendTimeMs = this.#nowMs
     }
     this.#open++
-    if (isTransactional(records)) return this.#appendInTransaction(answer, stream, records)
-    this.#exchange.broker.cell.append(stream, records, result => this.#appended(answer, result))
+    if (isTransactional(batch)) return this.#appendInTransaction(answer, stream, batch)
+    this.#exchange.broker.cell.append(stream, batch, result => this.#appended(answer, result))
+  }
+
+  /** In the compression that the topic asks for, if it does. */
+  #inTopicForm(answer: PartitionAnswer, settings: TopicSettings, records: Buffer): Buffer | undefined {
+    const { compressionType: compression, messageBytesMax } = settings
+    if (compression === undefined || compression === compressionOf(records)) return records
+    const batch = recompressBatch(records, compression)
+    if (batch === undefined) this.#refuse(answer, codes.corruptMessage, 'The records cannot be read')
+    else if (batch.length > messageBytesMax) {
+      this.#refuse(answer, codes.messageTooLarge, textOf('message-too-large', batch, settings))
+    } else return batch
+    return undefined
   }
 
   /** What is kept by key must have one. */

@@ -443,7 +443,7 @@ test('configurations that would have no effect or contradict what is true are re
     ['cleanup.policy', 0, 'compact,remove', codes.invalidConfig],
     ['cleanup.policy', 2, 'remove', codes.invalidConfig],
     ['min.insync.replicas', 0, '2', codes.invalidConfig],
-    ['compression.type', 0, 'gzip', codes.invalidConfig],
+    ['compression.type', 0, 'brotli', codes.invalidConfig],
     ['remote.storage.enable', 0, 'true', codes.invalidConfig],
     ['retention.ms', 0, 'week', codes.invalidConfig],
     ['retention.ms', 2, '5', codes.invalidConfig],
