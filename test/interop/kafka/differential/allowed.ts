@@ -25,7 +25,6 @@ const allowed: readonly Allowed[] = [
   why('Kafka leaves out the brokers where one id is in too old a version', /^Metadata .* by id, old/),
   why('A topic that is made by asking is answered when it is there', /^Metadata .* made by asking/),
   why('There is more to say than that the topic is unknown', /^CreatePartitions .* unknown topic/, /errorMessage$/),
-  why('Records keep the compression of their producer', /compression\.type=/),
   why('There are no replicas to throttle', /(follower|leader)\.replication\.throttled/),
   why('There is no tiered storage', /remote\.log\.(copy|delete)/),
   why('Below -1 means nothing', /retention\.(bytes|ms)=-2/),
