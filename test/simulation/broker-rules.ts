@@ -99,4 +99,14 @@ export const brokenBrokerRules: Record<string, BrokenRule> = {
     find: 'deliveryCount >= this.deliveryLimit',
     replace: 'deliveryCount >= this.deliveryLimit - 1',
   },
+  'a member may commit in an epoch of the past': {
+    file: 'core/groups/memberships.ts',
+    find: 'if (member.epoch === epoch) return undefined',
+    replace: 'if (member.epoch >= epoch) return undefined',
+  },
+  'a partition goes to its next owner before it is given up': {
+    file: 'core/groups/assigned/reconcile.ts',
+    find: 'filterPartitions(missing, (topicId, partition) => input.isFree(topicId, partition))',
+    replace: 'missing',
+  },
 }

@@ -6,6 +6,7 @@ import { codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
 import { DiskError } from '../../packages/broker/src/runtime/runtime.ts'
 import type { SimProcess } from '../../packages/broker/src/runtime/simulated/process.ts'
 import { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
+import { AssignedGroups } from './assigned-groups.ts'
 import { brokerPort, Client } from './client.ts'
 import { churnTopics, createTopic } from './churn.ts'
 import { Compacted } from './compacted.ts'
@@ -74,6 +75,7 @@ class BrokerWorld {
   #transactions: Transactions | undefined
   #compacted: Compacted | undefined
   #shareGroups: ShareGroups | undefined
+  #assignedGroups: AssignedGroups | undefined
   /** The disk may have failed an operation: the process may stop, and a start may be refused. */
   #mayFail = false
   #clockAheadMs = 0
@@ -195,6 +197,8 @@ class BrokerWorld {
     await this.#compacted?.create()
     if (simulator.random.chance(0.6)) this.#shareGroups = new ShareGroups(this.#shared, memberSessionMs)
     await this.#shareGroups?.create()
+    if (simulator.random.chance(0.6)) this.#assignedGroups = new AssignedGroups(this.#shared, memberSessionMs)
+    await this.#assignedGroups?.create()
   }
 
   #tasks(): Promise<void>[] {
@@ -210,6 +214,7 @@ class BrokerWorld {
     if (this.#transactions) tasks.push(this.#transactions.run())
     if (this.#compacted) tasks.push(this.#compacted.run())
     if (this.#shareGroups) tasks.push(this.#shareGroups.run())
+    if (this.#assignedGroups) tasks.push(this.#assignedGroups.run())
     return tasks
   }
 
@@ -457,6 +462,7 @@ class BrokerWorld {
     await this.#transactions?.check(client)
     await this.#compacted?.check(client)
     await this.#shareGroups?.check(client)
+    await this.#assignedGroups?.check(client)
     client.drop()
   }
 }

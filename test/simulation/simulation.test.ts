@@ -40,6 +40,8 @@ const quick = {
     'segments are not synced',
     'a block is written before the large batches that it tells of',
     'compaction drops the newest record of a key',
+    'an accepted record is not written down',
+    'a partition goes to its next owner before it is given up',
   ],
 }
 
