@@ -14,6 +14,7 @@ import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
 import { TimerWheel } from './core/timers/wheel.ts'
 import { Queues } from './core/queues/queues.ts'
+import { Router } from './core/routing/router.ts'
 import { Topics } from './core/topics.ts'
 import { WorkQueues } from './core/work/work-queues.ts'
 import type { TransactionSettings } from './core/transactions/settings.ts'
@@ -186,6 +187,7 @@ async function openCore(
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const soon = (run: () => void): void => clock.soon(run)
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
+  const router = new Router({ ...base, topics, queues })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
   const transactions = new Transactions({
     ...base,
@@ -199,6 +201,7 @@ async function openCore(
     cell: client,
     topics,
     queues,
+    router,
     work,
     groups,
     shareGroups,

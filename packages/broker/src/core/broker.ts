@@ -6,6 +6,7 @@ import type { Limits } from './limits.ts'
 import type { ShareGroups } from './share/share-groups.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Quotas } from './quotas/quotas.ts'
+import type { Router } from './routing/router.ts'
 import type { Topics } from './topics.ts'
 import type { WorkQueues } from './work/work-queues.ts'
 import type { Transactions } from './transactions/transactions.ts'
@@ -25,6 +26,8 @@ export interface Broker {
   readonly cell: CellClient
   readonly topics: Topics
   readonly queues: Queues
+  /** Exchanges and bindings, and where messages go by them. */
+  readonly router: Router
   /** Queues whose messages have numbers and priorities, and may wait. */
   readonly work: WorkQueues
   readonly groups: Groups

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { list, string16, struct, u8, uuid, uvarint, type Reader, type Writer } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import type { Machine } from '../cell/machine.ts'
-import { QueueTable } from './queues/table.ts'
+import { QueueTable, type QueueDefinition } from './queues/table.ts'
+import { bound, exchangeDeclared, exchangeDeleted } from './routing/facts.ts'
+import { definitionOf, RoutingTable } from './routing/table.ts'
 import { isSettingName } from './topic-config.ts'
 import type { Topic } from './topic.ts'
 import { versioned } from './versioned.ts'
@@ -13,7 +15,7 @@ import { versioned } from './versioned.ts'
  *
  * Every payload is a version byte and then the declared struct.
  */
-export const factVersion = 3
+export const factVersion = 4
 
 export const factTypes = {
   identified: 1,
@@ -25,6 +27,10 @@ export const factTypes = {
   overridden: 7,
   queueDeclared: 8,
   queueDeleted: 9,
+  exchangeDeclared: 10,
+  exchangeDeleted: 11,
+  bound: 12,
+  unbound: 13,
 } as const
 
 const settings = list(struct({ name: string16, value: string16 }))
@@ -74,7 +80,8 @@ export interface TopicPartition {
 }
 
 /**
- * Which topics and queues there are, under which ids, over which streams; the cluster's identity; the producer ids given away.
+ * Which topics and queues there are, under which ids, over which streams; exchanges and bindings; the cluster's identity; the producer ids
+ * given away.
  *
  * Invariants: a topic is found by name exactly when it is found by id and by each of its streams; a stream belongs to one
  * topic; topics are immutable values, replaced as a whole when a fact changes them.
@@ -95,6 +102,7 @@ export class DirectoryMachine implements Machine {
   readonly #byName = new Map<string, Map<string, Topic>>()
   readonly #byStream = new Map<StreamId, TopicPartition>()
   readonly queues = new QueueTable()
+  readonly routing = new RoutingTable()
   /** One topic for each name in which dots and underscores are the same, where there are any. */
   readonly #byFolded = new Map<string, Topic>()
 
@@ -161,10 +169,22 @@ export class DirectoryMachine implements Machine {
       }
       case factTypes.queueDeclared: {
         const { config, ...queue } = readFact(queueDeclared, payload)
-        return this.queues.add({ ...queue, config: mapOf(config) })
+        return this.#addQueue({ ...queue, config: mapOf(config) })
       }
-      case factTypes.queueDeleted:
-        return this.queues.remove(readFact(queueDeleted, payload).id)
+      case factTypes.queueDeleted: {
+        const { namespace, name } = this.queues.remove(readFact(queueDeleted, payload).id)
+        return this.routing.removePlace(namespace, name)
+      }
+      case factTypes.exchangeDeclared:
+        return this.routing.declare(definitionOf(readFact(exchangeDeclared, payload)))
+      case factTypes.exchangeDeleted: {
+        const { namespace, name } = readFact(exchangeDeleted, payload)
+        return this.routing.remove(namespace, name)
+      }
+      case factTypes.bound:
+        return this.routing.bind(readFact(bound, payload))
+      case factTypes.unbound:
+        return this.routing.unbind(readFact(bound, payload))
       default:
         throw new Error(`The directory has no facts of type ${type}: this data was written by a newer broker`)
     }
@@ -182,6 +202,7 @@ export class DirectoryMachine implements Machine {
     for (const { config, ...queue } of this.queues.list()) {
       queueDeclared.write(out, { ...queue, config: settingsOf(config) }, factVersion)
     }
+    this.routing.save(out, factVersion)
   }
 
   load(from: Reader): void {
@@ -194,13 +215,21 @@ export class DirectoryMachine implements Machine {
     // Versions before 3 had no queues.
     for (let left = version >= 3 ? from.u32() : 0; left > 0; left--) {
       const { config, ...queue } = queueDeclared.read(from, version)
-      this.queues.add({ ...queue, config: mapOf(config) })
+      this.#addQueue({ ...queue, config: mapOf(config) })
     }
+    // Versions before 4 had no exchanges.
+    if (version >= 4) this.routing.load(from, version)
+  }
+
+  #addQueue(queue: QueueDefinition): void {
+    this.queues.add(queue)
+    this.routing.addPlace('queue', queue.namespace, queue.name)
   }
 
   #add({ id, namespace, name, partitions, config }: ReturnType<typeof declared>): void {
     assert(!this.#byId.has(id) && this.get(namespace, name) === undefined, `Topic ${name} cannot be there already`)
     this.#insert({ id, namespace, name, partitions, config: mapOf(config), defaults: this.#defaults })
+    this.routing.addPlace('topic', namespace, name)
   }
 
   #override(scope: OverrideScope | undefined, config: ReadonlyMap<string, string>): void {
@@ -231,6 +260,7 @@ export class DirectoryMachine implements Machine {
   #remove(topic: Topic): void {
     this.revision++
     this.#byId.delete(topic.id)
+    this.routing.removePlace(topic.namespace, topic.name)
     const names = this.#byName.get(topic.namespace)
     names?.delete(topic.name)
     const fold = folded(topic.namespace, topic.name)

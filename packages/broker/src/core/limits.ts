@@ -8,6 +8,11 @@ export interface Limits {
   /** Of all topics together. */
   partitionsMax: number
   queuesMax: number
+  exchangesMax: number
+  /** Of all exchanges together. */
+  bindingsMax: number
+  /** Of key and arguments of one binding. */
+  bindingBytesMax: number
   /** Messages that the consumers of one queue may hold. */
   queueInFlightMax: number
   /** Messages of one queue that wait for a time of their own. */
@@ -44,6 +49,9 @@ export const defaultLimits: Limits = {
   partitionsPerTopicMax: 10_000,
   partitionsMax: 200_000,
   queuesMax: 100_000,
+  exchangesMax: 100_000,
+  bindingsMax: 500_000,
+  bindingBytesMax: 4096,
   queueInFlightMax: 1_000_000,
   queueDelayedMax: 1_000_000,
   queueWatchesMax: 10_000,

@@ -7,7 +7,7 @@ import { BrokerError } from './errors.ts'
  * escapes them (docs/adr/0003-names-across-protocols.md). The rule may be widened later, never narrowed: names are stored.
  */
 const topicNameLengthMax = 249
-const queueNameBytesMax = 255
+const nameBytesMax = 255
 
 /** Throws `BrokerError` `name-invalid` that says what is wrong with the name. */
 export function checkTopicName(name: string): void {
@@ -27,11 +27,16 @@ export function topicNameProblem(name: string): string | undefined {
 }
 
 /** Names of queues: any text of 1 to 255 bytes in UTF-8 without control characters. Throws `BrokerError` `name-invalid`. */
-export function checkQueueName(name: string): void {
+export const checkQueueName = (name: string): void => checkName(name, 'a queue')
+
+/** Those of exchanges follow the same rule. */
+export const checkExchangeName = (name: string): void => checkName(name, 'an exchange')
+
+function checkName(name: string, what: string): void {
   const bytes = Buffer.byteLength(name)
-  if (bytes === 0) throw new BrokerError('name-invalid', 'a queue needs a name')
-  if (bytes > queueNameBytesMax) {
-    const detail = `the name of a queue has at most ${queueNameBytesMax} bytes, this one has ${bytes}`
+  if (bytes === 0) throw new BrokerError('name-invalid', `${what} needs a name`)
+  if (bytes > nameBytesMax) {
+    const detail = `the name of ${what} has at most ${nameBytesMax} bytes, this one has ${bytes}`
     throw new BrokerError('name-invalid', detail)
   }
   if (/\p{Cc}/u.test(name)) throw new BrokerError('name-invalid', `${quote(name)} has control characters`)

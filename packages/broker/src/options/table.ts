@@ -240,6 +240,14 @@ export const rows = {
   partitionsPerTopicMax: option('limits', count(1, 100_000), 10_000, 'Partitions of one topic.'),
   partitionsMax: option('limits', count(1, 10_000_000), 200_000, 'Partitions of all topics together.'),
   queuesMax: option('limits', count(1, 10_000_000), 100_000, 'Queues.'),
+  exchangesMax: option('limits', count(0, 10_000_000), 100_000, 'Exchanges, besides those that every namespace has.'),
+  bindingsMax: option(
+    'limits',
+    count(0, 10_000_000),
+    500_000,
+    'Bindings of all exchanges together; each takes 700 to 1,600 bytes of memory.',
+  ),
+  bindingBytesMax: option('limits', size(256, 32 * KiB), 4 * KiB, 'Key and arguments of one binding.'),
   queueInFlightMax: option(
     'limits',
     count(1, 100_000_000),

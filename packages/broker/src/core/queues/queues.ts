@@ -46,6 +46,7 @@ export class Queues {
   readonly #table: QueueTable
   /** By id. */
   readonly #open = new Map<string, Queue>()
+  readonly #beforeRemove: ((definition: QueueDefinition) => void)[] = []
   readonly #host: QueueHost
   #isClosed = false
 
@@ -138,6 +139,7 @@ export class Queues {
       throw new BrokerError('queue-not-empty', `${quote(name)} holds ${readyCount} messages`)
     const { ledger, cursors } = this.#options
     const seq = this.#atomic(() => {
+      for (const run of this.#beforeRemove) run(definition)
       const payload = factOf(queueDeleted, { id: definition.id })
       ledger.fact(machineKinds.directory, factTypes.queueDeleted, payload)
       this.observer?.removing(definition)
@@ -149,6 +151,11 @@ export class Queues {
     this.observer?.removed(definition)
     await this.#durable(seq)
     return readyCount
+  }
+
+  /** `run` is called for each queue that is about to be removed, and may add facts of its own to the same block. */
+  beforeRemove(run: (definition: QueueDefinition) => void): void {
+    this.#beforeRemove.push(run)
   }
 
   close(): void {

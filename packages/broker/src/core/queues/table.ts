@@ -49,7 +49,8 @@ export class QueueTable {
     else this.#byName.set(namespace, new Map([[name, queue]]))
   }
 
-  remove(id: string): void {
+  /** What it was. */
+  remove(id: string): QueueDefinition {
     const queue = this.#byId.get(id)
     assert(queue, `No queue has the id ${id}`)
     this.#byId.delete(id)
@@ -57,5 +58,6 @@ export class QueueTable {
     const names = this.#byName.get(queue.namespace)
     names?.delete(queue.name)
     if (names?.size === 0) this.#byName.delete(queue.namespace)
+    return queue
   }
 }

@@ -99,11 +99,14 @@ export const codes = {
  * A fenced producer is INVALID_PRODUCER_EPOCH, which producers answer by asking for a new epoch.
  */
 export const codeOf = {
-  // Nothing that is asked for here meets a queue.
+  // Nothing that is asked for here meets a queue or an exchange.
   'queue-not-found': codes.unknownServerError,
   'queue-exists': codes.unknownServerError,
   'queue-in-use': codes.unknownServerError,
   'queue-not-empty': codes.unknownServerError,
+  'exchange-not-found': codes.unknownServerError,
+  'exchange-exists': codes.unknownServerError,
+  'exchange-in-use': codes.unknownServerError,
   'topic-not-found': codes.unknownTopicOrPartition,
   'partition-not-found': codes.unknownTopicOrPartition,
   'topic-exists': codes.topicAlreadyExists,

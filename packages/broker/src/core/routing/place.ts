@@ -1,0 +1,70 @@
+import type { Header } from '../message.ts'
+import type { ExchangeDefinition } from './exchange.ts'
+
+/** Where a binding may lead. Written to disk as the index: never reorder. */
+export const placeKinds = ['queue', 'topic', 'exchange'] as const
+export type PlaceKind = (typeof placeKinds)[number]
+
+/** Where a message goes: a queue or a topic. */
+export interface Destination {
+  readonly kind: PlaceKind
+  readonly namespace: string
+  readonly name: string
+}
+
+/** What bindings may lead to: one object for each, as long as it is there. */
+export class Place implements Destination {
+  readonly kind: PlaceKind
+  readonly namespace: string
+  readonly name: string
+  /** A route that leads here alone. */
+  readonly alone: readonly Place[] = [this]
+  exchange: ExchangeNode | undefined
+  /** Bindings that lead here, when there were any. */
+  incoming: Set<Binding> | undefined
+  /** Number of the walk that came here last. */
+  mark = 0
+
+  constructor(kind: PlaceKind, namespace: string, name: string) {
+    this.kind = kind
+    this.namespace = namespace
+    this.name = name
+  }
+}
+
+/** Immutable. */
+export interface Binding {
+  readonly source: ExchangeNode
+  readonly destination: Place
+  readonly key: string
+  /** By name. */
+  readonly arguments: readonly Header[]
+  /** The same as bytes. */
+  readonly encoded: Buffer
+  /** Whether both ends are. */
+  readonly isDurable: boolean
+}
+
+/** An exchange with what leads from it. */
+export interface ExchangeNode {
+  readonly definition: ExchangeDefinition
+  readonly place: Place
+  /** By `bindingKey`, in the order in which they were made. */
+  readonly outgoing: Map<string, Binding>
+  readonly matcher: Matcher
+}
+
+/** How one exchange finds the bindings that match. Its cost does not grow with those that do not. */
+export interface Matcher {
+  /** Whether what it finds depends on bindings and the key alone, so that it can be kept. */
+  readonly isByKey: boolean
+  add(binding: Binding): void
+  remove(binding: Binding): void
+  /** Appends destinations of bindings that match; one may come more than once. */
+  match(key: string, headers: readonly Header[], found: Place[]): void
+}
+
+/** What makes a binding of an exchange another one. */
+export function bindingKey(destination: Destination, key: string, encoded: Buffer): string {
+  return `${destination.kind} ${key.length} ${key}${destination.name}\0${encoded.toString('latin1')}`
+}

@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict'
+import type { Codec } from '@dragoman/wire'
+import type { CellClient } from '../../cell/client.ts'
+import { machineKinds, type Ledger } from '../../cell/machine.ts'
+import { DirectoryMachine, factOf, factTypes } from '../directory.ts'
+import { BrokerError } from '../errors.ts'
+import type { Limits } from '../limits.ts'
+import type { Header } from '../message.ts'
+import { quote } from '../names.ts'
+import type { Queues } from '../queues/queues.ts'
+import { asRefusal, type Topics } from '../topics.ts'
+import { encodeArguments } from './arguments.ts'
+import {
+  defaultExchange,
+  exchangeDifference,
+  exchangeOf,
+  predeclared,
+  type ExchangeDefinition,
+  type ExchangeOptions,
+} from './exchange.ts'
+import { bound, exchangeDeclared, exchangeDeleted } from './facts.ts'
+import { HashRing, weightMax, weightOf } from './hash-ring.ts'
+import { isMatchWord, matchArgument } from './headers-matcher.ts'
+import { bindingKey, type Destination, type ExchangeNode, type Place, type PlaceKind } from './place.ts'
+import { Publisher, type Publication, type PublishOutcome } from './publisher.ts'
+import { Resolver } from './resolver.ts'
+import { boundFact, exchangeFact, type RoutingTable } from './table.ts'
+
+export interface RouterOptions {
+  ledger: Ledger
+  cell: CellClient
+  topics: Topics
+  queues: Queues
+  limits: Limits
+}
+
+/** A binding as it is asked for and told of. One with the same ends, key and arguments is the same. */
+export interface BindingDefinition {
+  readonly source: string
+  readonly kind: PlaceKind
+  readonly destination: string
+  /** Key, pattern or weight: what the kind of the exchange makes of it. */
+  readonly key: string
+  readonly arguments?: readonly Header[]
+}
+
+/**
+ * Exchanges and bindings, and where messages go by them. Methods that change something decide before they first wait, resolve when that is
+ * durable, and reject with `BrokerError`.
+ */
+export class Router {
+  readonly #ledger: Ledger
+  readonly #limits: Limits
+  readonly #table: RoutingTable
+  readonly #resolver: Resolver
+  readonly #publisher: Publisher
+
+  /** Over a cell that has been recovered. */
+  constructor({ ledger, cell, topics, queues, limits }: RouterOptions) {
+    const directory = ledger.machine(machineKinds.directory)
+    assert(directory instanceof DirectoryMachine)
+    this.#ledger = ledger
+    this.#limits = limits
+    this.#table = directory.routing
+    this.#resolver = new Resolver(directory.routing)
+    this.#publisher = new Publisher({ ledger, cell, topics, queues })
+    topics.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
+    queues.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
+  }
+
+  get(namespace: string, name: string): ExchangeDefinition | undefined {
+    return this.#table.exchange(namespace, name)?.definition
+  }
+
+  /** Exchanges of one namespace, or of all; the predeclared first, then the oldest. */
+  list(namespace?: string): ExchangeDefinition[] {
+    return this.#table.exchanges(namespace).map(({ definition }) => definition)
+  }
+
+  /** What leads from an exchange, or from all, oldest first for each. Those of the default exchange are not told. */
+  bindings(namespace: string, source?: string): Required<BindingDefinition>[] {
+    const found = source === undefined ? undefined : this.#table.exchange(namespace, source)
+    const nodes = source === undefined ? this.#table.exchanges(namespace) : found ? [found] : []
+    return nodes.flatMap(node =>
+      Array.from(node.outgoing.values(), ({ destination, key, arguments: given }) => {
+        const { kind, name } = destination
+        return { source: node.definition.name, kind, destination: name, key, arguments: given }
+      }),
+    )
+  }
+
+  /** What leads to a place. */
+  bindingsTo(namespace: string, kind: PlaceKind, name: string): Required<BindingDefinition>[] {
+    const place = this.#table.place(kind, namespace, name)
+    return Array.from(place?.incoming ?? [], ({ source, key, arguments: given }) => {
+      return { source: source.definition.name, kind, destination: name, key, arguments: given }
+    })
+  }
+
+  /** The exchange of that name, which is made when it is not there. One that is there must be the same; else the refusal names what differs. */
+  async declare(namespace: string, name: string, options: ExchangeOptions = {}): Promise<ExchangeDefinition> {
+    const definition = exchangeOf(namespace, name, options)
+    const present = this.get(namespace, name)
+    if (present) {
+      const difference = exchangeDifference(present, definition)
+      if (difference) {
+        const [has, wants] = difference.values.map(value => (value === undefined ? 'nothing' : String(value)))
+        throw new BrokerError(
+          'exchange-exists',
+          `${quote(name)} has ${difference.name} ${String(has)}, not ${String(wants)}`,
+        )
+      }
+      await this.#settled()
+      return present
+    }
+    this.#checkLimit(this.#table.exchangeCount, this.#limits.exchangesMax, 'exchanges')
+    this.#atomic(() => {
+      if (!definition.isDurable) return this.#table.declare(definition)
+      this.#write(factTypes.exchangeDeclared, exchangeDeclared, exchangeFact(definition))
+    })
+    await this.#settled()
+    return definition
+  }
+
+  /** Removes the exchange and all bindings from it and to it. */
+  async remove(namespace: string, name: string, { ifUnused = false } = {}): Promise<void> {
+    const node = this.#exchange(namespace, name)
+    if (predeclared.has(name)) throw new BrokerError('access-denied', `${quote(name)} is there for ever`)
+    const { size } = node.outgoing
+    if (ifUnused && size > 0) throw new BrokerError('exchange-in-use', `${quote(name)} has ${size} bindings`)
+    this.#atomic(() => {
+      this.#removeOrphans(node.place)
+      this.#removeExchange(node.definition)
+    })
+    await this.#settled()
+  }
+
+  /** Of no effect when there is such a binding. */
+  async bind(namespace: string, binding: BindingDefinition): Promise<void> {
+    const { source, destination, encoded } = this.#ends(namespace, binding)
+    const { key } = binding
+    if (!source.outgoing.has(bindingKey(destination, key, encoded))) {
+      this.#checkLimit(this.#table.bindingCount, this.#limits.bindingsMax, 'bindings')
+      const bytes = Buffer.byteLength(key) + encoded.length
+      if (bytes > this.#limits.bindingBytesMax) {
+        const detail = `a binding has at most ${this.#limits.bindingBytesMax} bytes of key and arguments, not ${bytes}`
+        throw new BrokerError('limit-reached', detail)
+      }
+      checkKind(source, binding)
+      const fact = boundFact({ source, destination, key, encoded })
+      this.#atomic(() => {
+        if (!isDurable(source) || !isDurable(destination.exchange)) return this.#table.bind(fact)
+        this.#write(factTypes.bound, bound, fact)
+      })
+    }
+    await this.#settled()
+  }
+
+  /** Of no effect when there is no such binding. An exchange that is to go with its last binding goes. */
+  async unbind(namespace: string, binding: BindingDefinition): Promise<void> {
+    const { source, destination, encoded } = this.#ends(namespace, binding)
+    const { key } = binding
+    const present = source.outgoing.get(bindingKey(destination, key, encoded))
+    if (present) {
+      this.#atomic(() => {
+        const fact = boundFact(present)
+        if (present.isDurable) this.#write(factTypes.unbound, bound, fact)
+        else this.#table.unbind(fact)
+        if (!source.definition.autoDelete || source.outgoing.size > 0) return
+        this.#removeOrphans(source.place)
+        this.#removeExchange(source.definition)
+      })
+    }
+    await this.#settled()
+  }
+
+  /**
+   * Queues and topics that a message goes to, each once, going by all that was decided, durable or not. Undefined when there is no such
+   * exchange. The list is not the caller's to change, and is valid until it next waits.
+   */
+  route(
+    namespace: string,
+    exchange: string,
+    key: string,
+    headers: readonly Header[] = noHeaders,
+  ): readonly Destination[] | undefined {
+    return this.#resolver.route(namespace, exchange, key, headers)
+  }
+
+  /** Appends a message wherever its exchange leads, in one block, and calls `done` when that is durable, or at once with a refusal. */
+  publish(publication: Publication, done: (outcome: PublishOutcome) => void): void {
+    const { namespace, exchange, key, headers, message } = publication
+    const node = this.#table.exchange(namespace, exchange)
+    if (!node) return done({ isRouted: false, error: 'exchange-not-found' })
+    if (node.definition.internal) return done({ isRouted: false, error: 'access-denied' })
+    this.deliver(this.route(namespace, exchange, key, headers) ?? [], key, message, done)
+  }
+
+  /** The second half of `publish`, for who has asked for the destinations, perhaps by several keys. */
+  deliver(
+    destinations: readonly Destination[],
+    key: string,
+    message: Publication['message'],
+    done: (outcome: PublishOutcome) => void,
+  ): void {
+    this.#publisher.deliver(destinations, key, message, done)
+  }
+
+  #exchange(namespace: string, name: string): ExchangeNode {
+    const node = this.#table.exchange(namespace, name)
+    if (!node) throw new BrokerError('exchange-not-found', quote(name))
+    return node
+  }
+
+  #ends(namespace: string, binding: BindingDefinition): { source: ExchangeNode; destination: Place; encoded: Buffer } {
+    const { source, kind, destination, arguments: given = noHeaders } = binding
+    const isDefault = source === defaultExchange || (kind === 'exchange' && destination === defaultExchange)
+    if (isDefault) throw new BrokerError('access-denied', 'the bindings of the default exchange cannot be changed')
+    const from = this.#exchange(namespace, source)
+    const to = this.#table.place(kind, namespace, destination)
+    if (!to) throw new BrokerError(`${kind}-not-found`, quote(destination))
+    return { source: from, destination: to, encoded: encodeArguments(given) }
+  }
+
+  /** Within the block that removes a queue or a topic. */
+  #beforeRemove(namespace: string, name: string): void {
+    const place = this.#table.named(namespace, name)
+    if (place) this.#removeOrphans(place)
+  }
+
+  /** Removes exchanges that are to go with their last binding, and have none when the place is gone. */
+  #removeOrphans(place: Place): void {
+    const gone = new Set([place])
+    // How many bindings of an exchange lead to what goes.
+    const counts = new Map<ExchangeNode, number>()
+    for (const going of gone) {
+      for (const { source } of going.incoming ?? []) {
+        if (!source.definition.autoDelete || gone.has(source.place)) continue
+        const count = (counts.get(source) ?? 0) + 1
+        counts.set(source, count)
+        if (count === source.outgoing.size) gone.add(source.place)
+      }
+    }
+    gone.delete(place)
+    for (const { exchange } of gone) if (exchange) this.#removeExchange(exchange.definition)
+  }
+
+  #removeExchange({ namespace, name, isDurable: hasFact }: ExchangeDefinition): void {
+    if (hasFact) this.#write(factTypes.exchangeDeleted, exchangeDeleted, { namespace, name })
+    else this.#table.remove(namespace, name)
+  }
+
+  #checkLimit(count: number, max: number, what: string): void {
+    if (count >= max) throw new BrokerError('limit-reached', `there are ${max} ${what}, which is the most allowed`)
+  }
+
+  #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
+    this.#ledger.fact(machineKinds.directory, type, factOf(codec, value))
+  }
+
+  #atomic(run: () => void): void {
+    try {
+      this.#ledger.atomic(run)
+    } catch (error) {
+      throw asRefusal(error)
+    }
+  }
+
+  async #settled(): Promise<void> {
+    try {
+      await this.#ledger.durable(this.#ledger.openSeq)
+    } catch (error) {
+      throw asRefusal(error)
+    }
+  }
+}
+
+const noHeaders: readonly Header[] = []
+
+const isDurable = (node: ExchangeNode | undefined): boolean => node?.definition.isDurable !== false
+
+/** Throws when the kind of the exchange cannot make anything of the binding. */
+function checkKind({ definition: { kind }, matcher }: ExchangeNode, binding: BindingDefinition): void {
+  if (kind === 'headers') {
+    const word = binding.arguments?.findLast(({ name }) => name === matchArgument)?.value
+    if (word !== undefined && !isMatchWord(word)) {
+      const detail = `${matchArgument} takes all, any, all-with-x or any-with-x, not ${quote(String(word))}`
+      throw new BrokerError('request-invalid', detail)
+    }
+  }
+  if (!(matcher instanceof HashRing)) return
+  const weight = weightOf(binding.key)
+  if (weight === undefined) {
+    const detail = `the key of the binding is a weight from 1 to ${weightMax}, not ${quote(binding.key)}`
+    throw new BrokerError('request-invalid', detail)
+  }
+  if (matcher.weight + weight > weightMax) {
+    const detail = `the weights of an exchange are at most ${weightMax} together`
+    throw new BrokerError('limit-reached', detail)
+  }
+}
