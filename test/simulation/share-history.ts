@@ -102,6 +102,7 @@ export class ShareHistory {
     if (entry.hold !== undefined) this.#letGo(entry)
     entry.hold = { session, gotMs: nowMs, untilMs: askedMs + lockMs }
     session.entries.set(entry, entry.hold)
+    if (count < entry.deliveries) return // The answer of an earlier delivery has come late.
     entry.deliveries = count
     entry.lostFetches = this.lostFetches
   }
