@@ -24,9 +24,9 @@ interface Membership {
 /**
  * A group to which the broker assigns partitions, with members that come, go, vanish and freeze, and commit what they have.
  *
- * Holds: a member that was told that a partition is its own, and has not said that it gives it up, is not taken for a member any more
- * once the partition is another's. A commit in an epoch before the one that the member was told is refused. A committed
- * offset is the last that was acknowledged, or one whose answer was lost since. In the end each partition has an owner.
+ * Holds: a member that was told that a partition is its own, and has not said that it gives it up, is not taken for a member
+ * any more once the partition is another's. A commit in an epoch before the one that the member was told is refused. A
+ * committed offset is the last that was acknowledged, or one whose answer was lost since. In the end each partition has an owner.
  */
 export class AssignedGroups {
   readonly #shared: Shared

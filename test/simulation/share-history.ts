@@ -48,8 +48,8 @@ export interface Span {
  * All that the members of one share group were told of its records.
  *
  * Holds: a record whose settlement was answered is not handed out by a later request. A record that a member holds, its lock
- * not run out and its session alive, is handed to nobody, settled by nobody else, and can be settled by that member. A record that is gone without anybody
- * having settled it was delivered as often as the limit allows.
+ * not run out and its session alive, is handed to nobody, settled by nobody else, and can be settled by that member. A record
+ * that is gone without anybody having settled it was delivered as often as the limit allows.
  */
 export class ShareHistory {
   /** Fetches of all members whose answers were lost: each may have delivered anything. */
