@@ -258,7 +258,7 @@ export const rows = {
     'limits',
     count(0, 100_000_000),
     1_000_000,
-    'Messages of one queue that wait for a time of their own; each takes some 200 bytes of memory.',
+    'Messages of one queue that wait for a time of their own; each takes some 350 bytes of memory.',
   ),
   queueWatchesMax: option('limits', count(1, 1_000_000), 10_000, 'Queues that one connection may watch.'),
   jobBytesMax: option('limits', count(1, 1 * GiB), 65_535, 'Largest job of a work queue, in bytes.'),
