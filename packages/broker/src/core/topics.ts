@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Codec, Random } from '@dragoman/wire'
-import { StorageFull } from '../cell/cell.ts'
 import type { StreamId } from '../cell/client.ts'
 import { machineKinds, type Ledger } from '../cell/machine.ts'
 import type { CompactionPolicy, Retention } from '../cell/options.ts'
-import { Fenced } from '../storage/errors.ts'
 import {
   DirectoryMachine,
   factOf,
@@ -25,6 +23,7 @@ import {
 import { BrokerError } from './errors.ts'
 import type { Limits } from './limits.ts'
 import { checkTopicName, quote } from './names.ts'
+import { atomically, durably } from './refusals.ts'
 import { checkOverrides, overrideOf, type RuntimeSettingName } from './overrides.ts'
 import { checkTopicConfig, topicConfig, type TopicSettings } from './topic-config.ts'
 import type { Topic } from './topic.ts'
@@ -140,7 +139,7 @@ export class Topics {
 
   /** Resolves when all that `get` and the others show now is durable. */
   async settle(): Promise<void> {
-    if (this.#unsettled > 0) await this.#durable(this.#changedSeq)
+    if (this.#unsettled > 0) await durably(this.#ledger, this.#changedSeq)
   }
 
   async create(namespace: string, name: string, options: NewTopic = {}): Promise<Topic> {
@@ -164,24 +163,24 @@ export class Topics {
       }
 
     const id = this.#newId()
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#ledger, () => {
       const partitions = this.#defineStreams(count)
       this.#write(factTypes.topicCreated, topicCreated, { id, namespace, name, partitions, config: settingsOf(config) })
     })
     const topic = this.#existing(id)
-    await this.#durable(seq)
+    await durably(this.#ledger, seq)
     return topic
   }
 
   /** Removes the topic and all its records. */
   async remove(namespace: string, name: string): Promise<void> {
     const topic = this.#named(namespace, name)
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#ledger, () => {
       for (const run of this.#beforeRemove) run(topic)
       this.#write(factTypes.topicDeleted, topicDeleted, { id: topic.id })
       for (const stream of topic.partitions) this.#ledger.drop(stream)
     })
-    await this.#durable(seq)
+    await durably(this.#ledger, seq)
   }
 
   /** `run` is called for each topic that is about to be removed, and may add facts of its own to the same block. */
@@ -206,12 +205,12 @@ export class Topics {
     this.#checkPartitions(total, total - present)
     if (validateOnly) return topic
 
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#ledger, () => {
       const partitions = this.#defineStreams(total - present)
       this.#write(factTypes.partitionsAdded, partitionsAdded, { id: topic.id, partitions })
     })
     const changed = this.#existing(topic.id)
-    await this.#durable(seq)
+    await durably(this.#ledger, seq)
     return changed
   }
 
@@ -229,11 +228,11 @@ export class Topics {
       await this.settle()
       return topic
     }
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#ledger, () => {
       this.#write(factTypes.topicConfigured, topicConfigured, { id: topic.id, config: settingsOf(config) })
     })
     const changed = this.#existing(topic.id)
-    await this.#durable(seq)
+    await durably(this.#ledger, seq)
     return changed
   }
 
@@ -256,13 +255,13 @@ export class Topics {
     checkOverrides(config)
     if (validateOnly) return
     if (sameConfig(this.#machine.overrides(scope), config)) return this.settle()
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#ledger, () => {
       this.#write(factTypes.overridden, overridden, {
         scope: overrideScopes.indexOf(scope),
         config: settingsOf(config),
       })
     })
-    await this.#durable(seq)
+    await durably(this.#ledger, seq)
   }
 
   /** An id that no producer of this cluster had or will have. */
@@ -276,7 +275,9 @@ export class Topics {
   takeProducerId(): number {
     const { producerIdBlocks: blocks } = this.#machine
     if (this.#producerIdNext === blocks * producerIdBlock) {
-      this.#atomic(() => this.#write(factTypes.producerIdsReserved, producerIdsReserved, { blocks: blocks + 1 }))
+      atomically(this.#ledger, () =>
+        this.#write(factTypes.producerIdsReserved, producerIdsReserved, { blocks: blocks + 1 }),
+      )
     }
     return this.#producerIdNext++
   }
@@ -319,22 +320,6 @@ export class Topics {
     return bytes.toString('hex')
   }
 
-  #atomic(run: () => void): number {
-    try {
-      return this.#ledger.atomic(run)
-    } catch (error) {
-      throw asRefusal(error)
-    }
-  }
-
-  async #durable(seq: number): Promise<void> {
-    try {
-      await this.#ledger.durable(seq)
-    } catch (error) {
-      throw asRefusal(error)
-    }
-  }
-
   #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
     const seq = this.#ledger.fact(machineKinds.directory, type, factOf(codec, value))
     this.#changedSeq = seq
@@ -356,15 +341,6 @@ function compactionOf(settings: TopicSettings): CompactionPolicy {
 /** One function for all facts: none is made for each. */
 function settleOne(topics: Topics): void {
   topics.factSettled()
-}
-
-/** What the cell refuses, in the words of the core. */
-export function asRefusal(error: unknown): unknown {
-  if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
-  if (error instanceof StorageFull) {
-    return new BrokerError('storage-full', 'nothing can be added until there is room')
-  }
-  return error
 }
 
 function sameConfig(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {

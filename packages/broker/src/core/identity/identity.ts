@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import type { Codec, Random } from '@dragoman/wire'
-import { StorageFull } from '../../cell/cell.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
-import { Fenced } from '../../storage/errors.ts'
 import { BrokerError } from '../errors.ts'
 import { quote } from '../names.ts'
+import { atomically, durably } from '../refusals.ts'
 import { Authorizer, type Access, type Policy } from './authorizer.ts'
 import { factOf, identityFacts, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
 import { Guesses } from './guesses.ts'
@@ -191,7 +190,7 @@ export class Identity {
     }
     this.#checkUserCount(changed)
     const isFirst = !this.hasUsers && this.#superUsers === undefined
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#options.ledger, () => {
       let first = isFirst
       for (const [name, user] of changed) {
         if (user === undefined) this.#write(identityFacts.userRemoved, userRemoved, { name })
@@ -202,7 +201,7 @@ export class Identity {
     if (isFirst && !this.isRequired) {
       this.#options.log('warn', 'There are users now, but nobody must log in: give --authentication on')
     }
-    await this.#durable(seq)
+    await durably(this.#options.ledger, seq)
   }
 
   /** Throws `BrokerError` when the change cannot be made. */
@@ -233,7 +232,7 @@ export class Identity {
 
   /** Resolves when all that is shown now is durable. */
   settle(): Promise<void> {
-    return this.#changedSeq === 0 ? Promise.resolve() : this.#durable(this.#changedSeq)
+    return this.#changedSeq === 0 ? Promise.resolve() : durably(this.#options.ledger, this.#changedSeq)
   }
 
   #configure(name: string, password: string): User {
@@ -326,32 +325,16 @@ export class Identity {
 
   async #writeRules(type: number, rules: readonly Rule[]): Promise<void> {
     if (rules.length === 0) return
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#options.ledger, () => {
       for (let at = 0; at < rules.length; at += rulesPerFact) {
         this.#write(type, ruleSet, { rules: rules.slice(at, at + rulesPerFact).map(storeRule) })
       }
     })
-    await this.#durable(seq)
+    await durably(this.#options.ledger, seq)
   }
 
   #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
     this.#changedSeq = this.#options.ledger.fact(machineKinds.identity, type, factOf(codec, value))
-  }
-
-  #atomic(run: () => void): number {
-    try {
-      return this.#options.ledger.atomic(run)
-    } catch (error) {
-      throw asRefusal(error)
-    }
-  }
-
-  async #durable(seq: number): Promise<void> {
-    try {
-      await this.#options.ledger.durable(seq)
-    } catch (error) {
-      throw asRefusal(error)
-    }
   }
 }
 
@@ -361,11 +344,4 @@ export function userNameProblem(name: string): string | undefined {
   if (name.length > nameLengthMax) return `the name of a user has at most ${nameLengthMax} characters`
   if (name === anyone || name === anonymous) return `${quote(name)} cannot be the name of a user`
   return /\p{Cc}/u.test(name) ? `${quote(name)} has control characters` : undefined
-}
-
-/** What the cell refuses, in the words of the core. */
-function asRefusal(error: unknown): unknown {
-  if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
-  if (error instanceof StorageFull) return new BrokerError('storage-full', 'nothing can be added until there is room')
-  return error
 }

@@ -9,7 +9,7 @@ import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { checkQueueName, quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
-import { asRefusal } from '../topics.ts'
+import { atomically, durably } from '../refusals.ts'
 import { differenceOf, queueConfig } from './queue-config.ts'
 import { Queue, type QueueHost } from './queue.ts'
 import type { QueueDefinition, QueueTable } from './table.ts'
@@ -96,11 +96,11 @@ export class Queues {
     const present = this.#table.get(namespace, name)
     if (present) {
       this.#checkSame(present, config)
-      await this.#durable(this.#options.ledger.openSeq)
+      await durably(this.#options.ledger, this.#options.ledger.openSeq)
       return this.#live(present)
     }
     this.make(namespace, name, config)
-    await this.#durable(this.#options.ledger.openSeq)
+    await durably(this.#options.ledger, this.#options.ledger.openSeq)
     const made = this.get(namespace, name)
     if (!made) throw new BrokerError('queue-not-found', `${quote(name)} was removed at the same time`)
     return made
@@ -109,7 +109,7 @@ export class Queues {
   /** Makes a queue that is not there, within this call; it is durable with the block that is open then. Throws `BrokerError`. */
   make(namespace: string, name: string, config: ReadonlyMap<string, string> = new Map()): Queue {
     this.checkNew(namespace, name)
-    this.#atomic(() => this.#write(namespace, name, config))
+    atomically(this.#options.ledger, () => this.#write(namespace, name, config))
     const made = this.get(namespace, name)
     assert(made)
     this.observer?.declared(made)
@@ -138,7 +138,7 @@ export class Queues {
     if (ifEmpty && readyCount > 0)
       throw new BrokerError('queue-not-empty', `${quote(name)} holds ${readyCount} messages`)
     const { ledger, cursors } = this.#options
-    const seq = this.#atomic(() => {
+    const seq = atomically(this.#options.ledger, () => {
       for (const run of this.#beforeRemove) run(definition)
       const payload = factOf(queueDeleted, { id: definition.id })
       ledger.fact(machineKinds.directory, factTypes.queueDeleted, payload)
@@ -149,7 +149,7 @@ export class Queues {
     this.#open.delete(definition.id)
     queue.close()
     this.observer?.removed(definition)
-    await this.#durable(seq)
+    await durably(this.#options.ledger, seq)
     return readyCount
   }
 
@@ -189,21 +189,5 @@ export class Queues {
     const id = random.bytes(16).toString('hex')
     const queue = { id, namespace, name, stream, cursor, config: settingsOf(config) }
     ledger.fact(machineKinds.directory, factTypes.queueDeclared, factOf(queueDeclared, queue))
-  }
-
-  #atomic(run: () => void): number {
-    try {
-      return this.#options.ledger.atomic(run)
-    } catch (error) {
-      throw asRefusal(error)
-    }
-  }
-
-  async #durable(seq: number): Promise<void> {
-    try {
-      await this.#options.ledger.durable(seq)
-    } catch (error) {
-      throw asRefusal(error)
-    }
   }
 }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { StorageFull } from '../../cell/cell.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
-import { Fenced } from '../../storage/errors.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
+import { atomically, durably } from '../refusals.ts'
 import {
   checkEntity,
   entityId,
@@ -78,7 +77,7 @@ export class Quotas {
   }
 
   async settle(): Promise<void> {
-    await this.#durable(this.#ledger.openSeq)
+    await durably(this.#ledger, this.#ledger.openSeq)
   }
 
   /**
@@ -110,7 +109,7 @@ export class Quotas {
     if (present === undefined && values.size === 0) return this.settle()
     const seq = this.#write({ entity, values })
     this.#tell(entity)
-    await this.#durable(seq)
+    await durably(this.#ledger, seq)
   }
 
   /** Whether anybody who calls may have to be held back: counting costs a little. */
@@ -191,24 +190,9 @@ export class Quotas {
   }
 
   #write(record: QuotaRecord): number {
-    try {
-      return this.#ledger.atomic(() => {
-        this.#ledger.fact(machineKinds.quotas, quotaFacts.configured, factOf(configured, written(record)))
-      })
-    } catch (error) {
-      if (error instanceof StorageFull)
-        throw new BrokerError('storage-full', 'nothing can be added until there is room')
-      throw error
-    }
-  }
-
-  async #durable(seq: number): Promise<void> {
-    try {
-      await this.#ledger.durable(seq)
-    } catch (error) {
-      if (error instanceof Fenced) throw new BrokerError('shutting-down', 'the change may or may not have been made')
-      throw error
-    }
+    return atomically(this.#ledger, () => {
+      this.#ledger.fact(machineKinds.quotas, quotaFacts.configured, factOf(configured, written(record)))
+    })
   }
 }
 

@@ -8,7 +8,8 @@ import type { Limits } from '../limits.ts'
 import type { Header } from '../message.ts'
 import { quote } from '../names.ts'
 import type { Queues } from '../queues/queues.ts'
-import { asRefusal, type Topics } from '../topics.ts'
+import { atomically, durably } from '../refusals.ts'
+import type { Topics } from '../topics.ts'
 import { encodeArguments } from './arguments.ts'
 import {
   defaultExchange,
@@ -114,7 +115,7 @@ export class Router {
       return present
     }
     this.#checkLimit(this.#table.exchangeCount, this.#limits.exchangesMax, 'exchanges')
-    this.#atomic(() => {
+    atomically(this.#ledger, () => {
       if (!definition.isDurable) return this.#table.declare(definition)
       this.#write(factTypes.exchangeDeclared, exchangeDeclared, exchangeFact(definition))
     })
@@ -128,7 +129,7 @@ export class Router {
     if (predeclared.has(name)) throw new BrokerError('access-denied', `${quote(name)} is there for ever`)
     const { size } = node.outgoing
     if (ifUnused && size > 0) throw new BrokerError('exchange-in-use', `${quote(name)} has ${size} bindings`)
-    this.#atomic(() => {
+    atomically(this.#ledger, () => {
       this.#removeOrphans(node.place)
       this.#removeExchange(node.definition)
     })
@@ -148,7 +149,7 @@ export class Router {
       }
       checkKind(source, binding)
       const fact = boundFact({ source, destination, key, encoded })
-      this.#atomic(() => {
+      atomically(this.#ledger, () => {
         if (!isDurable(source) || !isDurable(destination.exchange)) return this.#table.bind(fact)
         this.#write(factTypes.bound, bound, fact)
       })
@@ -162,7 +163,7 @@ export class Router {
     const { key } = binding
     const present = source.outgoing.get(bindingKey(destination, key, encoded))
     if (present) {
-      this.#atomic(() => {
+      atomically(this.#ledger, () => {
         const fact = boundFact(present)
         if (present.isDurable) this.#write(factTypes.unbound, bound, fact)
         else this.#table.unbind(fact)
@@ -258,20 +259,8 @@ export class Router {
     this.#ledger.fact(machineKinds.directory, type, factOf(codec, value))
   }
 
-  #atomic(run: () => void): void {
-    try {
-      this.#ledger.atomic(run)
-    } catch (error) {
-      throw asRefusal(error)
-    }
-  }
-
-  async #settled(): Promise<void> {
-    try {
-      await this.#ledger.durable(this.#ledger.openSeq)
-    } catch (error) {
-      throw asRefusal(error)
-    }
+  #settled(): Promise<void> {
+    return durably(this.#ledger, this.#ledger.openSeq)
   }
 }
 

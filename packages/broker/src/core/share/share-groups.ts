@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import type { Codec } from '@dragoman/wire'
-import { StorageFull } from '../../cell/cell.ts'
 import type { CellClient } from '../../cell/client.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { Fenced } from '../../storage/errors.ts'
 import type { ConsumerId, CursorId, CursorStore, Settlement } from '../cursor/cursor.ts'
-import { BrokerError } from '../errors.ts'
 import type { Groups } from '../groups/groups.ts'
 import type { GroupName } from '../groups/requests.ts'
 import type { Limits } from '../limits.ts'
+import { atomically, durably } from '../refusals.ts'
 import type { Topic } from '../topic.ts'
 import type { GroupConfig } from '../groups/assigned/machine.ts'
 import { cursorsMade, factOf, groupRemoved, shareFacts, topicDropped, topicForgotten } from './facts.ts'
@@ -346,26 +345,10 @@ export class ShareGroups {
   }
 
   #write(run: () => void): void {
-    try {
-      this.#options.ledger.atomic(run)
-    } catch (error) {
-      throw asRefusal(error)
-    }
+    atomically(this.#options.ledger, run)
   }
 
-  async #durable(): Promise<void> {
-    try {
-      await this.#options.ledger.durable(this.#lastSeq)
-    } catch (error) {
-      throw asRefusal(error)
-    }
+  #durable(): Promise<void> {
+    return durably(this.#options.ledger, this.#lastSeq)
   }
-}
-
-/** What the cell refuses, in the words of the core. Anything else is a bug. */
-function asRefusal(error: unknown): unknown {
-  if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
-  if (error instanceof StorageFull)
-    return new BrokerError('storage-full', 'no group can begin in a topic until there is room')
-  return error
 }

@@ -1,0 +1,29 @@
+import { StorageFull } from '../cell/cell.ts'
+import type { Ledger } from '../cell/machine.ts'
+import { Fenced } from '../storage/errors.ts'
+import { BrokerError } from './errors.ts'
+
+/** What the cell refuses, in the words of the core. */
+function asRefusal(error: unknown): unknown {
+  if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
+  if (error instanceof StorageFull) return new BrokerError('storage-full', 'nothing can be added until there is room')
+  return error
+}
+
+/** Like `Ledger.atomic`. Throws `BrokerError` for what the cell refuses. */
+export function atomically(ledger: Ledger, run: () => void): number {
+  try {
+    return ledger.atomic(run)
+  } catch (error) {
+    throw asRefusal(error)
+  }
+}
+
+/** Like `Ledger.durable`. Rejects with `BrokerError` when the cell ends before. */
+export async function durably(ledger: Ledger, seq: number): Promise<void> {
+  try {
+    await ledger.durable(seq)
+  } catch (error) {
+    throw asRefusal(error)
+  }
+}
