@@ -16,6 +16,7 @@ import { identityFacts } from '../../packages/broker/src/core/identity/facts.ts'
 import { quotaFacts } from '../../packages/broker/src/core/quotas/facts.ts'
 import { shareFacts } from '../../packages/broker/src/core/share/facts.ts'
 import { transactionFacts } from '../../packages/broker/src/core/transactions/facts.ts'
+import { workFacts } from '../../packages/broker/src/core/work/facts.ts'
 import { dataFormat } from '../../packages/broker/src/data-directory.ts'
 import { machines } from '../../packages/broker/src/machines.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
@@ -48,6 +49,8 @@ const factTables: [number, Record<string, number>][] = [
   [machineKinds.identity, identityFacts],
   [machineKinds.quotas, quotaFacts],
   [machineKinds.shareGroups, shareFacts],
+  // Numbers are dropped in thousands.
+  [machineKinds.work, without(workFacts, 'runsDropped')],
   [machineKinds.stream, without(streamFacts, 'forgetProducers', 'forgetAborted')],
   [machineKinds.cursor, cursorFacts],
 ]
@@ -123,6 +126,8 @@ class Memory {
     this.#shareGroups(orders)
     await this.#transactions(orders)
     await this.#queues()
+    this.#routes(orders)
+    this.#tasks()
   }
 
   #name(name: string): string {
@@ -280,5 +285,39 @@ class Memory {
       messages.map(({ offset, value }) => [offset, String(value)]),
       [2, 3, 4, 5, 7, 8, 9].map(offset => [offset, `job ${offset} ${this.#mark}`]),
     )
+  }
+
+  #routes(orders: Topic): void {
+    const { router } = this.#core
+    const source = this.#name('events')
+    const { kind, config } = router.get(namespace, source) ?? {}
+    assert.deepEqual([kind, [...(config ?? [])]], ['topic', [['alternate.exchange', 'amq.fanout']]])
+    assert.deepEqual(
+      router.bindings(namespace, source).map(({ kind: to, destination, key }) => [to, destination, key]),
+      [
+        ['queue', this.#name('jobs'), 'a.#'],
+        ['topic', orders.name, 'b.*'],
+      ],
+    )
+    const led = router.bindings(namespace, 'amq.headers').find(({ destination }) => destination.endsWith(this.#mark))
+    assert.deepEqual(led?.arguments, [{ name: 'size', value: 7n }])
+    assert.equal(router.get(namespace, this.#name('old-events')), undefined)
+  }
+
+  #tasks(): void {
+    const { work } = this.#core
+    assert.equal(work.get(namespace, this.#name('old-tasks')), undefined)
+    const queue = work.get(namespace, this.#name('tasks'))
+    assert(queue)
+    const { readyCount, delayedCount, asideCount, reservedCount } = queue
+    assert.deepEqual([readyCount, delayedCount, asideCount, reservedCount], [1, 2, 1, 0])
+    const aside = queue.firstAside()
+    assert(aside)
+    assert.equal(queue.stateOf(aside), 'aside')
+    assert.equal(work.find(aside.number)?.offset, aside.offset)
+    const done = work.find(aside.number - 1)
+    assert.equal(done && queue.stateOf(done), undefined)
+    const ready = queue.head()
+    assert.equal(ready?.priority, 5)
   }
 }

@@ -57,6 +57,8 @@ export class Story {
     await this.#shareGroups()
     await this.#transactions(orders)
     await this.#queues()
+    await this.#routes()
+    await this.#tasks()
     const gone = this.#core.topics.get(namespace, this.#name('gone'))
     assert(gone)
     await this.#core.topics.remove(namespace, gone.name)
@@ -327,5 +329,56 @@ export class Story {
     const other = await queues.declare(namespace, this.#name('old-jobs'))
     await answer(done => other.publish([{ value: Buffer.from('lost') }], done))
     await queues.remove(namespace, this.#name('old-jobs'))
+  }
+
+  /** An exchange with two bindings, and one that is gone. */
+  async #routes(): Promise<void> {
+    const { router } = this.#core
+    const [source, other] = [this.#name('events'), this.#name('old-events')]
+    await router.declare(namespace, source, { kind: 'topic', config: new Map([['alternate.exchange', 'amq.fanout']]) })
+    await router.declare(namespace, other, { kind: 'headers', autoDelete: true })
+    const toQueue = { kind: 'queue' as const, destination: this.#name('jobs') }
+    await router.bind(namespace, { source, ...toQueue, key: 'a.#' })
+    await router.bind(namespace, { source, kind: 'topic', destination: this.#name('orders'), key: 'b.*' })
+    await router.bind(namespace, { source, ...toQueue, key: 'never' })
+    await router.unbind(namespace, { source, ...toQueue, key: 'never' })
+    const given = [{ name: 'size', value: 7n }]
+    await router.bind(namespace, { source: 'amq.headers', ...toQueue, key: '', arguments: given })
+    await router.remove(namespace, other)
+  }
+
+  /** Jobs: one is done, one put aside, one given back for later, one waits for its time, one is ready. */
+  async #tasks(): Promise<void> {
+    const { work } = this.#core
+    const worker = work.worker({ name: this.#name('worker'), leaseMs: () => hour })
+    const put = async (name: string, text: string, delayMs = 0): Promise<number> => {
+      const queue = work.open(namespace, this.#name(name))
+      worker.watch(queue)
+      const value = Buffer.from(`${text} ${this.#mark}`)
+      const number = await answer<number | string>(done => queue.put({ value }, { priority: 5, delayMs }, done))
+      assert(typeof number === 'number', String(number))
+      return number
+    }
+    const reserve = (): Promise<number> => answer(done => worker.reserve(held => done(held.spot.number)))
+    const passing = await put('old-tasks', 'gone')
+    assert.equal(await reserve(), passing)
+    assert(worker.remove(passing))
+    const numbers: number[] = []
+    for (const text of ['done', 'aside', 'given back']) numbers.push(await put('tasks', text))
+    await put('tasks', 'delayed', 1000 * hour)
+    const [first, second, third] = numbers
+    assert(first && second && third)
+    assert.equal(await reserve(), first)
+    assert(worker.release(first, 1, 0))
+    assert.equal(await reserve(), first)
+    assert(worker.remove(first))
+    assert.equal(await reserve(), second)
+    assert(worker.putAside(second, 5))
+    assert.equal(await reserve(), third)
+    assert(worker.release(third, 9, 1000 * hour))
+    await put('tasks', 'ready')
+    worker.close()
+    await turns()
+    await answer(done => work.whenDurable(() => done(undefined)))
   }
 }
