@@ -28,21 +28,16 @@ import { ruleOf } from './story.ts'
 
 const { disk } = realRuntime()
 
-const exchangeFacts = ['exchangeDeclared', 'exchangeDeleted', 'bound', 'unbound']
-
 function copy(t: TestContext): string {
   const directory = temporary(t)
   unpack(2, directory)
   return directory
 }
 
-/**
- * All kinds of facts by machine kind, but for those that a short life does not meet, or only in what an earlier one has made, and those
- * that are younger than the fixture.
- */
+/** All kinds of facts by machine kind, but for those that a short life does not meet, or only in what an earlier one has made. */
 const factTables: [number, Record<string, number>][] = [
   [cellMachine, without(cellFacts, 'mark')],
-  [machineKinds.directory, without(factTypes, 'identified', 'producerIdsReserved', ...exchangeFacts)],
+  [machineKinds.directory, without(factTypes, 'identified', 'producerIdsReserved')],
   [machineKinds.groups, groupFacts],
   [machineKinds.memberships, membershipFacts],
   [machineKinds.transactions, transactionFacts],
