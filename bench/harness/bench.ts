@@ -217,6 +217,11 @@ export function cost(result: Result): string {
   )
 }
 
+/** How much of one core the client has used: near 1, a client of one busy thread cannot do more. */
+export function clientShare({ samples }: Result): number {
+  return Math.min(...samples.map(({ clientCpu = 0, seconds = 0 }) => clientCpu / Math.max(seconds, 1e-9)))
+}
+
 function costs(sample: Sample): string {
   if (sample.serverCpu === undefined) return ''
   const errors = sample.errors === undefined || sample.errors === 0 ? '' : ` ERRORS ${sample.errors}`
