@@ -32,6 +32,7 @@ static size_t size = 1024;
 static double seconds_max = 0, rate = 0;
 static double *latencies;
 static size_t latency_count, latency_capacity;
+static int times_acks; // Else the latencies are those of a consumer.
 static uint64_t count_max = 0, first = 0;
 
 static volatile sig_atomic_t stop;
@@ -104,7 +105,7 @@ static void count_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void
   (void)rk, (void)opaque;
   if (message->err) failed++, failed_last = message->err;
   else delivered++;
-  if (latency_count < latency_capacity) latencies[latency_count++] = rd_kafka_message_latency(message) / 1e3;
+  if (times_acks && latency_count < latency_capacity) latencies[latency_count++] = rd_kafka_message_latency(message) / 1e3;
 }
 
 static void fill(char *bytes, size_t n) {
@@ -157,6 +158,7 @@ static double percentile(size_t from, double part) {
 // At a rate, the time from handing a record to the client to its acknowledgement is told, too.
 static void produce(void) {
   if (rate > 0 && seconds_max > 0) {
+    times_acks = 1;
     latency_capacity = (size_t)(rate * seconds_max) + 1000;
     latencies = calloc(latency_capacity, sizeof *latencies);
   }
