@@ -141,8 +141,10 @@ export class CommitHistory {
     this.#possible.push(offset)
   }
 
+  /** Attempts that were made after this one may have been taken, too: its answer may come late, and another member may have gone on. */
   acknowledged(offset: number): void {
-    this.#possible = [offset]
+    const at = this.#possible.indexOf(offset)
+    this.#possible = at < 0 ? [offset, ...this.#possible] : this.#possible.slice(at)
   }
 
   found(offset: number): void {
