@@ -7,6 +7,7 @@ import type { Broker } from './core/broker.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { Groups } from './core/groups/groups.ts'
+import { Origins } from './core/origins.ts'
 import type { GroupSettings } from './core/groups/settings.ts'
 import type { Identity } from './core/identity/identity.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
@@ -207,6 +208,7 @@ async function openCore(
     shareGroups,
     transactions,
     quotas,
+    origins: new Origins(await Promise.all(protocols.map(({ origin }) => origin()))),
     volume: volumeOf(settings.data, runtime.disk),
     identity,
     limits: settings,

@@ -3,6 +3,7 @@ import type { Address } from '../runtime/runtime.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Limits } from './limits.ts'
+import type { Origins } from './origins.ts'
 import type { ShareGroups } from './share/share-groups.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Quotas } from './quotas/quotas.ts'
@@ -36,6 +37,8 @@ export interface Broker {
   readonly transactions: Transactions
   /** Users, how they prove who they are, and what they may do. */
   readonly identity: Identity
+  /** Reads records as messages, whichever protocol wrote them. */
+  readonly origins: Origins
   readonly limits: Limits
   readonly quotas: Quotas
   /** Where the data is. */

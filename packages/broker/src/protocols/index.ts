@@ -1,3 +1,4 @@
+import type { Origin } from '../core/origins.ts'
 import type { Protocol } from './protocol.ts'
 
 /**
@@ -13,6 +14,7 @@ export const protocols = [
     advertises: true,
     hasLogin: true,
     load: async () => (await import('./kafka/index.ts')).kafka,
+    origin: async () => (await import('./kafka/mapping.ts')).origin,
   },
   {
     name: 'beanstalk',
@@ -22,6 +24,7 @@ export const protocols = [
     advertises: false,
     hasLogin: false,
     load: async () => (await import('./beanstalk/index.ts')).beanstalk,
+    origin: async () => (await import('./beanstalk/mapping.ts')).origin,
   },
 ] as const satisfies readonly ProtocolEntry[]
 
@@ -39,4 +42,6 @@ export interface ProtocolEntry {
   /** Its clients can say who they are. */
   readonly hasLogin: boolean
   load(): Promise<Protocol>
+  /** How others read what it has stored. Loaded also when its listener is off. */
+  origin(): Promise<Origin>
 }

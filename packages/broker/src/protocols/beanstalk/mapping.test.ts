@@ -6,6 +6,7 @@ import { fromMessage, jobRecord, numbersOf, ordinary, toMessage } from './mappin
 const stored = (body: string, numbers: typeof ordinary) => {
   const { value, headers = [] } = jobRecord(Buffer.from(body), numbers)
   return {
+    key: null,
     value: Buffer.from(value ?? ''),
     timestampMs: 5000,
     headers: headers.map(({ key, value: bytes }) => ({ key, value: Buffer.from(bytes ?? '') })),
@@ -31,5 +32,8 @@ test('what is more urgent than ordinary is so to others, and theirs is here', ()
 test('an envelope of another protocol is not read as numbers', () => {
   assert.deepEqual(numbersOf(Buffer.from([1, 3, 0, 0])), ordinary)
   assert.deepEqual(numbersOf(undefined), ordinary)
-  assert.equal(toMessage({ value: null, timestampMs: 0, headers: [{ key: '~', value: null }] }).origin, undefined)
+  assert.equal(
+    toMessage({ key: null, value: null, timestampMs: 0, headers: [{ key: '~', value: null }] }).origin,
+    undefined,
+  )
 })

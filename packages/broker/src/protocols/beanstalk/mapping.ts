@@ -1,4 +1,5 @@
 import { newMessage, type Message } from '../../core/message.ts'
+import { envelopeHeader, type MappedRecord, type Origin } from '../../core/origins.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
 
 /**
@@ -13,7 +14,6 @@ export interface JobNumbers {
   ttrSeconds: number
 }
 
-const envelopeName = '~'
 const envelopeVersion = 1
 /** Names this protocol in envelopes. Written to disk: never reuse. */
 const protocolNumber = 9
@@ -29,7 +29,7 @@ export function jobRecord(body: Uint8Array, { priority, delaySeconds, ttrSeconds
   envelope.writeUInt32BE(priority, 2)
   envelope.writeUInt32BE(delaySeconds, 6)
   envelope.writeUInt32BE(ttrSeconds, 10)
-  return { value: body, headers: [{ key: envelopeName, value: envelope }] }
+  return { value: body, headers: [{ key: envelopeHeader, value: envelope }] }
 }
 
 /** Undefined when another protocol has written the envelope, or none has. */
@@ -46,14 +46,10 @@ function readEnvelope(envelope: Buffer | undefined): JobNumbers | undefined {
 export const numbersOf = (envelope: Buffer | undefined): JobNumbers => readEnvelope(envelope) ?? ordinary
 
 /** What is more urgent than ordinary keeps its distance from it; what is less urgent has the default of the others, 0. */
-export function toMessage(record: {
-  value: Buffer | null
-  timestampMs: number
-  headers: readonly { key: string; value: Buffer | null }[]
-}): Message {
+export function toMessage(record: MappedRecord): Message {
   const message = newMessage(record.value, record.timestampMs)
   const [first] = record.headers
-  const envelope = first?.key === envelopeName ? (first.value ?? undefined) : undefined
+  const envelope = first?.key === envelopeHeader ? (first.value ?? undefined) : undefined
   const numbers = readEnvelope(envelope)
   if (!envelope || !numbers) return message
   message.priority = Math.max(0, ordinary.priority - numbers.priority)
@@ -61,6 +57,8 @@ export function toMessage(record: {
   message.origin = { protocol: 'beanstalk', bytes: envelope }
   return message
 }
+
+export const origin: Origin = { protocol: 'beanstalk', number: protocolNumber, toMessage }
 
 /** A job has no place for headers and properties: what is left is body, priority and delay. */
 export function fromMessage(message: Message, nowMs: number): { body: Uint8Array } & JobNumbers {

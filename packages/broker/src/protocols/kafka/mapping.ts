@@ -1,5 +1,6 @@
 import { headerText, newMessage, type HeaderValue, type Message } from '../../core/message.ts'
-import type { NewRecord, StoredRecord } from '../../storage/record-batch.ts'
+import { envelopeHeader, type MappedRecord, type Origin } from '../../core/origins.ts'
+import type { NewRecord } from '../../storage/record-batch.ts'
 
 /**
  * Records and the message between protocols. What a record has no field for is a header of a fixed name, as text; such headers
@@ -7,7 +8,7 @@ import type { NewRecord, StoredRecord } from '../../storage/record-batch.ts'
  *
  * A Kafka client's own batches never pass here: they are stored and delivered as they are.
  */
-export function toMessage(record: StoredRecord): Message {
+export function toMessage(record: MappedRecord): Message {
   const message = newMessage(record.value, record.timestampMs)
   message.key = record.key
   for (const { key: name, value } of record.headers) {
@@ -15,6 +16,9 @@ export function toMessage(record: StoredRecord): Message {
   }
   return message
 }
+
+/** Records without an envelope are as this protocol's clients have written them. */
+export const origin: Origin = { protocol: 'kafka', number: 1, isPlain: true, toMessage }
 
 export function fromMessage(message: Message): NewRecord {
   const headers: { key: string; value: Uint8Array | null }[] = []
@@ -70,12 +74,9 @@ function propertiesOf(message: Message): [string, HeaderValue][] {
   return found
 }
 
-/** The name of the envelope, which only the broker writes. */
-const envelopeName = '~'
-
 /** A header of another protocol does not pass for a property of this mapping or for an envelope. */
 function headerName(name: string): string {
-  return name === envelopeName || propertyOf.has(name) ? `x-${name}` : name
+  return name === envelopeHeader || propertyOf.has(name) ? `x-${name}` : name
 }
 
 /** Headers are bytes here: those that come as bytes stay as they are, the others become text. */

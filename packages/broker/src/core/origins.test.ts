@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { newMessage } from './message.ts'
+import { envelopeHeader, Origins, type MappedRecord, type Origin } from './origins.ts'
+
+const originOf = (protocol: string, number: number, isPlain = false): Origin => ({
+  protocol,
+  number,
+  isPlain,
+  toMessage: record => ({ ...newMessage(record.value, record.timestampMs), contentType: protocol }),
+})
+const record = (...headers: [string, Buffer | null][]): MappedRecord => ({
+  key: null,
+  value: Buffer.from('x'),
+  timestampMs: 1,
+  headers: headers.map(([key, value]) => ({ key, value })),
+})
+
+test('a record is read by who wrote its envelope, and else by who reads those without', () => {
+  const origins = new Origins([originOf('log', 1, true), originOf('queue', 2)])
+  const readBy = (of: MappedRecord): unknown => origins.messageOf(of).contentType
+  assert.equal(readBy(record()), 'log')
+  assert.equal(readBy(record(['other', Buffer.of(1, 2)])), 'log')
+  assert.equal(readBy(record([envelopeHeader, Buffer.of(1, 2, 9)])), 'queue')
+  for (const bytes of [null, Buffer.alloc(0), Buffer.of(1), Buffer.of(1, 77)])
+    assert.equal(readBy(record([envelopeHeader, bytes])), 'log')
+  assert.equal(readBy(record(['a', null], [envelopeHeader, Buffer.of(1, 2)])), 'log', 'it is always the first')
+})
+
+test('two protocols cannot have one number, and one reads what has none', () => {
+  assert.throws(() => new Origins([originOf('a', 1, true), originOf('b', 1)]), /number 1/)
+  assert.throws(() => new Origins([originOf('a', 1)]), /One protocol/)
+  assert.throws(() => new Origins([originOf('a', 1, true), originOf('b', 2, true)]), /One protocol/)
+})

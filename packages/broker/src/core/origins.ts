@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import type { StoredRecord } from '../storage/record-batch.ts'
+import type { Message } from './message.ts'
+
+/**
+ * The header in which a record carries the properties that its protocol gave it: a version (u8), the number of the protocol (u8), and then
+ * that protocol's own bytes. It is always the first.
+ */
+export const envelopeHeader = '~'
+
+/** A stored record as mappings read it, wherever it lies. */
+export type MappedRecord = Omit<StoredRecord, 'offset'>
+
+/** What a protocol tells of the records that it writes. */
+export interface Origin {
+  /** The folder's name. */
+  readonly protocol: string
+  /** Names the protocol in envelopes. Written to disk: never reuse. */
+  readonly number: number
+  /** It also reads records without an envelope. True for one of all. */
+  readonly isPlain?: boolean
+  /** The record as a message between protocols. Never throws: bytes that are no envelope of its own are a header like any other. */
+  toMessage(record: MappedRecord): Message
+}
+
+/** Reads records whoever wrote them, so that no protocol has to know another. */
+export class Origins {
+  readonly #plain: Origin
+  readonly #byNumber = new Map<number, Origin>()
+
+  constructor(all: readonly Origin[]) {
+    const plain = all.filter(({ isPlain }) => isPlain)
+    assert(plain[0] && plain.length === 1, 'One protocol reads records without an envelope')
+    this.#plain = plain[0]
+    for (const origin of all) {
+      assert(!this.#byNumber.has(origin.number), `Two protocols have the number ${origin.number}`)
+      this.#byNumber.set(origin.number, origin)
+    }
+  }
+
+  /** Whose mapping reads the record. */
+  of({ headers }: MappedRecord): Origin {
+    const [first] = headers
+    const number = first?.key === envelopeHeader && first.value !== null ? first.value[1] : undefined
+    return (number === undefined ? undefined : this.#byNumber.get(number)) ?? this.#plain
+  }
+
+  messageOf(record: MappedRecord): Message {
+    return this.of(record).toMessage(record)
+  }
+}
