@@ -11,8 +11,8 @@ export const dragoman: Peer = {
     return `Dragoman ${version}, Node ${process.versions.node} (${durability})`
   },
   missing: () => (dragomanIsThere ? undefined : 'packages/cli/src/dragoman.js is not there'),
-  async start({ directory, durability }: PeerOptions): Promise<Running> {
-    if (durability === 'memory') return startDragoman({ data: 'memory' })
-    return startDragoman({ data: directory, durability })
+  async start({ directory, durability, protocol = 'kafka' }: PeerOptions): Promise<Running> {
+    if (durability === 'memory') return startDragoman({ data: 'memory', protocol })
+    return startDragoman({ data: directory, durability, protocol })
   },
 }

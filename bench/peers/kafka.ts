@@ -1,11 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { repository } from '../../test/support/dragoman.ts'
 import { ServerProcess } from '../../test/support/server-process.ts'
 import type { Durability, Peer, PeerOptions, Running } from './peer.ts'
+import { freePorts, untilItAccepts } from './ports.ts'
 
 export const kafkaVersion = '4.2.0'
 
@@ -123,29 +122,4 @@ function logging(directory: string): string[] {
   ]
   writeFileSync(file, `${lines.join('\n')}\n`)
   return [`-Dlog4j2.configurationFile=${file}`]
-}
-
-async function untilItAccepts(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const accepted = await new Promise<boolean>(resolve => {
-      const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
-      socket.on('connect', () => socket.destroy())
-    })
-    if (accepted) return
-    await sleep(50)
-  }
-  throw new Error(`Nothing accepts on port ${port}`)
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-      return server
-    }),
-  )
-  const ports = servers.map(server => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
-  return ports
 }

@@ -7,6 +7,8 @@ export interface PeerOptions {
   /** Kept when it exists already: that is how a restart is measured. */
   directory: string
   durability: Durability
+  /** The protocol to speak, for a peer that speaks several. */
+  protocol?: 'kafka' | 'amqp' | 'beanstalk'
 }
 
 export interface Running {
