@@ -5,6 +5,7 @@ import { decompress } from './compression.ts'
 import {
   attributeBits,
   attributes,
+  baseOffset,
   baseTimestamp,
   batchBytes,
   batchHeaderBytes,
@@ -12,9 +13,14 @@ import {
   checkBatch,
   compressionNames,
   compressionOf,
+  makeBatch,
+  maxTimestamp,
+  readRecords,
   sealBatch,
   writeInt64,
   type Compression,
+  type NewRecord,
+  type StoredRecord,
 } from './record-batch.ts'
 import { Rows } from './rows.ts'
 import { snappyStreamHeader } from './snappy.ts'
@@ -128,6 +134,38 @@ export function recompressBatch(batch: Buffer, compression: Compression): Buffer
     bytes.writeInt16BE(bits, 21)
     sealBatch(bytes)
     return checkBatch(bytes, bytes.length) === undefined ? bytes : undefined
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined
+    throw error
+  }
+}
+
+/**
+ * The batch at `at` with each of its records as `change` wants it, at the same offsets and with the same producer; not compressed. Undefined when its
+ * records cannot be read.
+ */
+export function mapBatch(batch: Buffer, at: number, change: (record: StoredRecord) => NewRecord): Buffer | undefined {
+  const compression = compressionOf(batch, at)
+  if (compression === undefined) return undefined
+  const first = baseOffset(batch, at)
+  try {
+    const body = batch.subarray(at + batchHeaderBytes, at + batchBytes(batch, at))
+    const records: NewRecord[] = []
+    for (const record of readRecords(batch, decompress(compression, body, plainBytesMax), at))
+      records.push({ ...change(record), offsetDelta: record.offset - first })
+    if (records.length === 0) return undefined
+    const bytes = makeBatch(records)
+    // All but sizes, times and attributes.
+    batch.copy(bytes, 0, at, at + 8)
+    batch.copy(bytes, 12, at + 12, at + 16)
+    batch.copy(bytes, 23, at + 23, at + 27)
+    batch.copy(bytes, 43, at + 43, at + 57)
+    const kept = attributeBits.appendTime | attributeBits.transactional | attributeBits.control
+    const bits = attributes(batch, at) & kept
+    bytes.writeInt16BE(bits, 21)
+    if (bits & attributeBits.appendTime) writeInt64(bytes, 35, maxTimestamp(batch, at))
+    sealBatch(bytes)
+    return bytes
   } catch (error) {
     if (error instanceof ProtocolError) return undefined
     throw error

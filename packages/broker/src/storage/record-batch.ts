@@ -10,7 +10,8 @@ import { crc32c } from './crc32c.ts'
  *       12    4 leader epoch              (outside the checksum)
  *       16    1 magic = 2
  *       17    4 CRC-32C of bytes 21 to the end
- *       21    2 attributes                bits 0-2 compression, 3 time of append, 4 transactional, 5 control, 6 delete horizon
+ *       21    2 attributes                bits 0-2 compression, 3 time of append, 4 transactional, 5 control, 6 delete horizon,
+ *                                   14 the broker's own headers come first in some of its records
  *       23    4 last offset delta
  *       27    8 base timestamp            with bit 6 the delete horizon: when tombstones in it may go
  *       35    8 greatest timestamp
@@ -35,6 +36,7 @@ export const attributeBits = {
   transactional: 0x10,
   control: 0x20,
   deleteHorizon: 0x40,
+  ownHeaders: 0x4000,
 } as const
 
 /** Why a batch cannot be taken. */
@@ -130,11 +132,16 @@ export interface StoredRecord {
   headers: { key: string; value: Buffer | null }[]
 }
 
+/** Headers whose names begin with this are the broker's own, when they come before all others. */
+export const ownHeaderMark = '~'
+
 export interface NewRecord {
   key?: Uint8Array | null
   value: Uint8Array | null
   headers?: readonly { key: string; value: Uint8Array | null }[]
   timestampMs: number
+  /** From the base offset of its batch; its index when absent. */
+  offsetDelta?: number
 }
 
 /** Records of an uncompressed body (`records` of the batch after decompression). Throws `ProtocolError` when the bytes are not records. */
@@ -180,14 +187,16 @@ export function makeBatch(records: readonly NewRecord[], options: NewBatch = {})
   out.fill(batchHeaderBytes)
   const base = records[0]!.timestampMs
   let newest = base
+  let bits = options.attributes ?? 0
   for (const [index, record] of records.entries()) {
     if (record.timestampMs > newest) newest = record.timestampMs
-    writeRecord(out, record, index, record.timestampMs - base)
+    if (record.headers?.[0]?.key.startsWith(ownHeaderMark)) bits |= attributeBits.ownHeaders
+    writeRecord(out, record, record.offsetDelta ?? index, record.timestampMs - base)
   }
   const bytes = out.take()
   bytes.writeInt32BE(bytes.length - batchLengthOverhead, 8)
   bytes[16] = 2
-  bytes.writeInt16BE(options.attributes ?? 0, 21)
+  bytes.writeInt16BE(bits, 21)
   bytes.writeInt32BE(records.length - 1, 23)
   writeInt64(bytes, 27, base)
   writeInt64(bytes, 35, newest)

@@ -4,6 +4,7 @@ import type { FetchPosition, FetchResult, StreamRead } from '../../../cell/clien
 import { homeNamespace, type Topic } from '../../../core/broker.ts'
 import { epochProblem } from '../cluster.ts'
 import { codeOf, codes } from '../errors.ts'
+import { readable } from '../foreign.ts'
 import { FetchSessions, type FetchPartition, type FetchPlan } from '../fetch-sessions.ts'
 import { apis } from '../messages/index.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -15,7 +16,8 @@ type Answer = Write<typeof apis.fetch.response>
 const answerBytesMax = 16 * 1024 * 1024
 
 /**
- * Fetch 4-18: waits for `minBytes`, reads partitions in turn up to `maxBytes`, answers with the batches as they are stored.
+ * Fetch 4-18: waits for `minBytes`, reads partitions in turn up to `maxBytes`, answers with the batches as they are stored; those that came by
+ * other protocols are translated, and may take more than they were counted for.
  * Sessions (KIP-227) and topic ids are supported. Who reads only what is committed gets batches up to the last stable offset, and
  * which transactions in them were aborted: the client leaves those out. There is one copy of everything: no diverging log, no other replica to prefer.
  */
@@ -157,7 +159,7 @@ class Fetch {
       logStartOffset: read.startOffset,
       divergingEpoch: undefined,
       abortedTransactions: this.#isCommitted() ? read.aborted : null,
-      records: read.batches,
+      records: readable(read.batches, this.#exchange.broker.origins),
     }
   }
 

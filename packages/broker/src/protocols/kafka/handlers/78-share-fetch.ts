@@ -7,6 +7,7 @@ import type { SharePartition } from '../../../core/share/share-partition.ts'
 import type { Taken, TakeResult } from '../../../core/share/taking.ts'
 import { codeOf, codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
+import { readable } from '../foreign.ts'
 import { acknowledge, memberProblem, type Acknowledged } from '../share-acknowledgements.ts'
 import { ShareSessions, type SessionPartition, type ShareSession } from '../share-sessions.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -192,7 +193,8 @@ class ShareFetch {
       lastOffset: last,
       deliveryCount: Math.min(deliveryCount, deliveryCountMax),
     }))
-    this.#put(topicId, partition, { records: batches, acquiredRecords })
+    const records = readable(batches, this.#exchange.broker.origins)
+    this.#put(topicId, partition, { records, acquiredRecords })
   }
 
   #put(topicId: string, partitionIndex: number, more: AnswerPartition): void {
