@@ -42,6 +42,8 @@ function typeOf(node: Node): string {
       return node.nullable ? 'nullableBytes' : 'bytes'
     case 'raw':
       return `${node.length} bytes`
+    case 'custom':
+      return node.form.name
     case 'rest':
       return 'bytes to the end'
     case 'list':

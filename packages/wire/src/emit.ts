@@ -73,6 +73,11 @@ abstract class Emitter {
       const fields = Object.entries(value).map(([name, field]) => `${JSON.stringify(name)}: ${this.literal(field)}`)
       return `{ ${fields.join(', ')} }`
     }
+    return this.constant(value)
+  }
+
+  /** An expression for the value itself. */
+  constant(value: unknown): string {
     this.#constants.push(value)
     return `c[${this.#constants.length - 1}]`
   }
@@ -100,6 +105,8 @@ class ReadEmitter extends Emitter {
         return `${reader}.${referScalar(node, this.flexible)}()`
       case 'raw':
         return `${reader}.bytes(${node.length})`
+      case 'custom':
+        return `${this.constant(node.form)}.read(${reader})`
       case 'rest':
         return `${reader}.rest()`
       case 'list':
@@ -202,7 +209,8 @@ class WriteEmitter extends Emitter {
   #value(node: Node, writer: string, given: string, lines: string[]): void {
     if (node.kind === 'tagged' || (node.kind === 'ranged' && !inRange(node, this.version))) return
     const value = this.name('x')
-    lines.push(`let ${value} = ${given}`, `if (${value} === undefined) ${value} = ${this.literal(zero(node))}`)
+    const fallback = node.kind === 'custom' ? `${this.constant(node.form)}.zero()` : this.literal(zero(node))
+    lines.push(`let ${value} = ${given}`, `if (${value} === undefined) ${value} = ${fallback}`)
     this.#present(node.kind === 'ranged' ? node.of : node, writer, value, lines)
   }
 
@@ -216,6 +224,8 @@ class WriteEmitter extends Emitter {
         return void lines.push(`h.writeRefer(${writer}, ${value}, ${this.flexible})`)
       case 'raw':
         return void lines.push(`h.writeRaw(${writer}, ${value}, ${node.length})`)
+      case 'custom':
+        return void lines.push(`${this.constant(node.form)}.write(${writer}, ${value})`)
       case 'rest':
         return void lines.push(`${writer}.bytes(${value})`)
       case 'list':

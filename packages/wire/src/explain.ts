@@ -85,6 +85,7 @@ class Explainer {
       case 'refer':
         return this.#leaf(reader, path, () => reader[referScalar(node, this.#flexible)]())
       case 'raw':
+      case 'custom':
       case 'rest':
       case 'flags':
         return this.#leaf(reader, path, () => readValue(node, reader))

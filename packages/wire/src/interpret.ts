@@ -45,6 +45,8 @@ function read(node: Node, reader: Reader, version: number, flexible: boolean): u
       return reader[referScalar(node, flexible)]()
     case 'raw':
       return reader.bytes(node.length)
+    case 'custom':
+      return node.form.read(reader)
     case 'rest':
       return reader.rest()
     case 'list':
@@ -166,6 +168,8 @@ function write(node: Node, writer: Writer, given: unknown, version: number, flex
       return writeRefer(writer, value as Buffer | readonly Buffer[] | null, flexible)
     case 'raw':
       return writeRaw(writer, value as Buffer, node.length)
+    case 'custom':
+      return node.form.write(writer, value)
     case 'rest':
       return writer.bytes(value as Buffer)
     case 'list':

@@ -1,3 +1,6 @@
+import type { Random } from './random.ts'
+import type { Reader } from './reader.ts'
+import type { Writer } from './writer.ts'
 import { noBytes, scalarTraits, zeroScalar, type ScalarName, type UnsignedName } from './scalar.ts'
 
 /** How a list tells its size: a count, a count plus 1 as a varint (`compact`), one of the two (`flex`), or the end of the bytes. */
@@ -11,6 +14,7 @@ export type Node = { readonly doc?: string } & (
   /** Bytes that are written by reference. */
   | { readonly kind: 'refer'; readonly nullable: boolean }
   | { readonly kind: 'raw'; readonly length: number }
+  | { readonly kind: 'custom'; readonly form: CustomForm }
   | { readonly kind: 'rest' }
   | { readonly kind: 'list'; readonly count: CountName; readonly nullable: boolean; readonly of: Node }
   | { readonly kind: 'flags'; readonly bits: Readonly<Record<string, number>>; readonly of: UnsignedName }
@@ -35,6 +39,19 @@ export type Node = { readonly doc?: string } & (
     }
   | MessageNode
 )
+
+/** A form of bytes that no other kind describes, by its own functions. */
+export interface CustomForm<T = any, W = T> {
+  readonly name: string
+  /** The fewest bytes that a value takes. */
+  readonly bytesMin: number
+  /** What a field holds that nobody set. */
+  zero(): T
+  /** Throws only `ProtocolError`. */
+  read(reader: Reader): T
+  write(writer: Writer, value: W): void
+  sample(random: Random): T
+}
 
 export type NodeOf<K extends Node['kind']> = Extract<Node, { kind: K }>
 
@@ -94,6 +111,8 @@ export function zero(node: Node): unknown {
       return node.nullable ? null : noBytes
     case 'raw':
       return Buffer.alloc(node.length)
+    case 'custom':
+      return node.form.zero()
     case 'rest':
       return noBytes
     case 'list':
@@ -147,6 +166,8 @@ export function bytesMin(node: Node, version: number, flexible: boolean): number
       return scalarTraits(referScalar(node, flexible)).bytesMin
     case 'raw':
       return node.length
+    case 'custom':
+      return node.form.bytesMin
     case 'rest':
     case 'tagged':
       return 0

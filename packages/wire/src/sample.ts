@@ -24,6 +24,8 @@ function sample(node: Node, random: Random, version: number, flexible: boolean):
       return sampleScalar(node.nullable ? 'nullableBytes32' : 'bytes32', random)
     case 'raw':
       return random.bytes(node.length)
+    case 'custom':
+      return node.form.sample(random)
     case 'rest':
       return sampleBytes(random)
     case 'list': {

@@ -4,6 +4,7 @@ import { ProtocolError } from './protocol-error.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 import { compile } from './compile.ts'
+import { docsTable } from './docs.ts'
 import { fuzzBytes } from './fuzz.ts'
 import { Random } from './random.ts'
 import * as schema from './schema.ts'
@@ -16,6 +17,7 @@ import {
   bytesRef,
   compactList,
   compactNullableList,
+  custom,
   flags,
   i16,
   i32,
@@ -335,4 +337,31 @@ test('declarations that cannot work are refused when they are made', () => {
   assert.throws(() => struct({ 1: u8 }), RangeError)
   assert.throws(() => struct({ ['__proto__']: u8 }), RangeError)
   assert.throws(() => struct({ a: tagged(0, u8, 0), b: tagged(0, u8, 0) }), /tag 0 again, for "b"/)
+})
+
+test('custom: its own functions read and write it, interpreted and compiled', () => {
+  const pair = custom<[number, number]>({
+    name: 'pair',
+    bytesMin: 2,
+    zero: () => [0, 0],
+    read: reader => [reader.u8(), reader.u8()],
+    write: (writer, [one, other]) => {
+      writer.u8(one)
+      writer.u8(other)
+    },
+    sample: random => [random.below(256), random.below(256)],
+  })
+  const declared = struct({ before: u8, pairs: list16(pair), after: pair })
+  for (const codec of [declared, compile(declared)]) {
+    const writer = new Writer()
+    codec.write(writer, { before: 7, pairs: [[1, 2]] })
+    const bytes = writer.take()
+    assert.equal(bytes.toString('hex'), '07000101020000')
+    assert.deepEqual(codec.read(new Reader(bytes)), { before: 7, pairs: [[1, 2]], after: [0, 0] })
+    assert.throws(() => codec.read(new Reader(Buffer.from('07ffff0102', 'hex'))), ProtocolError)
+    const value = codec.sample(new Random(3))
+    codec.write(writer, value)
+    assert.deepEqual(codec.read(new Reader(writer.take())), value)
+  }
+  assert.match(docsTable(declared), /\| after \| pair \|/)
 })

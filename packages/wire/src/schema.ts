@@ -1,7 +1,7 @@
 import type { Reader } from './reader.ts'
 import type { Writer } from './writer.ts'
 import { readValue, writeValue } from './interpret.ts'
-import { newestVersion, zero, type CountName, type Node, type StructNode } from './node.ts'
+import { newestVersion, zero, type CountName, type CustomForm, type Node, type StructNode } from './node.ts'
 import type { Random } from './random.ts'
 import { sampleValue } from './sample.ts'
 import type { ScalarName, UnsignedName } from './scalar.ts'
@@ -116,6 +116,11 @@ export function rest(of: typeof u8): Codec<Buffer> {
 /** Exactly this many bytes. */
 export function raw(length: number): Codec<Buffer> {
   return fromNode({ kind: 'raw', length })
+}
+
+/** A form of its own, described by its functions. */
+export function custom<T, W = T>(form: CustomForm<T, W>): Codec<T, W> {
+  return fromNode({ kind: 'custom', form })
 }
 
 export function struct<F extends Fields>(fields: F): Codec<StructOf<F>, StructWrite<F>> {
