@@ -1,7 +1,14 @@
+import type { AbortedTransaction } from '../../cell/stream-transactions.ts'
 import { BatchRecords } from '../../storage/batch-records.ts'
 import * as batches from '../../storage/record-batch.ts'
+import { isHidden } from './hidden.ts'
+import { envelopeHeader } from '../origins.ts'
+import { noStamp, readExpiry, readStamp, stampHeader, type Stamp } from '../queues/stamp.ts'
 
 const noBytes = Buffer.alloc(0)
+// The names of envelope and stamp, byte by byte.
+const tilde = envelopeHeader.charCodeAt(0)
+const letterQ = stampHeader.charCodeAt(1)
 
 /**
  * One stored record where it lies: nothing is made of it before it is asked for. Slices share the bytes of the reader that it
@@ -22,6 +29,8 @@ export class RecordView {
   /** Where the first header begins. */
   headersAt = 0
   end = 0
+  /** Where the bytes of the stamp are; undefined: not looked for yet, null: there is none. */
+  #stamp: Buffer | null | undefined
 
   get key(): Buffer | null {
     return this.keyBytes < 0 ? null : this.bytes.subarray(this.keyAt, this.keyAt + this.keyBytes)
@@ -31,7 +40,51 @@ export class RecordView {
     return this.valueBytes < 0 ? null : this.bytes.subarray(this.valueAt, this.valueAt + this.valueBytes)
   }
 
+  /** What the core knows of the message, read now. */
+  get stamp(): Stamp {
+    const bytes = this.#stampBytes()
+    return bytes ? readStamp(bytes) : noStamp
+  }
+
+  /** When the message expires by what it was published with, in milliseconds since 1970; -1: never. */
+  get expiresMs(): number {
+    const bytes = this.#stampBytes()
+    return bytes ? readExpiry(bytes) : -1
+  }
+
+  /** All but the stamp. */
   headers(): { key: string; value: Buffer | null }[] {
+    const found = this.#allHeaders()
+    const at = stampIndex(found)
+    if (at >= 0) found.splice(at, 1)
+    return found
+  }
+
+  /** Of another record now. For the window alone. */
+  moved(): void {
+    this.#stamp = undefined
+  }
+
+  /** Nothing is made of the headers on the way. */
+  #stampBytes(): Buffer | null {
+    if (this.#stamp !== undefined) return this.#stamp
+    this.#stamp = null
+    const { bytes } = this
+    const parts = new Varints(bytes, this.headersAt, this.end)
+    for (let left = Math.min(2, this.headerCount); left > 0 && parts.at < this.end; left--) {
+      const keyBytes = parts.next()
+      const isStamp = keyBytes === 2 && bytes[parts.at] === tilde && bytes[parts.at + 1] === letterQ
+      const isEnvelope = keyBytes === 1 && bytes[parts.at] === tilde
+      if (!isStamp && !isEnvelope) break
+      parts.at += keyBytes
+      const valueBytes = parts.next()
+      if (isStamp) return (this.#stamp = valueBytes < 0 ? null : bytes.subarray(parts.at, parts.at + valueBytes))
+      parts.at += Math.max(0, valueBytes)
+    }
+    return null
+  }
+
+  #allHeaders(): { key: string; value: Buffer | null }[] {
     const { bytes } = this
     const found: { key: string; value: Buffer | null }[] = []
     const parts = new Varints(bytes, this.headersAt, this.end)
@@ -47,6 +100,11 @@ export class RecordView {
     }
     return found
   }
+}
+
+const stampIndex = (headers: readonly { key: string }[]): number => {
+  const at = headers[0]?.key === envelopeHeader ? 1 : 0
+  return headers[at]?.key === stampHeader ? at : -1
 }
 
 /** Signed numbers of up to five bytes; 0 behind the end. */
@@ -83,6 +141,7 @@ export class BatchWindow {
   #base: number[] = []
   #last: number[] = []
   #batch = -1
+  #aborted: readonly AbortedTransaction[] = []
   readonly #records = new BatchRecords()
   /** The record that was read last. */
   #offset = -1
@@ -93,10 +152,11 @@ export class BatchWindow {
 
   /**
    * Takes the bytes of whole batches for what was found from `from` on. They must not change. When there are none, there is nothing
-   * up to `end`.
+   * up to `end`. What belongs to one of `aborted` is for no consumer.
    */
-  fill(from: number, bytes: Buffer, end: number): void {
+  fill(from: number, bytes: Buffer, end: number, aborted: readonly AbortedTransaction[] = []): void {
     this.clear()
+    this.#aborted = aborted
     this.#bytes = bytes
     for (let at = 0; at < bytes.length; at += batches.batchBytes(bytes, at)) {
       this.#at.push(at)
@@ -150,7 +210,7 @@ export class BatchWindow {
       if (!this.#isWithin(batch, offset)) return false
     }
     const at = this.#at[batch]!
-    if ((batches.attributes(this.#bytes, at) & batches.attributeBits.control) !== 0) return false
+    if (isHidden(this.#bytes, at, this.#aborted)) return false
     if (!this.#records.open(this.#bytes, at)) return false
     this.#batch = batch
     this.#offset = -1
@@ -180,5 +240,6 @@ export class BatchWindow {
     view.headerCount = Math.max(0, parts.next())
     view.headersAt = parts.at
     view.end = end
+    view.moved()
   }
 }

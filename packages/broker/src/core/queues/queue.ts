@@ -9,6 +9,7 @@ import { quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
 import { Expiry } from './expiry.ts'
 import { queueConfig, type QueueConfig } from './queue-config.ts'
+import { withStamp, type Stamp } from './stamp.ts'
 import type { QueueDefinition } from './table.ts'
 
 /** What a queue needs of its surroundings. */
@@ -22,8 +23,8 @@ export interface QueueHost {
   log(level: 'warn' | 'error', message: string): void
 }
 
-/** A message of a queue as its publisher hands it in: the broker stamps it. */
-export type QueueMessage = Omit<NewRecord, 'timestampMs'>
+/** A message of a queue as its publisher hands it in: the broker stamps it. Its routing key is the record's key. */
+export type QueueMessage = Omit<NewRecord, 'timestampMs'> & Partial<Stamp>
 
 export type PublishResult = Omit<AppendResult, 'error'> & { error?: AppendResult['error'] | 'queue-full' }
 
@@ -33,9 +34,17 @@ export interface BrowsedMessage {
   readonly timestampMs: number
   readonly key: Buffer | null
   readonly value: Buffer | null
+  /** All but the stamp. */
   readonly headers: readonly { key: string; value: Buffer | null }[]
+  readonly stamp: Stamp
   readonly deliveryCount: number
   readonly isInFlight: boolean
+}
+
+/** The message as it is stored. */
+function recordOf(message: QueueMessage, timestampMs: number): NewRecord {
+  const { key = null, value } = message
+  return { key, value, headers: withStamp(message.headers, message), timestampMs }
 }
 
 /** The stream is trimmed each time that so many more messages at its beginning are settled. */
@@ -109,7 +118,7 @@ export class Queue {
       return done({ error: 'queue-full', baseOffset: -1, appendTimeMs: -1, startOffset: this.cursor.floor })
     }
     const timestampMs = this.#host.nowMs()
-    const batch = makeBatch(messages.map(message => ({ ...message, timestampMs })))
+    const batch = makeBatch(messages.map(message => recordOf(message, timestampMs)))
     this.#host.cell.append(this.definition.stream, batch, done)
   }
 
@@ -148,8 +157,9 @@ export class Queue {
       if (state === 'settled' || reader.find(offset) !== 'found') continue
       const { timestampMs, key, value } = reader.record
       const deliveryCount = cursor.deliveryCount(offset)
+      const { stamp } = reader.record
       const headers = reader.record.headers()
-      found.push({ offset, timestampMs, key, value, headers, deliveryCount, isInFlight: state === 'in-flight' })
+      found.push({ offset, timestampMs, key, value, headers, stamp, deliveryCount, isInFlight: state === 'in-flight' })
       bytes += reader.record.end - reader.record.keyAt
       if (bytes >= browsedBytesMax) break
     }

@@ -12,7 +12,18 @@ export interface QueueDefinition {
   readonly cursor: CursorId
   /** Only what was set; `queue-config.ts` gives the defaults. */
   readonly config: ReadonlyMap<string, string>
+  /** As it was asked for. Whether a restart leaves it there is `isKept`. */
+  readonly isDurable: boolean
+  /** It goes with its last consumer. */
+  readonly autoDelete: boolean
+  /** Nobody else may use it, and it goes with its owner. */
+  readonly owner?: QueueOwner | undefined
+  /** It is durable and has no owner. One that is not lives in memory: no fact tells of it or of what it holds. */
+  readonly isKept: boolean
 }
+
+/** Whoever a queue can belong to alone: a connection. Only its identity counts. */
+export type QueueOwner = object
 
 /** Which queues there are. Invariant: a queue is found by name exactly when it is found by id and by its stream. */
 export class QueueTable {
@@ -27,6 +38,10 @@ export class QueueTable {
 
   get(namespace: string, name: string): QueueDefinition | undefined {
     return this.#byName.get(namespace)?.get(name)
+  }
+
+  byId(id: string): QueueDefinition | undefined {
+    return this.#byId.get(id)
   }
 
   ofStream(stream: StreamId): QueueDefinition | undefined {

@@ -85,7 +85,8 @@ export class Publisher {
     // A record's own key keeps together what other producers give that key.
     const partition = partitionOf(message.key ?? Buffer.from(key), partitions.length)
     const timestampMs = ledger.clock.nowMs()
-    const batch = makeBatch([{ ...message, timestampMs }])
+    const { key: own = null, value, headers } = message
+    const batch = makeBatch([{ key: own, value, headers: headers ?? [], timestampMs }])
     if (batch.length > settings.messageBytesMax) return settled({ error: 'message-too-large' })
     // What is kept by key must have one.
     if (settings.cleanupPolicy.compacts && (message.key ?? null) === null) return settled({ error: 'message-invalid' })

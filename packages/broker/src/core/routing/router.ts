@@ -150,7 +150,7 @@ export class Router {
       checkKind(source, binding)
       const fact = boundFact({ source, destination, key, encoded })
       atomically(this.#ledger, () => {
-        if (!isDurable(source) || !isDurable(destination.exchange)) return this.#table.bind(fact)
+        if (!source.definition.isDurable || !destination.isDurable) return this.#table.bind(fact)
         this.#write(factTypes.bound, bound, fact)
       })
     }
@@ -194,10 +194,14 @@ export class Router {
     const node = this.#table.exchange(namespace, exchange)
     if (!node) return done({ isRouted: false, error: 'exchange-not-found' })
     if (node.definition.internal) return done({ isRouted: false, error: 'access-denied' })
-    this.deliver(this.route(namespace, exchange, key, headers) ?? [], key, message, done)
+    const stamped = exchange === defaultExchange ? message : { ...message, exchange }
+    this.deliver(this.route(namespace, exchange, key, headers) ?? [], key, stamped, done)
   }
 
-  /** The second half of `publish`, for who has asked for the destinations, perhaps by several keys. */
+  /**
+   * The second half of `publish`, for who has asked for the destinations, perhaps by several keys. The message itself tells of its exchange
+   * and of its further keys.
+   */
   deliver(
     destinations: readonly Destination[],
     key: string,
@@ -265,8 +269,6 @@ export class Router {
 }
 
 const noHeaders: readonly Header[] = []
-
-const isDurable = (node: ExchangeNode | undefined): boolean => node?.definition.isDurable !== false
 
 /** Throws when the kind of the exchange cannot make anything of the binding. */
 function checkKind({ definition: { kind }, matcher }: ExchangeNode, binding: BindingDefinition): void {
