@@ -14,6 +14,7 @@ export type ReadError = NonNullable<StreamRead['error']>
 export class RecordReader {
   readonly #cell: CellClient
   readonly #stream: StreamId
+  readonly #committed: boolean
   readonly #ahead = new BatchWindow()
   readonly #behind = new BatchWindow()
   #readBytes = readBytesMin
@@ -21,9 +22,11 @@ export class RecordReader {
   /** What the last `find` has found. */
   readonly record = new RecordView()
 
-  constructor(cell: CellClient, stream: StreamId) {
+  /** `committed`: what is in transactions is there when they are committed. */
+  constructor(cell: CellClient, stream: StreamId, committed = false) {
     this.#cell = cell
     this.#stream = stream
+    this.#committed = committed
   }
 
   /** Bytes in memory. */
@@ -57,14 +60,21 @@ export class RecordReader {
     let isOver = false
     let isThere = false
     const cancel = this.#cell.fetch(
-      { streams: [{ stream: this.#stream, offset, maxBytes }], minBytes: 0, maxBytes, maxWaitMs: 0 },
+      {
+        streams: [{ stream: this.#stream, offset, maxBytes }],
+        minBytes: 0,
+        maxBytes,
+        maxWaitMs: 0,
+        committed: this.#committed,
+      },
       result => {
         this.#cancel = undefined
         isOver = true
         const [found] = result.streams
         if (found && !found.error) {
           // A copy: what lies in the tail's memory would hold on to much more than itself.
-          window.fill(offset, Buffer.concat(found.batches), found.endOffset)
+          const end = this.#committed ? found.stableOffset : found.endOffset
+          window.fill(offset, Buffer.concat(found.batches), end, found.aborted)
           isThere = window.to > offset
         } else window.clear()
         result.release()

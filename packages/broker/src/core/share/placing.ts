@@ -1,6 +1,7 @@
 import type { StreamRead } from '../../cell/client.ts'
 import * as batches from '../../storage/record-batch.ts'
 import type { ConsumerId } from '../cursor/cursor.ts'
+import { isHidden } from '../cursor/hidden.ts'
 import type { SharePartition } from './share-partition.ts'
 
 /** Records at neighbouring offsets that were delivered equally often, this time included. */
@@ -91,7 +92,8 @@ export class Placing {
   }
 
   #consider(bytes: Buffer, at: number, from: number, to: number): void {
-    if (batches.recordCount(bytes, at) === 0 || this.#isHidden(bytes, at)) return this.#settleEmpty(from, to)
+    if (batches.recordCount(bytes, at) === 0 || isHidden(bytes, at, this.#read.aborted))
+      return this.#settleEmpty(from, to)
     // What has to be given alone is left to the next request, and what comes after it.
     const end = this.#isAlone ? to : this.#partition.endOfCompany(from, to)
     if (end < to) this.#end = end
@@ -158,19 +160,6 @@ export class Placing {
       piece = { bytes, at, end: at + length }
     }
     if (piece !== undefined) pieces.push(piece.bytes.subarray(piece.at, piece.end))
-  }
-
-  /** Control batches are for nobody; aborted ones are not for those who want what is committed. */
-  #isHidden(bytes: Buffer, at: number): boolean {
-    const attributes = batches.attributes(bytes, at)
-    if (attributes & batches.attributeBits.control) return true
-    if (!(attributes & batches.attributeBits.transactional) || this.#read.aborted.length === 0) return false
-    const producer = batches.producerId(bytes, at)
-    const offset = batches.baseOffset(bytes, at)
-    return this.#read.aborted.some(
-      ({ producerId, firstOffset, lastOffset }) =>
-        producerId === producer && firstOffset <= offset && offset <= lastOffset,
-    )
   }
 
   /** Nobody will ever get these: there is no record, or none for members. What somebody holds of them stays with its holder. */
