@@ -34,6 +34,12 @@ export interface Message {
   origin: { protocol: string; bytes: Uint8Array } | undefined
 }
 
+/**
+ * The header in which a record carries the properties that its protocol gave it: a version (u8), the number of the protocol (u8), and then
+ * that protocol's own bytes. It is always the first.
+ */
+export const envelopeHeader = '~'
+
 export interface Header {
   name: string
   value: HeaderValue

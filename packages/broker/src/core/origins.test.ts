@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { newMessage } from './message.ts'
-import { envelopeHeader, Origins, type MappedRecord, type Origin } from './origins.ts'
+import { envelopeHeader, newMessage } from './message.ts'
+import { noStamp, stampBytes, stampHeader } from './queues/stamp.ts'
+import { Origins, type MappedRecord, type Origin } from './origins.ts'
 
 const originOf = (protocol: string, number: number, isPlain = false): Origin => ({
   protocol,
@@ -31,4 +32,15 @@ test('two protocols cannot have one number, and one reads what has none', () => 
   assert.throws(() => new Origins([originOf('a', 1, true), originOf('b', 1)]), /number 1/)
   assert.throws(() => new Origins([originOf('a', 1)]), /One protocol/)
   assert.throws(() => new Origins([originOf('a', 1, true), originOf('b', 2, true)]), /One protocol/)
+})
+
+test('the stamp is not a header to protocols, and says what they do not', () => {
+  const origins = new Origins([originOf('log', 1, true), originOf('queue', 2)])
+  const bytes = stampBytes({ ...noStamp, expiresMs: 99, priority: 4 })
+  const message = origins.messageOf(record([envelopeHeader, Buffer.of(1, 2)], [stampHeader, bytes]))
+  assert.deepEqual([message.contentType, message.expirationMs, message.priority], ['queue', 99, 4])
+  const seen: MappedRecord[] = []
+  const spy: Origin = { ...originOf('log', 1, true), toMessage: of => (seen.push(of), newMessage(of.value, 0)) }
+  new Origins([spy]).messageOf(record([stampHeader, bytes], ['a', null]))
+  assert.deepEqual(seen[0]?.headers, [{ key: 'a', value: null }])
 })

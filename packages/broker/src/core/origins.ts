@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict'
 import type { StoredRecord } from '../storage/record-batch.ts'
-import type { Message } from './message.ts'
-
-/**
- * The header in which a record carries the properties that its protocol gave it: a version (u8), the number of the protocol (u8), and then
- * that protocol's own bytes. It is always the first.
- */
-export const envelopeHeader = '~'
+import { envelopeHeader, type Message } from './message.ts'
+import { readStamp, stampIndex } from './queues/stamp.ts'
 
 /** A stored record as mappings read it, wherever it lies. */
 export type MappedRecord = Omit<StoredRecord, 'offset'>
@@ -45,7 +40,16 @@ export class Origins {
     return (number === undefined ? undefined : this.#byNumber.get(number)) ?? this.#plain
   }
 
+  /** What the core itself knows of a message holds where its protocol says nothing. */
   messageOf(record: MappedRecord): Message {
-    return this.of(record).toMessage(record)
+    const origin = this.of(record)
+    const at = stampIndex(record.headers)
+    const bytes = record.headers[at]?.value
+    if (!bytes) return origin.toMessage(record)
+    const message = origin.toMessage({ ...record, headers: record.headers.toSpliced(at, 1) })
+    const { expiresMs, priority } = readStamp(bytes)
+    if (expiresMs >= 0) message.expirationMs ??= expiresMs
+    if (message.priority === 0) message.priority = priority
+    return message
   }
 }

@@ -2,8 +2,8 @@ import type { AbortedTransaction } from '../../cell/stream-transactions.ts'
 import { BatchRecords } from '../../storage/batch-records.ts'
 import * as batches from '../../storage/record-batch.ts'
 import { isHidden } from './hidden.ts'
-import { envelopeHeader } from '../origins.ts'
-import { noStamp, readExpiry, readStamp, stampHeader, type Stamp } from '../queues/stamp.ts'
+import { envelopeHeader } from '../message.ts'
+import { noStamp, readExpiry, readStamp, stampHeader, stampIndex, type Stamp } from '../queues/stamp.ts'
 
 const noBytes = Buffer.alloc(0)
 // The names of envelope and stamp, byte by byte.
@@ -100,11 +100,6 @@ export class RecordView {
     }
     return found
   }
-}
-
-const stampIndex = (headers: readonly { key: string }[]): number => {
-  const at = headers[0]?.key === envelopeHeader ? 1 : 0
-  return headers[at]?.key === stampHeader ? at : -1
 }
 
 /** Signed numbers of up to five bytes; 0 behind the end. */

@@ -12,7 +12,7 @@ import {
   Writer,
   type Infer,
 } from '@dragoman/wire'
-import { envelopeHeader } from '../origins.ts'
+import { envelopeHeader } from '../message.ts'
 
 /**
  * The header in which a record carries what the core knows of a message of a queue: where it was published to, when it expires, how urgent it is,
@@ -56,6 +56,12 @@ export interface Stamp {
   readonly priority: number
   /** The most recent first. */
   readonly deaths: readonly Death[]
+}
+
+/** Where the stamp is among the headers of a record; -1: there is none. */
+export function stampIndex(headers: readonly { key: string }[]): number {
+  if (headers[0]?.key === stampHeader) return 0
+  return headers[0]?.key === envelopeHeader && headers[1]?.key === stampHeader ? 1 : -1
 }
 
 /** That of a message that has none. */

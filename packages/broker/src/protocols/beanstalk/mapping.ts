@@ -1,5 +1,5 @@
-import { newMessage, type Message } from '../../core/message.ts'
-import { envelopeHeader, type MappedRecord, type Origin } from '../../core/origins.ts'
+import { envelopeHeader, newMessage, type Message } from '../../core/message.ts'
+import type { MappedRecord, Origin } from '../../core/origins.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
 
 /**

@@ -1,5 +1,5 @@
-import { headerText, newMessage, type HeaderValue, type Message } from '../../core/message.ts'
-import { envelopeHeader, type MappedRecord, type Origin } from '../../core/origins.ts'
+import { envelopeHeader, headerText, newMessage, type HeaderValue, type Message } from '../../core/message.ts'
+import type { MappedRecord, Origin } from '../../core/origins.ts'
 import type { NewRecord } from '../../storage/record-batch.ts'
 
 /**
