@@ -13,8 +13,12 @@ export const exchangeKinds = [
   'headers',
   /** One, the same for equal keys (or equal values of one header). A binding's key is its weight. */
   'hash',
+  /** As its inner kind says, but messages with a delay wait before. */
+  'delayed',
 ] as const
 export type ExchangeKind = (typeof exchangeKinds)[number]
+/** Those that find bindings. */
+type RoutingKind = Exclude<ExchangeKind, 'delayed'>
 
 /** What is kept of an exchange. Immutable. */
 export interface ExchangeDefinition {
@@ -40,6 +44,8 @@ export const exchangeSettings = {
   alternate: 'alternate.exchange',
   /** The header whose value is hashed instead of the key, by an exchange of the kind `hash`. */
   hashHeader: 'hash.header',
+  /** By which kind an exchange of the kind `delayed` routes. It must be there. */
+  innerKind: 'inner.kind',
 } as const
 
 /** Every namespace has these, from the beginning and for ever. The first is the default exchange, which leads to every queue and topic by its name. */
@@ -58,10 +64,12 @@ export const defaultExchange = ''
 export function exchangeOf(namespace: string, name: string, options: ExchangeOptions): ExchangeDefinition {
   const { kind = 'direct', isDurable = true, autoDelete = false, internal = false, config = new Map() } = options
   if (!predeclared.has(name)) checkExchangeName(name)
+  const inner = kind === 'delayed' ? innerKindOf(config) : kind
   for (const [setting, value] of config) {
+    if (setting === exchangeSettings.innerKind && kind === 'delayed') continue
     if (setting === exchangeSettings.alternate) {
       if (value !== defaultExchange) checkExchangeName(value)
-    } else if (setting !== exchangeSettings.hashHeader || kind !== 'hash') {
+    } else if (setting !== exchangeSettings.hashHeader || inner !== 'hash') {
       throw new BrokerError('config-invalid', `exchanges of the kind ${kind} have no setting ${quote(setting)}`)
     } else if (value === '' || Buffer.byteLength(value) > headerNameBytesMax) {
       throw new BrokerError('config-invalid', `${setting} takes the name of a header, not ${quote(value)}`)
@@ -71,6 +79,20 @@ export function exchangeOf(namespace: string, name: string, options: ExchangeOpt
 }
 
 const headerNameBytesMax = 255
+
+/** By which kind an exchange of the kind `delayed` routes. Throws `BrokerError` `config-invalid` when its settings name none. */
+function innerKindOf(config: ReadonlyMap<string, string>): RoutingKind {
+  const word = config.get(exchangeSettings.innerKind)
+  const kind = exchangeKinds.find(each => each === word)
+  if (kind !== undefined && kind !== 'delayed') return kind
+  const takes = exchangeKinds.filter(each => each !== 'delayed').join(', ')
+  const detail = `${exchangeSettings.innerKind} takes one of ${takes}, not ${word === undefined ? 'nothing' : quote(word)}`
+  throw new BrokerError('config-invalid', detail)
+}
+
+/** The kind by which an exchange finds its bindings. */
+export const routesBy = ({ kind, config }: ExchangeDefinition): RoutingKind =>
+  kind === 'delayed' ? innerKindOf(config) : kind
 
 /** The first setting in which two exchanges differ, with both values; undefined when there is none. */
 export function exchangeDifference(
@@ -84,6 +106,7 @@ export function exchangeDifference(
     ['internal', ({ internal }) => internal],
     [exchangeSettings.alternate, ({ config }) => config.get(exchangeSettings.alternate)],
     [exchangeSettings.hashHeader, ({ config }) => config.get(exchangeSettings.hashHeader)],
+    [exchangeSettings.innerKind, ({ config }) => config.get(exchangeSettings.innerKind)],
   ]
   for (const [name, of] of rows) if (of(a) !== of(b)) return { name, values: [of(a), of(b)] }
   return undefined

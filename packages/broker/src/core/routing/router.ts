@@ -16,6 +16,7 @@ import {
   exchangeDifference,
   exchangeOf,
   predeclared,
+  routesBy,
   type ExchangeDefinition,
   type ExchangeOptions,
 } from './exchange.ts'
@@ -271,8 +272,8 @@ export class Router {
 const noHeaders: readonly Header[] = []
 
 /** Throws when the kind of the exchange cannot make anything of the binding. */
-function checkKind({ definition: { kind }, matcher }: ExchangeNode, binding: BindingDefinition): void {
-  if (kind === 'headers') {
+function checkKind({ definition, matcher }: ExchangeNode, binding: BindingDefinition): void {
+  if (routesBy(definition) === 'headers') {
     const word = binding.arguments?.findLast(({ name }) => name === matchArgument)?.value
     if (word !== undefined && !isMatchWord(word)) {
       const detail = `${matchArgument} takes all, any, all-with-x or any-with-x, not ${quote(String(word))}`

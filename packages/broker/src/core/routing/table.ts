@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Infer, Reader, Writer } from '@dragoman/wire'
 import { decodeArguments } from './arguments.ts'
-import { defaultExchange, exchangeKinds, exchangeSettings, predeclared, type ExchangeDefinition } from './exchange.ts'
+import {
+  defaultExchange,
+  exchangeKinds,
+  exchangeSettings,
+  predeclared,
+  routesBy,
+  type ExchangeDefinition,
+} from './exchange.ts'
 import { bound, exchangeDeclared, exchangeFlags } from './facts.ts'
 import { HashRing } from './hash-ring.ts'
 import { HeadersMatcher } from './headers-matcher.ts'
@@ -197,8 +204,8 @@ export class RoutingTable {
   }
 }
 
-function matcherOf({ kind, config }: ExchangeDefinition): Matcher {
-  switch (kind) {
+function matcherOf(definition: ExchangeDefinition): Matcher {
+  switch (routesBy(definition)) {
     case 'direct':
       return new DirectMatcher()
     case 'fanout':
@@ -208,7 +215,7 @@ function matcherOf({ kind, config }: ExchangeDefinition): Matcher {
     case 'headers':
       return new HeadersMatcher()
     case 'hash':
-      return new HashRing(config.get(exchangeSettings.hashHeader))
+      return new HashRing(definition.config.get(exchangeSettings.hashHeader))
   }
 }
 
