@@ -41,6 +41,7 @@ const expiredPerTurnMax = 8192
 export class CellCursor implements Cursor, TimerTarget {
   readonly id: CursorId
   deliveryLimit = 0
+  heir: Cursor['heir']
   #seq = -1
   readonly #host: CursorHost
   readonly #machine: CursorMachine
@@ -216,6 +217,12 @@ export class CellCursor implements Cursor, TimerTarget {
     return held.count
   }
 
+  discard(consumer: ConsumerId, first: number, last: number, reason: DropReason): number {
+    const held = this.#heldBy(consumer, first, last)
+    this.#discardRanges(held, reason)
+    return held.count
+  }
+
   release(consumer: ConsumerId, first: number, last = first, how: 'counted' | 'uncounted' = 'counted'): number {
     const held = this.#heldBy(consumer, first, last)
     this.#returnRanges(held, how)
@@ -263,8 +270,9 @@ export class CellCursor implements Cursor, TimerTarget {
   drop(first: number, last: number, reason: DropReason): number {
     const { next, pending } = this.#machine
     const ranges = new Ranges()
+    const heir = this.heir?.(reason) ?? 0
     for (let offset = pending.nextPending(first); offset <= last; offset = pending.nextPending(offset + 1)) {
-      ranges.add(offset, offset)
+      if (heir === 0 || this.#machine.holderOf(offset) !== heir) ranges.add(offset, offset)
     }
     // What is ready is settled in order only, as it is taken.
     if (first <= next && last >= next) ranges.add(next, last)
@@ -407,6 +415,17 @@ export class CellCursor implements Cursor, TimerTarget {
   }
 
   #dropRanges(ranges: Ranges, reason: DropReason): void {
+    const heir = ranges.count === 0 ? undefined : this.heir?.(reason)
+    if (heir === undefined) return this.#discardRanges(ranges, reason)
+    this.#begin(cursorFacts.acquired, heir, 0)
+    for (let at = 0; at < ranges.length; at++) this.#range(ranges.first(at), ranges.last(at))
+    this.#end()
+    for (const watcher of this.#watchers) {
+      for (let at = 0; at < ranges.length; at++) watcher.inherited?.(ranges.first(at), ranges.last(at), reason)
+    }
+  }
+
+  #discardRanges(ranges: Ranges, reason: DropReason): void {
     this.#settleRanges(cursorFacts.dropped, ranges, dropReasons[reason])
     if (ranges.count === 0) return
     for (const watcher of this.#watchers) {

@@ -34,6 +34,11 @@ export interface Cursor {
    * sets it, and may change it at any time.
    */
   deliveryLimit: number
+  /**
+   * Who is given what would be dropped for a reason, for as long as it takes: undefined, nobody, and it is settled. The consumer holds it without a
+   * deadline until it says what becomes of it. Not durable, as `deliveryLimit` is not; what the consumer holds is.
+   */
+  heir: ((reason: DropReason) => ConsumerId | undefined) | undefined
 
   // Consumers
 
@@ -78,6 +83,8 @@ export interface Cursor {
   release(consumer: ConsumerId, first: number, last?: number, how?: 'counted' | 'uncounted'): number
   /** Settled without success. */
   reject(consumer: ConsumerId, first: number, last?: number): number
+  /** Settled for the reason, whoever would be its heir. */
+  discard(consumer: ConsumerId, first: number, last: number, reason: DropReason): number
   /** The leases run out `leaseMs` from now. */
   extend(consumer: ConsumerId, first: number, last: number, leaseMs: number): number
   /**
@@ -91,7 +98,8 @@ export interface Cursor {
   // Without a consumer
 
   /**
-   * Settles all of [first, last] that is not settled yet, in flight or not, delivered or never. Returns how many offsets that were.
+   * Settles all of [first, last] that is not settled yet, in flight or not, delivered or never; what the heir for the reason holds already stays
+   * with it. Returns how many offsets that were.
    * What is ready is settled in order only: none of it when `first` lies beyond `next`. `last` may lie beyond the stream's end.
    */
   drop(first: number, last: number, reason: DropReason): number
@@ -165,6 +173,8 @@ export const dropReasons = {
   gap: 6,
   /** The stream's retention has removed it. */
   trimmed: 7,
+  /** It has gone to another queue. */
+  moved: 8,
 } as const
 
 export type DropReason = keyof typeof dropReasons
@@ -187,6 +197,8 @@ export interface CursorWatcher {
   returned?(): void
   /** Messages were settled without an acknowledgement: once for each run. */
   dropped?(first: number, last: number, reason: DropReason): void
+  /** An heir has been given messages: once for each run. */
+  inherited?(first: number, last: number, reason: DropReason): void
   /** Leases ran out: once for each run. */
   expired?(consumer: ConsumerId, first: number, last: number): void
   /** The floor has moved up: the stream may be trimmed below it. */

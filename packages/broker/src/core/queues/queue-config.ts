@@ -9,8 +9,18 @@ export interface QueueConfig {
   readonly messageTtlMs: number
   /** Messages that may wait; -1: as many as the disk holds. */
   readonly lengthMax: number
-  /** What happens beyond that: the oldest that waits is dropped, or the newest is refused. */
-  readonly overflow: 'drop-head' | 'reject-publish'
+  /** Bytes of the bodies of messages that may wait; -1: as many as the disk holds. */
+  readonly bytesMax: number
+  /** What happens beyond that: the oldest that waits is dropped, or the newest is refused; `reject-publish-dlx` dead-letters what is refused. */
+  readonly overflow: 'drop-head' | 'reject-publish' | 'reject-publish-dlx'
+  /** Where messages go that are dropped: an exchange, the empty string for the default one; undefined: nowhere. */
+  readonly deadLetterExchange: string | undefined
+  /** By which key; undefined: by their own. */
+  readonly deadLetterKey: string | undefined
+  /** Either way, what is dropped leaves the queue in the block that brings it to its targets. */
+  readonly deadLetterStrategy: 'at-most-once' | 'at-least-once'
+  /** Milliseconds after which the queue goes when nobody uses it; -1: it stays. */
+  readonly expiresMs: number
   /** Only one consumer at a time is given messages; the others stand by. */
   readonly singleActiveConsumer: boolean
 }
@@ -19,6 +29,7 @@ const count = (least: number) => (text: string) => {
   const value = Number(text)
   return /^-?\d{1,15}$/.test(text) && value >= least ? value : undefined
 }
+const text = (bytesMax: number) => (given: string) => (Buffer.byteLength(given) <= bytesMax ? given : undefined)
 const oneOf =
   <T extends string>(...words: T[]) =>
   (text: string): T | undefined =>
@@ -29,7 +40,20 @@ const rows = {
   deliveryLimit: { name: 'delivery.limit', read: count(0), takes: '0 (no limit) or a number of deliveries' },
   messageTtlMs: { name: 'message.ttl.ms', read: count(-1), takes: '-1 (no limit) or milliseconds' },
   lengthMax: { name: 'length.max', read: count(-1), takes: '-1 (no limit) or a number of messages' },
-  overflow: { name: 'overflow', read: oneOf('drop-head', 'reject-publish'), takes: 'drop-head or reject-publish' },
+  bytesMax: { name: 'bytes.max', read: count(-1), takes: '-1 (no limit) or a number of bytes' },
+  overflow: {
+    name: 'overflow',
+    read: oneOf('drop-head', 'reject-publish', 'reject-publish-dlx'),
+    takes: 'drop-head, reject-publish or reject-publish-dlx',
+  },
+  deadLetterExchange: { name: 'dead.letter.exchange', read: text(255), takes: 'the name of an exchange' },
+  deadLetterKey: { name: 'dead.letter.key', read: text(255), takes: 'a routing key of at most 255 bytes' },
+  deadLetterStrategy: {
+    name: 'dead.letter.strategy',
+    read: oneOf('at-most-once', 'at-least-once'),
+    takes: 'at-most-once or at-least-once',
+  },
+  expiresMs: { name: 'expires.ms', read: count(-1), takes: '-1 (never) or milliseconds' },
   singleActiveConsumer: { name: 'single.active.consumer', read: oneOf('true', 'false'), takes: 'true or false' },
 } as const
 
@@ -37,7 +61,12 @@ const defaults: QueueConfig = {
   deliveryLimit: 0,
   messageTtlMs: -1,
   lengthMax: -1,
+  bytesMax: -1,
   overflow: 'drop-head',
+  deadLetterExchange: undefined,
+  deadLetterKey: undefined,
+  deadLetterStrategy: 'at-most-once',
+  expiresMs: -1,
   singleActiveConsumer: false,
 }
 
@@ -60,7 +89,12 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
     deliveryLimit: valueOf(rows.deliveryLimit) ?? defaults.deliveryLimit,
     messageTtlMs: valueOf(rows.messageTtlMs) ?? defaults.messageTtlMs,
     lengthMax: valueOf(rows.lengthMax) ?? defaults.lengthMax,
+    bytesMax: valueOf(rows.bytesMax) ?? defaults.bytesMax,
     overflow: valueOf(rows.overflow) ?? defaults.overflow,
+    deadLetterExchange: valueOf(rows.deadLetterExchange),
+    deadLetterKey: valueOf(rows.deadLetterKey),
+    deadLetterStrategy: valueOf(rows.deadLetterStrategy) ?? defaults.deadLetterStrategy,
+    expiresMs: valueOf(rows.expiresMs) ?? defaults.expiresMs,
     singleActiveConsumer: single === undefined ? defaults.singleActiveConsumer : single === 'true',
   }
 }
