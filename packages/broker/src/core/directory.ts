@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { list, string16, struct, u8, uuid, uvarint, type Reader, type Writer } from '@dragoman/wire'
+import { list, since, string16, struct, u8, uuid, uvarint, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import type { StreamId } from '../cell/client.ts'
 import type { Machine } from '../cell/machine.ts'
 import { QueueTable, type QueueDefinition } from './queues/table.ts'
@@ -15,7 +15,7 @@ import { versioned } from './versioned.ts'
  *
  * Every payload is a version byte and then the declared struct.
  */
-export const factVersion = 4
+export const factVersion = 5
 
 export const factTypes = {
   identified: 1,
@@ -57,7 +57,9 @@ export type OverrideScope = (typeof overrideScopes)[number]
 /** `config` is the complete set of the scope. */
 export const overridden = struct({ scope: u8, config: settings })
 
-/** A name is a topic's or a queue's, never both. */
+export const queueFlags = { autoDelete: 1 } as const
+
+/** A name is a topic's or a queue's, never both. Queues that a restart is to leave nothing of are in no fact. */
 export const queueDeclared = struct({
   id: uuid,
   namespace: string16,
@@ -65,6 +67,8 @@ export const queueDeclared = struct({
   stream: uvarint,
   cursor: uvarint,
   config: settings,
+  /** Bits: `queueFlags`. */
+  flags: since(5, u8),
 })
 export const queueDeleted = struct({ id: uuid })
 
@@ -167,14 +171,10 @@ export class DirectoryMachine implements Machine {
         const { scope, config } = readFact(overridden, payload)
         return this.#override(overrideScopes[scope], mapOf(config))
       }
-      case factTypes.queueDeclared: {
-        const { config, ...queue } = readFact(queueDeclared, payload)
-        return this.#addQueue({ ...queue, config: mapOf(config) })
-      }
-      case factTypes.queueDeleted: {
-        const { namespace, name } = this.queues.remove(readFact(queueDeleted, payload).id)
-        return this.routing.removePlace(namespace, name)
-      }
+      case factTypes.queueDeclared:
+        return this.addQueue(queueOf(readFact(queueDeclared, payload)))
+      case factTypes.queueDeleted:
+        return this.removeQueue(readFact(queueDeleted, payload).id)
       case factTypes.exchangeDeclared:
         return this.routing.declare(definitionOf(readFact(exchangeDeclared, payload)))
       case factTypes.exchangeDeleted: {
@@ -198,10 +198,9 @@ export class DirectoryMachine implements Machine {
     for (const scope of overrideScopes) settings.write(out, settingsOf(this.#overrides[scope]), factVersion)
     out.u32(this.#byId.size)
     for (const topic of this.#byId.values()) topicCreated.write(out, declared(topic), factVersion)
-    out.u32(this.queues.count)
-    for (const { config, ...queue } of this.queues.list()) {
-      queueDeclared.write(out, { ...queue, config: settingsOf(config) }, factVersion)
-    }
+    const kept = this.queues.list().filter(({ isKept }) => isKept)
+    out.u32(kept.length)
+    for (const queue of kept) queueDeclared.write(out, queueFact(queue), factVersion)
     this.routing.save(out, factVersion)
   }
 
@@ -214,16 +213,21 @@ export class DirectoryMachine implements Machine {
     for (let left = from.u32(); left > 0; left--) this.#add(topicCreated.read(from, version))
     // Versions before 3 had no queues.
     for (let left = version >= 3 ? from.u32() : 0; left > 0; left--) {
-      const { config, ...queue } = queueDeclared.read(from, version)
-      this.#addQueue({ ...queue, config: mapOf(config) })
+      this.addQueue(queueOf(queueDeclared.read(from, version)))
     }
     // Versions before 4 had no exchanges.
     if (version >= 4) this.routing.load(from, version)
   }
 
-  #addQueue(queue: QueueDefinition): void {
+  /** For facts, and for queues that are in none. */
+  addQueue(queue: QueueDefinition): void {
     this.queues.add(queue)
-    this.routing.addPlace('queue', queue.namespace, queue.name)
+    this.routing.addPlace('queue', queue.namespace, queue.name, queue.isKept)
+  }
+
+  removeQueue(id: string): void {
+    const { namespace, name } = this.queues.remove(id)
+    this.routing.removePlace(namespace, name)
   }
 
   #add({ id, namespace, name, partitions, config }: ReturnType<typeof declared>): void {
@@ -290,6 +294,19 @@ function declared(topic: Topic): {
 } {
   const { id, namespace, name, partitions, config } = topic
   return { id, namespace, name, partitions: [...partitions], config: settingsOf(config) }
+}
+
+/** A queue as `queueDeclared` declares it. */
+export function queueFact({ id, namespace, name, stream, cursor, config, autoDelete }: QueueDefinition): QueueFact {
+  const flags = autoDelete ? queueFlags.autoDelete : 0
+  return { id, namespace, name, stream, cursor, config: settingsOf(config), flags }
+}
+
+type QueueFact = Infer<typeof queueDeclared>
+
+function queueOf({ config, flags, ...queue }: QueueFact): QueueDefinition {
+  const autoDelete = (flags & queueFlags.autoDelete) !== 0
+  return { ...queue, config: mapOf(config), isDurable: true, autoDelete, isKept: true }
 }
 
 export function settingsOf(config: ReadonlyMap<string, string>): { name: string; value: string }[] {

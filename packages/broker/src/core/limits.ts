@@ -8,6 +8,8 @@ export interface Limits {
   /** Of all topics together. */
   partitionsMax: number
   queuesMax: number
+  /** Of the messages of all queues that are kept in memory alone. */
+  transientBytesMax: number
   exchangesMax: number
   /** Of all exchanges together. */
   bindingsMax: number
@@ -37,6 +39,9 @@ export interface Limits {
   quotasMax: number
   /** Entities whose use is counted, for each quota. */
   quotaMetersMax: number
+  namespacesMax: number
+  /** Settings of namespaces and of the broker that are kept for others. */
+  parametersMax: number
   usersMax: number
   rulesMax: number
 }
@@ -49,6 +54,7 @@ export const defaultLimits: Limits = {
   partitionsPerTopicMax: 10_000,
   partitionsMax: 200_000,
   queuesMax: 100_000,
+  transientBytesMax: 256 * 1024 * 1024,
   exchangesMax: 100_000,
   bindingsMax: 500_000,
   bindingBytesMax: 4096,
@@ -67,6 +73,8 @@ export const defaultLimits: Limits = {
   shareInFlightMax: 1_000_000,
   quotasMax: 10_000,
   quotaMetersMax: 10_000,
+  namespacesMax: 10_000,
+  parametersMax: 10_000,
   usersMax: 100_000,
   rulesMax: 100_000,
 }

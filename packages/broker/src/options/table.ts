@@ -240,6 +240,12 @@ export const rows = {
   partitionsPerTopicMax: option('limits', count(1, 100_000), 10_000, 'Partitions of one topic.'),
   partitionsMax: option('limits', count(1, 10_000_000), 200_000, 'Partitions of all topics together.'),
   queuesMax: option('limits', count(1, 10_000_000), 100_000, 'Queues.'),
+  transientBytesMax: option(
+    'limits',
+    size(64 * KiB, 1024 * GiB),
+    256 * MiB,
+    'Messages of all queues that are not durable together, which are kept in memory; what is more is refused.',
+  ),
   exchangesMax: option('limits', count(0, 10_000_000), 100_000, 'Exchanges, besides those that every namespace has.'),
   bindingsMax: option(
     'limits',
@@ -297,6 +303,13 @@ export const rows = {
     count(100, 1_000_000),
     10_000,
     'Users, clients and addresses whose use is counted, for each quota; the least recently active ones begin anew.',
+  ),
+  namespacesMax: option('limits', count(1, 1_000_000), 10_000, 'Namespaces.'),
+  parametersMax: option(
+    'limits',
+    count(0, 1_000_000),
+    10_000,
+    'Parameters: settings that are kept for other parts and for clients.',
   ),
   usersMax: option('limits', count(1, 10_000_000), 100_000, 'Users that are made while the broker runs.'),
   rulesMax: option('limits', count(1, 10_000_000), 100_000, 'Rules about who may do what.'),

@@ -48,12 +48,12 @@ export class Cursors implements CursorStore, CursorHost {
   }
 
   remove(id: CursorId): void {
-    const cursor = this.#open.get(id)
-    cursor?.removed()
+    const machine = this.ledger.machine(id)
+    const stream = machine instanceof CursorMachine ? machine.stream : -1
+    const owners = this.#owners.get(stream)
+    if (owners?.delete(id) === true && owners.size === 0) this.#owners.delete(stream)
+    this.#open.get(id)?.removed()
     this.#open.delete(id)
-    for (const [stream, owners] of this.#owners) {
-      if (owners.delete(id) && owners.size === 0) this.#owners.delete(stream)
-    }
     this.ledger.drop(id)
   }
 

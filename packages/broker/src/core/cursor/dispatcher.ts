@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { CellClient } from '../../cell/client.ts'
+import type { QueueStreams } from '../volatile/volatile-streams.ts'
 import type { ConsumerId, Cursor } from './cursor.ts'
 import { RecordReader, type ReadError } from './record-reader.ts'
 import type { RecordView } from './record-view.ts'
@@ -14,7 +14,7 @@ import {
 
 export interface DispatcherOptions {
   cursor: Cursor
-  cell: CellClient
+  cell: QueueStreams
   /** Calls `run` in a later turn, after what is waiting already. */
   soon(run: () => void): void
   /** Messages that all consumers together may hold. */
@@ -23,6 +23,8 @@ export interface DispatcherOptions {
   singleActive?: boolean
   /** Whether the message is not to be delivered any more. */
   isExpired?(record: RecordView): boolean
+  /** The last consumer has gone, of its own accord. Called when all is done that comes of it. */
+  deserted?(): void
   /** The stream could not be read at `offset`. It is tried again when there is something new to do. */
   unreadable(offset: number, error: ReadError): void
 }
@@ -59,6 +61,7 @@ export class Dispatcher implements SubscriptionHost {
   readonly #levels: Level[] = []
   readonly #pulls = new Ring<Pull>()
   readonly #unwatch: (() => void)[]
+  #consumerCount = 0
   #active: Subscription | undefined
   #isScheduled = false
   #isRunning = false
@@ -81,9 +84,7 @@ export class Dispatcher implements SubscriptionHost {
 
   /** Those who may be given messages unasked. */
   get consumerCount(): number {
-    let count = 0
-    for (const { isPassive } of this.#subscriptions.values()) if (!isPassive) count++
-    return count
+    return this.#consumerCount
   }
 
   get onlyFor(): Subscription | 'nobody' | undefined {
@@ -100,6 +101,7 @@ export class Dispatcher implements SubscriptionHost {
     const subscription = new Subscription(this, options, subscriber)
     this.#subscriptions.set(subscription.consumer, subscription)
     if (!subscription.isPassive) {
+      this.#consumerCount++
       this.#elect()
       this.offer(subscription)
     }
@@ -122,10 +124,12 @@ export class Dispatcher implements SubscriptionHost {
 
   /** The subscription is over. For subscriptions alone. */
   forget(subscription: Subscription): void {
-    this.#subscriptions.delete(subscription.consumer)
-    if (this.#active !== subscription) return
-    this.#active = undefined
-    this.#elect()
+    if (!this.#subscriptions.delete(subscription.consumer)) return
+    if (this.#active === subscription) {
+      this.#active = undefined
+      this.#elect()
+    }
+    if (!subscription.isPassive && --this.#consumerCount === 0) this.#options.deserted?.()
   }
 
   /** Someone may have something to do in a later turn. */
@@ -147,6 +151,7 @@ export class Dispatcher implements SubscriptionHost {
     for (let pull = this.#pulls.shift(); pull; pull = this.#pulls.shift()) pull.done(undefined, 0)
     for (const subscription of this.#subscriptions.values()) subscription.end()
     this.#subscriptions.clear()
+    this.#consumerCount = 0
   }
 
   #turn(): void {

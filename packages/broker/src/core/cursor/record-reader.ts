@@ -1,4 +1,5 @@
-import type { CellClient, StreamId, StreamRead } from '../../cell/client.ts'
+import type { StreamId, StreamRead } from '../../cell/client.ts'
+import type { QueueStreams } from '../volatile/volatile-streams.ts'
 import { BatchWindow, RecordView } from './record-view.ts'
 
 /** The first read of a stretch; each that follows it is twice as large. */
@@ -12,7 +13,7 @@ export type ReadError = NonNullable<StreamRead['error']>
  * redeliveries do not spoil the reading ahead. In order, a record costs a step from one to the next.
  */
 export class RecordReader {
-  readonly #cell: CellClient
+  readonly #cell: QueueStreams
   readonly #stream: StreamId
   readonly #committed: boolean
   readonly #ahead = new BatchWindow()
@@ -23,7 +24,7 @@ export class RecordReader {
   readonly record = new RecordView()
 
   /** `committed`: what is in transactions is there when they are committed. */
-  constructor(cell: CellClient, stream: StreamId, committed = false) {
+  constructor(cell: QueueStreams, stream: StreamId, committed = false) {
     this.#cell = cell
     this.#stream = stream
     this.#committed = committed

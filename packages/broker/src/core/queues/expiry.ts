@@ -1,10 +1,10 @@
-import type { CellClient } from '../../cell/client.ts'
 import type { Cursor } from '../cursor/cursor.ts'
 import { RecordReader } from '../cursor/record-reader.ts'
 import { noTimer, type TimerTarget, type TimerWheel } from '../timers/wheel.ts'
+import type { QueueStreams } from '../volatile/volatile-streams.ts'
 
 export interface ExpiryHost {
-  readonly cell: CellClient
+  readonly cell: QueueStreams
   readonly wheel: TimerWheel
   nowMs(): number
   monotonicMs(): number

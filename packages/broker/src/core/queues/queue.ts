@@ -1,4 +1,4 @@
-import type { AppendResult, CellClient } from '../../cell/client.ts'
+import type { AppendResult } from '../../cell/client.ts'
 import { makeBatch, type NewRecord } from '../../storage/record-batch.ts'
 import type { Cursor } from '../cursor/cursor.ts'
 import { Dispatcher } from '../cursor/dispatcher.ts'
@@ -7,19 +7,24 @@ import type { Subscription, SubscribeOptions, Subscriber } from '../cursor/subsc
 import { BrokerError } from '../errors.ts'
 import { quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
+import type { QueueStreams } from '../volatile/volatile-streams.ts'
 import { Expiry } from './expiry.ts'
 import { queueConfig, type QueueConfig } from './queue-config.ts'
 import { withStamp, type Stamp } from './stamp.ts'
-import type { QueueDefinition } from './table.ts'
+import type { QueueDefinition, QueueOwner } from './table.ts'
 
 /** What a queue needs of its surroundings. */
 export interface QueueHost {
-  readonly cell: CellClient
+  readonly cell: QueueStreams
   readonly wheel: TimerWheel
   readonly inFlightMax: number
   nowMs(): number
   monotonicMs(): number
   soon(run: () => void): void
+  /** The memory for messages that are not durable is used up. */
+  isFull?(): boolean
+  /** The last consumer of the queue has gone. */
+  deserted(queue: Queue): void
   log(level: 'warn' | 'error', message: string): void
 }
 
@@ -90,11 +95,18 @@ export class Queue {
       inFlightMax,
       singleActive,
       soon: run => host.soon(run),
+      deserted: () => host.deserted(this),
       unreadable: (offset, error) => this.#unreadable(offset, error),
       ...isExpired,
     })
     if (ttlMs >= 0) this.#expiry = new Expiry(cursor, ttlMs, host)
     this.#shorten()
+  }
+
+  /** Whether it belongs to somebody else. */
+  isLockedFor(who: QueueOwner | undefined): boolean {
+    const { owner } = this.definition
+    return owner !== undefined && owner !== who
   }
 
   get #end(): number {
@@ -115,6 +127,9 @@ export class Queue {
   publish(messages: readonly QueueMessage[], done: (result: PublishResult) => void): void {
     const { lengthMax, overflow } = this.config
     if (lengthMax >= 0 && overflow === 'reject-publish' && this.readyCount + messages.length > lengthMax) {
+      return done({ error: 'queue-full', baseOffset: -1, appendTimeMs: -1, startOffset: this.cursor.floor })
+    }
+    if (this.#host.isFull?.() === true) {
       return done({ error: 'queue-full', baseOffset: -1, appendTimeMs: -1, startOffset: this.cursor.floor })
     }
     const timestampMs = this.#host.nowMs()
@@ -200,7 +215,8 @@ export class Queue {
   }
 
   #trim(floor: number): void {
-    if (floor - this.#trimmedTo < trimEvery) return
+    // Memory is given back at once.
+    if (this.definition.isKept && floor - this.#trimmedTo < trimEvery) return
     this.#trimmedTo = floor
     // When the cell closes before it is done, the next start does it.
     this.#host.cell.trim(this.definition.stream, floor).catch(() => {})

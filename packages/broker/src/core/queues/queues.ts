@@ -4,15 +4,16 @@ import type { CellClient, StreamId } from '../../cell/client.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import type { Retention } from '../../cell/options.ts'
 import type { CursorStore } from '../cursor/cursor.ts'
-import { DirectoryMachine, factOf, factTypes, queueDeclared, queueDeleted, settingsOf } from '../directory.ts'
+import { DirectoryMachine, factOf, factTypes, queueDeclared, queueDeleted, queueFact } from '../directory.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { checkQueueName, quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
 import { atomically, durably } from '../refusals.ts'
+import { VolatileHome } from '../volatile/volatile-home.ts'
 import { differenceOf, queueConfig } from './queue-config.ts'
 import { Queue, type QueueHost } from './queue.ts'
-import type { QueueDefinition, QueueTable } from './table.ts'
+import type { QueueDefinition, QueueOwner, QueueTable } from './table.ts'
 
 export interface QueuesOptions {
   ledger: Ledger
@@ -24,6 +25,15 @@ export interface QueuesOptions {
   /** Calls `run` in a later turn, after what is waiting already. */
   soon(run: () => void): void
   log(level: 'warn' | 'error', message: string): void
+}
+
+export interface DeclareOptions {
+  /** When absent, it is. */
+  isDurable?: boolean
+  /** It goes when its last consumer has gone. */
+  autoDelete?: boolean
+  /** Nobody else may use it. It goes when `release` is called for the owner, and at the latest with the process. */
+  exclusiveTo?: QueueOwner | undefined
 }
 
 /** Who adds to queues what not all of them have. */
@@ -43,11 +53,16 @@ export interface QueueObserver {
 export class Queues {
   observer: QueueObserver | undefined
   readonly #options: QueuesOptions
+  readonly #directory: DirectoryMachine
   readonly #table: QueueTable
   /** By id. */
   readonly #open = new Map<string, Queue>()
+  readonly #owned = new Map<QueueOwner, Set<QueueDefinition>>()
   readonly #beforeRemove: ((definition: QueueDefinition) => void)[] = []
   readonly #host: QueueHost
+  /** For queues that are not kept. */
+  readonly #volatile: VolatileHome
+  readonly #volatileHost: QueueHost
   #isClosed = false
 
   /** Over a cell that has been recovered. */
@@ -56,6 +71,7 @@ export class Queues {
     const directory = ledger.machine(machineKinds.directory)
     assert(directory instanceof DirectoryMachine)
     this.#options = options
+    this.#directory = directory
     this.#table = directory.queues
     this.#host = {
       cell,
@@ -65,14 +81,27 @@ export class Queues {
       monotonicMs: () => ledger.clock.monotonicMs(),
       // What is left to do when the broker closes is done after the next start.
       soon: run => options.soon(() => this.#isClosed || run()),
+      deserted: queue => this.#deserted(queue),
       log: (level, message) => options.log(level, message),
     }
+    const bytesMax = limits.transientBytesMax
+    this.#volatile = new VolatileHome({ clock: ledger.clock, wheel, bytesMax, soon: run => this.#host.soon(run) })
+    const { streams } = this.#volatile
+    this.#volatileHost = { ...this.#host, cell: streams, isFull: () => this.#volatile.isFull() }
     for (const definition of this.#table.list()) this.#live(definition)
   }
 
   get(namespace: string, name: string): Queue | undefined {
     const definition = this.#table.get(namespace, name)
     return definition && this.#live(definition)
+  }
+
+  /** Like `get`, for who wants to use the queue. Throws `BrokerError` when it is not there, or belongs to somebody else. */
+  use(namespace: string, name: string, by?: QueueOwner): Queue {
+    const queue = this.get(namespace, name)
+    if (!queue) throw new BrokerError('queue-not-found', quote(name))
+    if (queue.isLockedFor(by)) throw new BrokerError('queue-locked', quote(name))
+    return queue
   }
 
   /** Queues of one namespace, or of all, oldest first within a namespace. */
@@ -86,20 +115,30 @@ export class Queues {
     return { ms: -1, bytes: -1, neededFrom: this.#options.cursors.trimPoint(stream) }
   }
 
+  /** Bytes of messages that are kept in memory alone, and how many of them were refused because there were too many. */
+  get transient(): { readonly bytes: number; readonly refusedCount: number } {
+    return { bytes: this.#volatile.streams.bytes, refusedCount: this.#volatile.refusedCount }
+  }
+
   /**
-   * The queue of that name, which is made when it is not there. One that is there must have been declared with settings of the same effect;
-   * else the refusal names the setting that differs.
+   * The queue of that name, which is made when it is not there. One that is there must have been declared alike: else the refusal names what
+   * differs. One that is not durable, or is exclusive, lives in memory, and nothing is left of it after a restart.
    */
-  async declare(namespace: string, name: string, config: ReadonlyMap<string, string> = new Map()): Promise<Queue> {
+  async declare(
+    namespace: string,
+    name: string,
+    config: ReadonlyMap<string, string> = new Map(),
+    options: DeclareOptions = {},
+  ): Promise<Queue> {
     checkQueueName(name)
     queueConfig(config)
     const present = this.#table.get(namespace, name)
     if (present) {
-      this.#checkSame(present, config)
+      this.#checkSame(present, config, options)
       await durably(this.#options.ledger, this.#options.ledger.openSeq)
       return this.#live(present)
     }
-    this.make(namespace, name, config)
+    this.make(namespace, name, config, options)
     await durably(this.#options.ledger, this.#options.ledger.openSeq)
     const made = this.get(namespace, name)
     if (!made) throw new BrokerError('queue-not-found', `${quote(name)} was removed at the same time`)
@@ -107,9 +146,14 @@ export class Queues {
   }
 
   /** Makes a queue that is not there, within this call; it is durable with the block that is open then. Throws `BrokerError`. */
-  make(namespace: string, name: string, config: ReadonlyMap<string, string> = new Map()): Queue {
+  make(
+    namespace: string,
+    name: string,
+    config: ReadonlyMap<string, string> = new Map(),
+    options: DeclareOptions = {},
+  ): Queue {
     this.checkNew(namespace, name)
-    atomically(this.#options.ledger, () => this.#write(namespace, name, config))
+    atomically(this.#options.ledger, () => this.#write(namespace, name, config, options))
     const made = this.get(namespace, name)
     assert(made)
     this.observer?.declared(made)
@@ -119,10 +163,9 @@ export class Queues {
   /** Throws `BrokerError` when a queue of that name could not be made. */
   checkNew(namespace: string, name: string): void {
     checkQueueName(name)
-    const { ledger, limits } = this.#options
-    const directory = ledger.machine(machineKinds.directory)
-    assert(directory instanceof DirectoryMachine)
-    if (directory.get(namespace, name)) throw new BrokerError('queue-exists', `${quote(name)} is a topic`)
+    const { limits } = this.#options
+    if (this.#table.get(namespace, name)) throw new BrokerError('queue-exists', `there is a queue ${quote(name)}`)
+    if (this.#directory.get(namespace, name)) throw new BrokerError('queue-exists', `${quote(name)} is a topic`)
     if (this.#table.count >= limits.queuesMax) {
       throw new BrokerError('limit-reached', `there are ${limits.queuesMax} queues, which is the most allowed`)
     }
@@ -137,20 +180,53 @@ export class Queues {
       throw new BrokerError('queue-in-use', `${quote(name)} has ${consumerCount} consumers`)
     if (ifEmpty && readyCount > 0)
       throw new BrokerError('queue-not-empty', `${quote(name)} holds ${readyCount} messages`)
-    const { ledger, cursors } = this.#options
-    const seq = atomically(this.#options.ledger, () => {
-      for (const run of this.#beforeRemove) run(definition)
-      const payload = factOf(queueDeleted, { id: definition.id })
-      ledger.fact(machineKinds.directory, factTypes.queueDeleted, payload)
-      this.observer?.removing(definition)
-      cursors.remove(definition.cursor)
-      ledger.drop(definition.stream)
-    })
-    this.#open.delete(definition.id)
-    queue.close()
-    this.observer?.removed(definition)
+    const seq = this.#remove(queue)
     await durably(this.#options.ledger, seq)
     return readyCount
+  }
+
+  /** The owner is gone, and with it the queues that are exclusive to it. */
+  release(owner: QueueOwner): void {
+    for (const { namespace, name } of this.#owned.get(owner) ?? []) {
+      const queue = this.get(namespace, name)
+      if (queue) this.#remove(queue)
+    }
+    this.#owned.delete(owner)
+  }
+
+  /** Those that are exclusive to the owner. */
+  ownedBy(owner: QueueOwner): Queue[] {
+    return Array.from(this.#owned.get(owner) ?? [], definition => this.#live(definition))
+  }
+
+  #remove(queue: Queue): number {
+    const { definition } = queue
+    const { id, owner } = definition
+    const { ledger } = this.#options
+    const home = this.#homeOf(definition)
+    const seq = atomically(ledger, () => {
+      for (const run of this.#beforeRemove) run(definition)
+      if (definition.isKept) ledger.fact(machineKinds.directory, factTypes.queueDeleted, factOf(queueDeleted, { id }))
+      else this.#directory.removeQueue(id)
+      this.observer?.removing(definition)
+      home.cursors.remove(definition.cursor)
+      home.ledger.drop(definition.stream)
+    })
+    this.#open.delete(id)
+    if (owner) this.#owned.get(owner)?.delete(definition)
+    queue.close()
+    this.observer?.removed(definition)
+    return seq
+  }
+
+  #deserted(queue: Queue): void {
+    if (this.#isClosed || !queue.definition.autoDelete || !this.#open.has(queue.definition.id)) return
+    try {
+      this.#remove(queue)
+    } catch (error) {
+      // The cell has ended, and the process with it; or the next last consumer sees to it.
+      if (!(error instanceof BrokerError)) throw error
+    }
   }
 
   /** `run` is called for each queue that is about to be removed, and may add facts of its own to the same block. */
@@ -166,28 +242,57 @@ export class Queues {
   #live(definition: QueueDefinition): Queue {
     const known = this.#open.get(definition.id)
     if (known) return known
-    const { cursors } = this.#options
+    const { cursors } = this.#homeOf(definition)
     const cursor = cursors.open(definition.cursor)
     assert(cursor, `the cursor of queue ${definition.name} is missing`)
     cursors.own(definition.stream, cursor.id)
-    const queue = new Queue(definition, cursor, this.#host)
+    const queue = new Queue(definition, cursor, definition.isKept ? this.#host : this.#volatileHost)
     this.#open.set(definition.id, queue)
     return queue
   }
 
-  #checkSame({ name, config: present }: QueueDefinition, config: ReadonlyMap<string, string>): void {
-    const difference = differenceOf(present, config)
+  #homeOf({ isKept }: { isKept: boolean }): { ledger: Pick<Ledger, 'define' | 'drop'>; cursors: CursorStore } {
+    return isKept ? this.#options : this.#volatile
+  }
+
+  #checkSame(present: QueueDefinition, config: ReadonlyMap<string, string>, options: DeclareOptions): void {
+    const { name } = present
+    if (present.owner !== options.exclusiveTo) throw new BrokerError('queue-locked', quote(name))
+    const difference = declarationDifference(present, config, options)
     if (!difference) return
     const [has, wants] = difference.values
     throw new BrokerError('queue-exists', `${quote(name)} has ${difference.name} ${String(has)}, not ${String(wants)}`)
   }
 
-  #write(namespace: string, name: string, config: ReadonlyMap<string, string>): void {
-    const { ledger, cursors, random } = this.#options
-    const stream = ledger.define('stream')
-    const cursor = cursors.create(stream, 0).id
+  #write(
+    namespace: string,
+    name: string,
+    config: ReadonlyMap<string, string>,
+    { isDurable = true, autoDelete = false, exclusiveTo: owner }: DeclareOptions,
+  ): void {
+    const { ledger, random } = this.#options
+    const isKept = isDurable && owner === undefined
+    const home = this.#homeOf({ isKept })
+    const stream = home.ledger.define('stream')
+    const cursor = home.cursors.create(stream, 0).id
     const id = random.bytes(16).toString('hex')
-    const queue = { id, namespace, name, stream, cursor, config: settingsOf(config) }
-    ledger.fact(machineKinds.directory, factTypes.queueDeclared, factOf(queueDeclared, queue))
+    const queue = { id, namespace, name, stream, cursor, config, isDurable, autoDelete, owner, isKept }
+    if (isKept) ledger.fact(machineKinds.directory, factTypes.queueDeclared, factOf(queueDeclared, queueFact(queue)))
+    else this.#directory.addQueue(queue)
+    if (!owner) return
+    const owned = this.#owned.get(owner)
+    if (owned) owned.add(queue)
+    else this.#owned.set(owner, new Set([queue]))
   }
+}
+
+/** The first in which a queue differs from what is asked for, with both values; undefined when it is the same. */
+export function declarationDifference(
+  present: QueueDefinition,
+  config: ReadonlyMap<string, string>,
+  { isDurable = true, autoDelete = false }: DeclareOptions,
+): { name: string; values: [unknown, unknown] } | undefined {
+  if (present.isDurable !== isDurable) return { name: 'durable', values: [present.isDurable, isDurable] }
+  if (present.autoDelete !== autoDelete) return { name: 'auto.delete', values: [present.autoDelete, autoDelete] }
+  return differenceOf(present.config, config)
 }

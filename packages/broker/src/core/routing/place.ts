@@ -17,6 +17,8 @@ export class Place implements Destination {
   readonly kind: PlaceKind
   readonly namespace: string
   readonly name: string
+  /** Whether a restart leaves it there. */
+  readonly isDurable: boolean
   /** A route that leads here alone. */
   readonly alone: readonly Place[] = [this]
   exchange: ExchangeNode | undefined
@@ -25,10 +27,11 @@ export class Place implements Destination {
   /** Number of the walk that came here last. */
   mark = 0
 
-  constructor(kind: PlaceKind, namespace: string, name: string) {
+  constructor(kind: PlaceKind, namespace: string, name: string, isDurable: boolean) {
     this.kind = kind
     this.namespace = namespace
     this.name = name
+    this.isDurable = isDurable
   }
 }
 

@@ -78,10 +78,10 @@ export class RoutingTable {
     return this.#namespaces.get(namespace)?.byAlternate.get(name) ?? []
   }
 
-  addPlace(kind: PlaceKind, namespace: string, name: string): void {
+  addPlace(kind: PlaceKind, namespace: string, name: string, isDurable = true): void {
     const { places } = this.#names(namespace)
     assert(!places.has(name), `A place ${name} cannot be there already`)
-    places.set(name, new Place(kind, namespace, name))
+    places.set(name, new Place(kind, namespace, name, isDurable))
   }
 
   /** With all bindings to it. */
@@ -122,7 +122,7 @@ export class RoutingTable {
     const [source, destination] = this.#ends(fact)
     // The fact's bytes are only lent.
     const encoded = Buffer.from(fact.arguments)
-    const isDurable = source.definition.isDurable && destination.exchange?.definition.isDurable !== false
+    const isDurable = source.definition.isDurable && destination.isDurable
     const decoded = decodeArguments(encoded)
     const binding: Binding = { source, destination, key: fact.key, arguments: decoded, encoded, isDurable }
     const key = bindingKey(destination, fact.key, encoded)
@@ -188,8 +188,8 @@ export class RoutingTable {
   }
 
   #addExchange(names: Names, definition: ExchangeDefinition): void {
-    const { namespace, name } = definition
-    const place = new Place('exchange', namespace, name)
+    const { namespace, name, isDurable } = definition
+    const place = new Place('exchange', namespace, name, isDurable)
     const matcher = name === defaultExchange ? new NameMatcher(names.places) : matcherOf(definition)
     const node: ExchangeNode = { definition, place, outgoing: new Map(), matcher }
     place.exchange = node

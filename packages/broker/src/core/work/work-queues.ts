@@ -87,7 +87,8 @@ export class WorkQueues implements WorkHost, QueueObserver {
     const known = this.#byName.get(namespace)?.get(name)
     if (known) return known
     const queue = this.#options.queues.get(namespace, name)
-    return queue && this.#adopt(queue)
+    // Numbers are durable: what is not, has none.
+    return queue?.definition.isKept === true ? this.#adopt(queue) : undefined
   }
 
   /** Those that were there before the start first. */
@@ -257,9 +258,9 @@ export class WorkQueues implements WorkHost, QueueObserver {
   // For `Queues`
 
   declared(queue: Queue): void {
-    const { namespace, name } = queue.definition
+    const { namespace, name, isKept } = queue.definition
     const known = this.#byName.get(namespace)?.get(name)
-    if (known && !known.queue && !this.#isMaking) this.#attach(known, queue, 0)
+    if (isKept && known && !known.queue && !this.#isMaking) this.#attach(known, queue, 0)
   }
 
   removing({ id, stream }: QueueDefinition): void {

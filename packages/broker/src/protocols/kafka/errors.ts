@@ -102,6 +102,7 @@ export const codeOf = {
   // Nothing that is asked for here meets a queue or an exchange.
   'queue-not-found': codes.unknownServerError,
   'queue-exists': codes.unknownServerError,
+  'queue-locked': codes.unknownServerError,
   'queue-in-use': codes.unknownServerError,
   'queue-not-empty': codes.unknownServerError,
   'exchange-not-found': codes.unknownServerError,
@@ -110,6 +111,7 @@ export const codeOf = {
   'topic-not-found': codes.unknownTopicOrPartition,
   'partition-not-found': codes.unknownTopicOrPartition,
   'topic-exists': codes.topicAlreadyExists,
+  'namespace-not-found': codes.unknownServerError,
   'name-invalid': codes.invalidTopic,
   'partition-count-invalid': codes.invalidPartitions,
   'config-invalid': codes.invalidConfig,
