@@ -1,6 +1,7 @@
 import { ProtocolError } from '@dragoman/wire'
 import type { Decoder, Outbox, Session, SessionContext } from '../protocols/protocol.ts'
 import type { Connection } from '../runtime/runtime.ts'
+import { Fenced } from '../storage/errors.ts'
 
 /** What the connections of one listener have in common. */
 export interface PumpHost {
@@ -231,7 +232,12 @@ export class Pump<P> implements Outbox, Flushable {
     this.flush() // Nothing leaves any more, but buffers lent to us are given back.
     if (error) this.#host.log('debug', 'Connection lost', this.#fields({ reason: error.message }))
     this.#host.gone(this)
-    this.#session.closed()
+    try {
+      this.#session.closed()
+    } catch (end) {
+      // The cell is closed already: what a session held is given back by the next start.
+      if (!(end instanceof Fenced)) throw end
+    }
   }
 
   #fields(more: Record<string, unknown>): Record<string, unknown> {

@@ -191,3 +191,16 @@ test('a connection that goes gives back what it holds, and a worker that waits g
   assert.equal(await statistic(other, `stats-job ${id}`, 'reserves'), '2')
   assert.equal(await statistic(other, 'stats', 'current-workers'), '1')
 })
+
+test('a broker that stops takes leave of workers that hold a job and wait for another', async t => {
+  const broker = await start(t)
+  const driver = await connect(t, broker)
+  await driver.publish('default', 'job')
+  await driver.ask('reserve')
+  const waiting = driver.ask('reserve')
+  await statistic(await connect(t, broker), 'stats', 'current-waiting')
+  await broker.close()
+  await assert.rejects(waiting)
+  // What its session does about the lost connection happens within this test.
+  await new Promise(resolve => setImmediate(resolve))
+})
