@@ -4,6 +4,7 @@ import { CursorMachine } from './core/cursor/machine.ts'
 import { MembershipsMachine } from './core/groups/assigned/machine.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
 import { TransactionsMachine } from './core/transactions/machine.ts'
+import { NamespacesMachine } from './core/namespaces/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
 import { ShareGroupsMachine } from './core/share/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
@@ -20,4 +21,5 @@ export const machines: MachineFactories = {
   quotas: () => new QuotasMachine(),
   cursor: () => new CursorMachine(),
   work: () => new WorkMachine(),
+  namespaces: () => new NamespacesMachine(),
 }

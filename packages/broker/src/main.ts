@@ -10,6 +10,8 @@ import { Groups } from './core/groups/groups.ts'
 import { Origins } from './core/origins.ts'
 import type { GroupSettings } from './core/groups/settings.ts'
 import type { Identity } from './core/identity/identity.ts'
+import { namespaceContents } from './core/namespaces/contents.ts'
+import { Namespaces } from './core/namespaces/namespaces.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
@@ -189,6 +191,8 @@ async function openCore(
   const soon = (run: () => void): void => clock.soon(run)
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
   const router = new Router({ ...base, topics, queues })
+  const contents = namespaceContents({ topics, queues, router, identity })
+  const namespaces = new Namespaces({ ...base, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
   const transactions = new Transactions({
     ...base,
@@ -200,6 +204,7 @@ async function openCore(
     clusterId: topics.clusterId,
     brokerId: settings.brokerId,
     cell: client,
+    namespaces,
     topics,
     queues,
     router,
@@ -214,7 +219,14 @@ async function openCore(
     limits: settings,
     addresses,
   }
-  const stop = [() => shareGroups.close(), () => work.close(), () => core.queues.close(), () => cursors.close()]
+  namespaces.resume()
+  const stop = [
+    () => namespaces.close(),
+    () => shareGroups.close(),
+    () => work.close(),
+    () => core.queues.close(),
+    () => cursors.close(),
+  ]
   return { cell, core, groups, transactions, addresses, stop }
 }
 

@@ -67,6 +67,8 @@ export const machineKinds = {
   memberships: 7,
   /** Lanes, numbers and histories of messages of work queues. `core/work/` */
   work: 8,
+  /** Which namespaces there are, and parameters. `core/namespaces/` */
+  namespaces: 11,
   /** One partition, queue or other container of messages. `cell/stream.ts` */
   stream: 16,
   /** Who has taken which message of a stream. `core/cursor/` */

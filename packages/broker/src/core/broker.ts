@@ -2,6 +2,7 @@ import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
+import type { Namespaces } from './namespaces/namespaces.ts'
 import type { Limits } from './limits.ts'
 import type { Origins } from './origins.ts'
 import type { ShareGroups } from './share/share-groups.ts'
@@ -25,6 +26,7 @@ export interface Broker {
   readonly brokerId: number
   /** Streams: append, fetch, bounds, trim. Named by `Topic.partitions`. */
   readonly cell: CellClient
+  readonly namespaces: Namespaces
   readonly topics: Topics
   readonly queues: Queues
   /** Exchanges and bindings, and where messages go by them. */

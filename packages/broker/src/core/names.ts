@@ -29,6 +29,9 @@ export function topicNameProblem(name: string): string | undefined {
 /** Names of queues: any text of 1 to 255 bytes in UTF-8 without control characters. Throws `BrokerError` `name-invalid`. */
 export const checkQueueName = (name: string): void => checkName(name, 'a queue')
 
+/** Those of namespaces follow the same rule. */
+export const checkNamespaceName = (name: string): void => checkName(name, 'a namespace')
+
 /** Those of exchanges follow the same rule. */
 export const checkExchangeName = (name: string): void => checkName(name, 'an exchange')
 

@@ -9,6 +9,9 @@ import {
   type Rule,
 } from './permissions.ts'
 
+/** Whether somebody may do everything, nothing, or what they have been given. */
+export type Standing = 'all' | 'none' | 'asked'
+
 /** What decides besides the rules. Read again for every question that is not answered from memory. */
 export interface Policy {
   /** Grows whenever an answer might be another one. */
@@ -21,6 +24,8 @@ export interface Policy {
   isSuper(principal: string): boolean
   /** Whether the principal, who proved who they are earlier, still exists. */
   isPresent(principal: string): boolean
+  /** The one answer to everything that permissions in namespaces are about, when there is one. */
+  standingInNamespaces(principal: string): Standing
   /** Told of each refusal that is not remembered. */
   denied(principal: string, host: string, operation: Operation, kind: ResourceKind, name: string): void
 }
@@ -85,6 +90,14 @@ export class Authorizer {
     return all.some(rule => rule.effect === 'allow' && allows(rule, operation) && !isDenied(rule))
   }
 
+  /** Whether a rule forbids it. */
+  isDenied(access: Access, operation: Operation, kind: ResourceKind, name: string): boolean {
+    const rules = this.indexOf(access.namespace, kind)?.about(name) ?? []
+    return rules.some(rule => {
+      return rule.effect === 'deny' && access.is(rule) && (rule.operation === operation || rule.operation === 'all')
+    })
+  }
+
   indexOf(namespace: string, kind: ResourceKind): RuleIndex | undefined {
     const { version } = this.policy
     if (this.#version !== version) {
@@ -143,6 +156,22 @@ export class Access {
     let answer = this.#any.get(key)
     if (answer === undefined) this.#any.set(key, (answer = this.#authorizer.decideAny(this, operation, kind)))
     return answer
+  }
+
+  /** Whether a rule forbids it, whatever else allows it. Not remembered. */
+  isDenied(operation: Operation, kind: ResourceKind, name: string): boolean {
+    const { policy } = this.#authorizer
+    if (!policy.isEnforced || policy.isSuper(this.principal)) return false
+    return this.#authorizer.isDenied(this, operation, kind, name)
+  }
+
+  /** Grows whenever an answer might be another one. */
+  get version(): number {
+    return this.#authorizer.policy.version
+  }
+
+  get standingInNamespaces(): Standing {
+    return this.#authorizer.policy.standingInNamespaces(this.principal)
   }
 
   is({ principal, host }: Rule): boolean {

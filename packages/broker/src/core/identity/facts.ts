@@ -1,4 +1,4 @@
-import { bool, bytes32, list, string16, struct, u8, uvarint, type Infer } from '@dragoman/wire'
+import { bool, bytes32, list, since, string16, struct, u8, uvarint, type Infer } from '@dragoman/wire'
 import { versioned } from '../versioned.ts'
 import { effects, operations, patterns, resourceKinds, type Rule } from './permissions.ts'
 
@@ -8,7 +8,7 @@ import { effects, operations, patterns, resourceKinds, type Rule } from './permi
  * On-disk format: to change one, raise `factVersion`, declare the difference with `since` or `until`, and keep reading the
  * older versions. Numbers are never used again for something else.
  */
-export const factVersion = 1
+export const factVersion = 2
 
 export const identityFacts = {
   /** A user is there, or is now like this. */
@@ -16,6 +16,14 @@ export const identityFacts = {
   userRemoved: 2,
   rulesAdded: 3,
   rulesRemoved: 4,
+  /** What a user may do in a namespace. With a user that is removed, all of theirs go. */
+  permissionSet: 5,
+  permissionRemoved: 6,
+  /** What a user may do by an exchange with which keys. */
+  keyPermissionSet: 7,
+  keyPermissionRemoved: 8,
+  /** A namespace is gone: so are all permissions in it. */
+  namespaceForgotten: 9,
 } as const
 
 const storedCredential = struct({
@@ -27,7 +35,20 @@ const storedCredential = struct({
   serverKey: bytes32,
 })
 
-export const userSet = struct({ name: string16, isSuper: bool, credentials: list(storedCredential) })
+/** `algorithm` is the index in `hashAlgorithms`. */
+const storedHash = struct({ algorithm: u8, salt: bytes32, digest: bytes32 })
+
+export const userSet = struct({
+  name: string16,
+  isSuper: bool,
+  credentials: list(storedCredential),
+  /** At most one. */
+  hashes: since(2, list(storedHash)),
+  isGoverned: since(2, bool),
+  tags: since(2, list(string16)),
+  /** `kind` is the index in `userLimits`. */
+  limits: since(2, list(struct({ kind: u8, max: uvarint }))),
+})
 export const userRemoved = struct({ name: string16 })
 
 /** `operation` is 0 for all of them, else 1 more than the index in `operations`; the others are indexes. */
@@ -44,6 +65,24 @@ const storedRule = struct({
 
 /** For both, added and removed. */
 export const ruleSet = struct({ rules: list(storedRule) })
+
+export const permissionSet = struct({
+  user: string16,
+  namespace: string16,
+  configure: string16,
+  write: string16,
+  read: string16,
+})
+export const permissionRemoved = struct({ user: string16, namespace: string16 })
+export const keyPermissionSet = struct({
+  user: string16,
+  namespace: string16,
+  exchange: string16,
+  write: string16,
+  read: string16,
+})
+export const keyPermissionRemoved = struct({ user: string16, namespace: string16, exchange: string16 })
+export const namespaceForgotten = struct({ namespace: string16 })
 
 export const { factOf, readFact, checkVersion } = versioned('Users and rules', factVersion)
 

@@ -5,11 +5,14 @@ import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { BrokerError } from '../errors.ts'
 import { quote } from '../names.ts'
 import { atomically, durably } from '../refusals.ts'
-import { Authorizer, type Access, type Policy } from './authorizer.ts'
+import { NamePattern } from '../name-pattern.ts'
+import { Authorizer, type Access, type Policy, type Standing } from './authorizer.ts'
 import { factOf, identityFacts, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
+import { administratorTag, Governance } from './governance.ts'
 import { Guesses } from './guesses.ts'
 import { IdentityMachine, storeUser, type User } from './machine.ts'
 import { Passwords } from './passwords.ts'
+import { NamespaceAccess, type NamespacePermission, type NamespacePolicy } from './namespace-access.ts'
 import { anonymous, anyone, ruleKey, type Effect, type Rule } from './permissions.ts'
 import { BearerExchange } from './sasl/bearer.ts'
 import type { SaslExchange, SaslMechanism } from './sasl/mechanism.ts'
@@ -64,6 +67,7 @@ export type UserChange =
 
 const accessesMax = 4096
 const nameLengthMax = 256
+const patternsMax = 10_000
 const rulesPerFact = 1000
 const ruleTextMax = 1024
 
@@ -75,6 +79,8 @@ const ruleTextMax = 1024
 export class Identity {
   readonly guesses: Guesses
   readonly settings: IdentitySettings
+  /** Tags of users, and what they may do in namespaces. */
+  readonly governance: Governance
   readonly #options: IdentityOptions
   readonly #machine: IdentityMachine
   readonly #configured = new Map<string, User>()
@@ -83,6 +89,8 @@ export class Identity {
   readonly #secret: Buffer
   readonly #authorizers = new Map<Proof, Authorizer>()
   readonly #accesses = new Map<string, Access>()
+  readonly #inNamespaces = new WeakMap<Access, Map<string, NamespaceAccess>>()
+  readonly #namespacePolicy: NamespacePolicy
   #changedSeq = 0
 
   constructor(options: IdentityOptions) {
@@ -96,6 +104,17 @@ export class Identity {
     this.#secret = random.bytes(32)
     this.#passwords = new Passwords(this.#secret, this.#decoy('SCRAM-SHA-256', ''))
     this.#superUsers = settings.superUsers && new Set(settings.superUsers)
+    this.#namespacePolicy = namespacePolicyOf(machine)
+    this.governance = new Governance({
+      ledger,
+      random,
+      machine,
+      limits: options.limits,
+      isConfigured: name => this.#configured.has(name),
+      checkName: checkUserName,
+      checkRemoval: changed => this.#checkUserCount(changed),
+      changed: seq => (this.#changedSeq = seq),
+    })
     for (const { name, password } of settings.users) this.#configured.set(name, this.#configure(name, password))
   }
 
@@ -143,6 +162,18 @@ export class Identity {
     return common === undefined ? subject : common.replaceAll(/\\(.)/g, '$1')
   }
 
+  /** Whether the user is there and has this password. Takes milliseconds, of another thread. */
+  checkPassword(name: string, password: string): Promise<boolean> {
+    return this.#passwords.check(this.user(name), password)
+  }
+
+  /** What the user is, for those who look after the broker. Who may do everything is an administrator. */
+  tagsOf(name: string): readonly string[] {
+    const { isSuper, tags = [] } = this.user(name) ?? { isSuper: false }
+    const isAdministrator = this.#superUsers ? this.#superUsers.has(name) : isSuper
+    return isAdministrator && !tags.includes(administratorTag) ? [administratorTag, ...tags] : tags
+  }
+
   /** Begins an attempt. `mechanism` is one of `mechanisms`. */
   exchange(mechanism: SaslMechanism, host: string): SaslExchange {
     switch (mechanism) {
@@ -176,6 +207,27 @@ export class Identity {
     if (this.#accesses.size >= accessesMax) this.#accesses.clear()
     this.#accesses.set(key, access)
     return access
+  }
+
+  /** What somebody may do in a namespace, going by permissions. Kept for a connection, or asked for anew each time. */
+  inNamespace(access: Access, namespace: string): NamespaceAccess {
+    let known = this.#inNamespaces.get(access)
+    if (!known) this.#inNamespaces.set(access, (known = new Map()))
+    let found = known.get(namespace)
+    if (found) return found
+    if (known.size >= accessesMax) known.clear()
+    known.set(namespace, (found = new NamespaceAccess(this.#namespacePolicy, access, namespace)))
+    return found
+  }
+
+  /** Whether permissions let somebody do this to what has this name. */
+  mayInNamespace(access: Access, namespace: string, permission: NamespacePermission, name: string): boolean {
+    return this.inNamespace(access, namespace).may(permission, name)
+  }
+
+  /** Removes all permissions in a namespace that is gone. */
+  forgetNamespace(namespace: string): Promise<void> {
+    return this.governance.forgetNamespace(namespace)
   }
 
   /**
@@ -244,8 +296,7 @@ export class Identity {
 
   #changeOne(change: UserChange, before: User | undefined): User | undefined {
     const { name } = change
-    const problem = userNameProblem(name)
-    if (problem !== undefined) throw new BrokerError('credential-invalid', problem)
+    checkUserName(name)
     if (this.#configured.has(name)) {
       throw new BrokerError('credential-invalid', `${quote(name)} is set by the configuration of the broker`)
     }
@@ -254,7 +305,10 @@ export class Identity {
     else if (!credentials.delete(change.mechanism)) {
       throw new BrokerError('user-not-found', `${quote(name)} has no password for ${change.mechanism}`)
     }
-    return credentials.size === 0 ? undefined : { name, isSuper: before?.isSuper ?? false, credentials }
+    // A new password takes the place of one that was taken over from elsewhere.
+    const hash = change.kind === 'set' ? undefined : before?.hash
+    if (credentials.size === 0 && !hash) return undefined
+    return { ...before, name, isSuper: before?.isSuper ?? false, credentials, hash }
   }
 
   #checkUserCount(changed: ReadonlyMap<string, User | undefined>): void {
@@ -268,8 +322,8 @@ export class Identity {
       throw new BrokerError('limit-reached', `there are at most ${usersMax} users`)
     }
     if (this.#superUsers !== undefined || this.#configured.size > 0 || !this.isRequired) return
-    const wasSafe = [...this.#machine.users.values()].some(({ isSuper }) => isSuper)
-    const isSafe = [...left.values()].some(({ isSuper }) => isSuper)
+    const wasSafe = [...this.#machine.users.values()].some(isAdministrator)
+    const isSafe = [...left.values()].some(isAdministrator)
     if (wasSafe && !isSafe) {
       const detail = 'the last super user cannot be removed: nobody could give rights to others any more'
       throw new BrokerError('credential-invalid', detail)
@@ -304,6 +358,7 @@ export class Identity {
       withoutRule: this.settings.withoutRule,
       rules: { [Symbol.iterator]: () => machine.rules.values() },
       isSuper: principal => this.#isSuper(principal, proof),
+      standingInNamespaces: principal => this.#standingInNamespaces(principal, proof),
       isPresent: principal => proof !== 'password' || this.user(principal) !== undefined,
       denied: (principal, host, operation, kind, name) => {
         this.#options.log('debug', 'Access denied', { principal, host, operation, kind, name })
@@ -320,7 +375,17 @@ export class Identity {
   #isSuper(principal: string, proof: Proof): boolean {
     if (this.#superUsers !== undefined) return this.#superUsers.has(principal)
     // A token or a certificate of the same name is somebody else until the configuration says otherwise.
-    return proof === 'password' && this.user(principal)?.isSuper === true
+    const user = proof === 'password' ? this.user(principal) : undefined
+    return user !== undefined && isAdministrator(user)
+  }
+
+  /** Administrators have no more than they were given, but may give themselves more. */
+  #standingInNamespaces(principal: string, proof: Proof): Standing {
+    const user = proof === 'password' ? this.user(principal) : undefined
+    if (proof === 'password' && !user) return 'none'
+    if (!this.isEnforced && !user?.isGoverned) return 'all'
+    const isSuper = this.#superUsers ? this.#superUsers.has(principal) : user?.isSuper
+    return isSuper ? 'all' : 'asked'
   }
 
   async #writeRules(type: number, rules: readonly Rule[]): Promise<void> {
@@ -336,6 +401,30 @@ export class Identity {
   #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
     this.#changedSeq = this.#options.ledger.fact(machineKinds.identity, type, factOf(codec, value))
   }
+}
+
+/** Whether the user may do everything, or give themselves every right. */
+function isAdministrator({ isSuper, tags }: User): boolean {
+  return isSuper || tags?.includes(administratorTag) === true
+}
+
+function namespacePolicyOf({ grants }: IdentityMachine): NamespacePolicy {
+  const patterns = new Map<string, NamePattern>()
+  return {
+    grants,
+    patternOf: text => {
+      let pattern = patterns.get(text)
+      if (pattern) return pattern
+      if (patterns.size >= patternsMax) patterns.clear()
+      patterns.set(text, (pattern = new NamePattern(text)))
+      return pattern
+    },
+  }
+}
+
+function checkUserName(name: string): void {
+  const problem = userNameProblem(name)
+  if (problem !== undefined) throw new BrokerError('credential-invalid', problem)
 }
 
 /** What is wrong with the name of a user, or undefined. */

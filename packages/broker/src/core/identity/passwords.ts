@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { matchesHash, type PasswordHash } from './hashes.ts'
 import type { User } from './machine.ts'
 import { checkPassword, same, type Credential } from './scram.ts'
 
@@ -14,7 +15,7 @@ export class Passwords {
   readonly #secret: Buffer
   /** No password fits it: a stranger's password costs as much time as a user's. */
   readonly #nobody: Credential
-  readonly #right = new Map<string, { credential: Credential; digest: Buffer }>()
+  readonly #right = new Map<string, { credential: Credential | PasswordHash; digest: Buffer }>()
   #checks = 0
   readonly #waiting: (() => void)[] = []
 
@@ -24,15 +25,23 @@ export class Passwords {
   }
 
   async check(user: User | undefined, password: string): Promise<boolean> {
-    const [credential = this.#nobody] = user?.credentials.values() ?? []
+    const [own] = user?.credentials.values() ?? []
+    const credential = own ?? user?.hash ?? this.#nobody
     const digest = createHmac('sha256', this.#secret).update(password).digest()
     const known = user && this.#right.get(user.name)
     if (known?.credential === credential && same(known.digest, digest)) return true
-    const isRight = await this.#turn(() => checkPassword(credential, password))
+    const isRight = await this.#turn(() => this.#isRight(credential, password))
     if (!isRight || user === undefined || credential === this.#nobody) return false
     if (this.#right.size >= rememberedMax) this.#right.clear()
     this.#right.set(user.name, { credential, digest })
     return true
+  }
+
+  async #isRight(credential: Credential | PasswordHash, password: string): Promise<boolean> {
+    if ('mechanism' in credential) return checkPassword(credential, password)
+    // A quick hash must not tell how a password is kept.
+    await checkPassword(this.#nobody, password)
+    return matchesHash(credential, password)
   }
 
   async #turn<T>(run: () => Promise<T>): Promise<T> {

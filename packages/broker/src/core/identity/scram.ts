@@ -37,6 +37,12 @@ export function makeCredential(
   return credentialOf(mechanism, saltPasswordNow(mechanism, password, salt, iterations), salt, iterations)
 }
 
+/** The same, and the time is another thread's. */
+export async function hashPassword(mechanism: ScramMechanism, password: string, salt: Buffer): Promise<Credential> {
+  const salted = await saltPassword(mechanism, password, salt, iterationsDefault)
+  return credentialOf(mechanism, salted, salt, iterationsDefault)
+}
+
 /** From a password that its owner has salted already. */
 export function credentialOf(
   mechanism: ScramMechanism,

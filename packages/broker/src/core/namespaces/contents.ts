@@ -1,0 +1,52 @@
+import { BrokerError, type ErrorCode } from '../errors.ts'
+import type { Queues } from '../queues/queues.ts'
+import { predeclared } from '../routing/exchange.ts'
+import type { Router } from '../routing/router.ts'
+import type { Topics } from '../topics.ts'
+import type { NamespaceContent } from './namespaces.ts'
+
+interface Parts {
+  readonly topics: Pick<Topics, 'list' | 'remove'>
+  readonly queues: Pick<Queues, 'list' | 'remove'>
+  readonly router: Pick<Router, 'list' | 'bindings' | 'remove' | 'unbind'>
+  readonly identity: { forgetNamespace(namespace: string): Promise<void> }
+}
+
+/** Of one kind, removed together. */
+const removedAtOnce = 256
+
+/** What namespaces contain, in the order in which it is removed: queues and topics take the bindings to them along. */
+export function namespaceContents({ topics, queues, router, identity }: Parts): NamespaceContent[] {
+  return [
+    {
+      removeSome: namespace =>
+        some(queues.list(namespace), 'queue-not-found', ({ definition: { name } }) => queues.remove(namespace, name)),
+    },
+    {
+      removeSome: namespace => some(topics.list(namespace), 'topic-not-found', of => topics.remove(namespace, of.name)),
+    },
+    {
+      removeSome: namespace => {
+        const exchanges = router.list(namespace).filter(({ name }) => !predeclared.has(name))
+        return some(exchanges, 'exchange-not-found', ({ name }) => router.remove(namespace, name))
+      },
+    },
+    // Those between exchanges that every namespace has.
+    {
+      removeSome: namespace =>
+        some(router.bindings(namespace), 'exchange-not-found', binding => router.unbind(namespace, binding)),
+    },
+    { removeSome: namespace => identity.forgetNamespace(namespace).then(() => false) },
+  ]
+}
+
+/** Removes the first of them; `gone` is the refusal of what another has removed meanwhile. Resolves with whether there were any. */
+async function some<T>(all: readonly T[], gone: ErrorCode, remove: (one: T) => Promise<unknown>): Promise<boolean> {
+  const removals = all.slice(0, removedAtOnce).map(one =>
+    remove(one).catch((error: unknown) => {
+      if (!(error instanceof BrokerError) || error.code !== gone) throw error
+    }),
+  )
+  await Promise.all(removals)
+  return removals.length > 0
+}
