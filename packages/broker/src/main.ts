@@ -12,6 +12,7 @@ import type { GroupSettings } from './core/groups/settings.ts'
 import type { Identity } from './core/identity/identity.ts'
 import { namespaceContents } from './core/namespaces/contents.ts'
 import { Namespaces } from './core/namespaces/namespaces.ts'
+import { TopicConsumers } from './core/reading/topic-consumers.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
@@ -189,6 +190,7 @@ async function openCore(
   const base = { ledger: cell, cell: client, limits: settings }
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const soon = (run: () => void): void => clock.soon(run)
+  const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, soon })
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
   const router = new Router({ ...base, topics, queues })
   const contents = namespaceContents({ topics, queues, router, identity })
@@ -208,6 +210,7 @@ async function openCore(
     topics,
     queues,
     router,
+    topicConsumers,
     work,
     groups,
     shareGroups,

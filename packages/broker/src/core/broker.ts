@@ -6,6 +6,7 @@ import type { Namespaces } from './namespaces/namespaces.ts'
 import type { Limits } from './limits.ts'
 import type { Origins } from './origins.ts'
 import type { ShareGroups } from './share/share-groups.ts'
+import type { TopicConsumers } from './reading/topic-consumers.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Router } from './routing/router.ts'
@@ -29,6 +30,8 @@ export interface Broker {
   readonly namespaces: Namespaces
   readonly topics: Topics
   readonly queues: Queues
+  /** Topics for those who consume record by record. */
+  readonly topicConsumers: TopicConsumers
   /** Exchanges and bindings, and where messages go by them. */
   readonly router: Router
   /** Queues whose messages have numbers and priorities, and may wait. */

@@ -62,6 +62,7 @@ export class Topics {
   readonly #limits: Limits
   readonly #random: Random
   readonly #beforeRemove: ((topic: Topic) => void)[] = []
+  readonly #partitionWatchers = new Set<(topic: Topic) => void>()
   #producerIdNext: number
   #changedSeq = 0
   /** Facts of the directory that are not durable yet. */
@@ -210,8 +211,15 @@ export class Topics {
       this.#write(factTypes.partitionsAdded, partitionsAdded, { id: topic.id, partitions })
     })
     const changed = this.#existing(topic.id)
+    for (const run of this.#partitionWatchers) run(changed)
     await durably(this.#ledger, seq)
     return changed
+  }
+
+  /** `run` is called for each topic that has got more partitions, until the returned function is called. */
+  watchPartitions(run: (topic: Topic) => void): () => void {
+    this.#partitionWatchers.add(run)
+    return () => this.#partitionWatchers.delete(run)
   }
 
   /** `config` is the complete set: what it does not name has its default again. */

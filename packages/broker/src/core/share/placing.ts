@@ -17,6 +17,8 @@ export interface PlaceRequest {
   readonly runRecords: number
   /** The last batch is taken whole, even if that makes more than was wanted. */
   readonly wholeBatches: boolean
+  /** What is taken is held until it is settled or its holder is gone, however long that takes. */
+  readonly isLasting?: boolean
 }
 
 interface Placed {
@@ -109,7 +111,7 @@ export class Placing {
     if (first === undefined || last === undefined) return
     const placed = this.#placed
     const max = this.#request.wholeBatches && !this.#isAlone ? this.#offsets : this.#recordsMax - placed.records
-    const { lockDurationMs: leaseMs } = this.#partition.settings
+    const leaseMs = this.#request.isLasting ? undefined : this.#partition.settings.lockDurationMs
     const runs: TakenRun[] = []
     placed.records += this.#partition.cursor.acquire(
       this.#consumer,

@@ -82,6 +82,11 @@ export class ShareGroups {
     })
   }
 
+  /** Nobody is given anything any more. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   settings({ namespace, group }: GroupName): ShareSettings {
     return this.#settingsOf(this.#options.groups.config(namespace, group))
   }
