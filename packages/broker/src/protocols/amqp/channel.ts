@@ -1,0 +1,226 @@
+import { ProtocolError, Reader } from '@dragoman/wire'
+import type { Connection } from './connection.ts'
+import { AmqpException, asException } from './errors.ts'
+import { frameTypes } from './framing.ts'
+import { basicClassId, basicPublish, contentHeaderHeadBytes } from './messages/basic.ts'
+import { channelClose, channelCloseOk } from './messages/channel.ts'
+import { methodsById } from './messages/index.ts'
+import type { Method } from './messages/method.ts'
+import { Basic } from './basic.ts'
+import { handlers } from './handlers/index.ts'
+
+/** A frame that waits for a request before it to end: its bytes are its own. */
+interface Later {
+  readonly type: number
+  readonly payload: Buffer
+}
+
+type State =
+  | 'open'
+  /** We have closed it; only the peer's close-ok is listened to. */
+  | 'closing'
+  | 'closed'
+
+/**
+ * One channel, from its open on.
+ *
+ *   open --channel exception--> closing --close-ok--> closed
+ *   open --close--> closed
+ *
+ * Methods are carried out in their order. One that has to become durable, or to read from the disk, holds up those behind it: answers leave in the
+ * order of the methods, and what comes behind a refusal is not looked at. Messages and acknowledgements wait for nothing.
+ *
+ * Invariant: `#later` is empty unless `#isBlocked`.
+ */
+export class Channel {
+  readonly number: number
+  readonly connection: Connection
+  /** What the channel has of the classes basic, confirm and tx. */
+  readonly basic: Basic
+  /** Named by methods that leave the name of the queue empty. */
+  lastQueue: string | undefined
+  #state: State = 'open'
+  #isBlocked = false
+  #later: Later[] = []
+  /** What must come next: a method, or the rest of a message. */
+  #expects: 'method' | 'header' | 'body' = 'method'
+  /** Of a message's body. */
+  #bodyBytesLeft = 0
+
+  constructor(connection: Connection, number: number) {
+    this.connection = connection
+    this.number = number
+    this.basic = new Basic(this)
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Methods wait for one before them. */
+  get isBlocked(): boolean {
+    return this.#isBlocked
+  }
+
+  /** A method to the peer, unless the channel is over. */
+  send<W>(method: Method<any, W>, fields: W): void {
+    if (this.#state === 'open') this.connection.send(this.number, method, fields)
+  }
+
+  /** Takes a frame. `payload` is valid only during the call. */
+  receive(type: number, payload: Buffer): void {
+    if (this.#state !== 'open') return this.#afterClose(type, payload)
+    if (!this.#isBlocked) return this.#take(type, payload)
+    this.#later.push({ type, payload: Buffer.from(payload) })
+    this.connection.waiting(0, payload.length)
+  }
+
+  /** Ends the channel, or the connection, as the error demands. */
+  fail(error: unknown, failed: Method | undefined): void {
+    if (this.#state !== 'open') return
+    const exception = asException(error)
+    if (!exception) return this.connection.broken(error)
+    if (exception.closes === 'connection') return this.connection.fail(exception, failed)
+    this.send(channelClose, {
+      replyCode: exception.code,
+      replyText: exception.text,
+      classId: failed?.classId ?? 0,
+      methodId: failed?.methodId ?? 0,
+    })
+    this.#end('closing')
+  }
+
+  /** Releases all that the channel holds. Of no effect when it has ended. */
+  end(): void {
+    if (this.#state === 'open') this.#end('closed')
+    else this.#state = 'closed'
+  }
+
+  #end(state: State): void {
+    this.#state = state
+    const bytes = this.#later.reduce((sum, { payload }) => sum + payload.length, 0)
+    this.#later = []
+    this.connection.waiting(0, -bytes)
+    this.basic.end()
+  }
+
+  #afterClose(type: number, payload: Buffer): void {
+    if (type !== frameTypes.method || payload.length < 4) return
+    const id = payload.readUInt32BE(0)
+    // Both sides have closed at the same time.
+    if (id === channelClose.id) return this.connection.send(this.number, channelCloseOk, {})
+    if (id !== channelCloseOk.id) return
+    this.#state = 'closed'
+    this.connection.channelClosed(this.number)
+  }
+
+  #take(type: number, payload: Buffer): void {
+    let method: Method | undefined
+    try {
+      if (type === frameTypes.method) method = this.#method(payload)
+      else if (type === frameTypes.header) this.#header(payload)
+      else this.#body(payload)
+    } catch (error) {
+      this.fail(inWords(error), method ?? (type === frameTypes.method ? methodOf(payload) : basicPublish))
+    }
+  }
+
+  #method(payload: Buffer): Method {
+    if (this.#expects !== 'method') throw unexpectedMethod(this.#expects)
+    const method = methodOf(payload)
+    const handle = method && handlers.get(method.id)
+    if (!method || !handle) throw unknownMethod(payload, method)
+    const reader = new Reader(payload, 4)
+    const fields: unknown = method.codec.read(reader)
+    reader.expectEnd()
+    if (method.hasContent) this.#expects = 'header'
+    const pending = handle(this, fields)
+    if (pending) this.#block(pending, method)
+    return method
+  }
+
+  #header(payload: Buffer): void {
+    if (this.#expects !== 'header') {
+      const expected = this.#expects === 'method' ? 'method' : 'content body'
+      throw new AmqpException('unexpectedFrame', `expected ${expected} frame, got content header frame instead`)
+    }
+    if (payload.length < contentHeaderHeadBytes) throw new ProtocolError('the header of the message is cut off')
+    const classId = payload.readUInt16BE(0)
+    if (classId !== basicClassId) {
+      throw new AmqpException(
+        'unexpectedFrame',
+        `expected content header for class ${basicClassId}, got one for class ${classId} instead`,
+      )
+    }
+    const high = payload.readUInt32BE(4)
+    const bodyBytes = high * 2 ** 32 + payload.readUInt32BE(8)
+    this.#bodyBytesLeft = bodyBytes
+    this.#expects = bodyBytes === 0 ? 'method' : 'body'
+    this.basic.header(bodyBytes, payload.subarray(contentHeaderHeadBytes))
+  }
+
+  #body(payload: Buffer): void {
+    if (this.#expects !== 'body') {
+      const expected = this.#expects === 'method' ? 'method' : 'content header'
+      throw new AmqpException('unexpectedFrame', `expected ${expected} frame, got content body frame instead`)
+    }
+    const left = this.#bodyBytesLeft - payload.length
+    if (left < 0)
+      throw new AmqpException('frameError', `the body of the message has ${-left} bytes more than its header says`)
+    this.#bodyBytesLeft = left
+    if (left === 0) this.#expects = 'method'
+    this.basic.body(payload, left)
+  }
+
+  /** Holds up what is behind until `pending` settles. */
+  #block(pending: Promise<void>, method: Method): void {
+    this.#isBlocked = true
+    this.connection.waiting(1, 0)
+    pending.then(
+      () => this.#unblock(),
+      (error: unknown) => {
+        this.fail(error, method)
+        this.#unblock()
+      },
+    )
+  }
+
+  #unblock(): void {
+    this.#isBlocked = false
+    const later = this.#later
+    this.#later = []
+    for (const [index, { type, payload }] of later.entries()) {
+      this.connection.waiting(0, -payload.length)
+      if (this.#state !== 'open') this.#afterClose(type, payload)
+      else if (!this.#isBlocked) this.#take(type, payload)
+      else {
+        this.connection.waiting(0, payload.length)
+        this.#later = later.slice(index)
+        break
+      }
+    }
+    this.connection.waiting(-1, 0)
+  }
+}
+
+const methodOf = (payload: Buffer): Method | undefined =>
+  payload.length < 4 ? undefined : methodsById.get(payload.readUInt32BE(0))
+
+/** What is malformed in a method ends the connection. */
+function inWords(error: unknown): unknown {
+  return error instanceof ProtocolError ? new AmqpException('syntaxError', error.message) : error
+}
+
+function unexpectedMethod(expects: 'header' | 'body'): AmqpException {
+  return new AmqpException(
+    'unexpectedFrame',
+    `expected content ${expects} for class ${basicClassId}, got non content ${expects} frame instead`,
+  )
+}
+
+function unknownMethod(payload: Buffer, method: Method | undefined): AmqpException {
+  if (payload.length < 4) return new AmqpException('syntaxError', 'a method frame has at least four bytes')
+  if (method) return new AmqpException('commandInvalid', `${method.name} is not for a client to send on a channel`)
+  const [classId, methodId] = [payload.readUInt16BE(0), payload.readUInt16BE(2)]
+  return new AmqpException('notImplemented', `there is no method ${methodId} of class ${classId}`)
+}

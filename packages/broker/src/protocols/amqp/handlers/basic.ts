@@ -1,0 +1,3 @@
+import type { Entry } from './handler.ts'
+
+export const basicHandlers: readonly Entry[] = []

@@ -1,0 +1,303 @@
+import { ProtocolError, Reader } from '@dragoman/wire'
+import { homeNamespace, type Broker } from '../../core/broker.ts'
+import type { Access } from '../../core/identity/authorizer.ts'
+import type { Proof } from '../../core/identity/identity.ts'
+import { anonymous } from '../../core/identity/permissions.ts'
+import type { SaslExchange, SaslMechanism, SaslStep } from '../../core/identity/sasl/mechanism.ts'
+import type { SessionContext } from '../protocol.ts'
+import { capabilitiesOf, type Capabilities } from './connection.ts'
+import { AmqpException } from './errors.ts'
+import {
+  connectionOpen,
+  connectionOpenOk,
+  connectionSecure,
+  connectionSecureOk,
+  connectionStart,
+  connectionStartOk,
+  connectionTune,
+  connectionTuneOk,
+} from './messages/connection.ts'
+import type { Method } from './messages/method.ts'
+import { fieldOf, table, type Table } from './table.ts'
+
+/** What is offered. A heartbeat is in seconds. */
+const offered = { channelMax: 2047, frameMax: 131_072, heartbeat: 60 }
+const frameMin = 4096
+const channelMin = 1
+
+/** A mechanism that is no matter of the core: how older clients write a name and a password. */
+const amqplain = 'AMQPLAIN'
+/** The client's certificate says who it is. */
+const external = 'EXTERNAL'
+
+export interface HandshakeHost {
+  readonly broker: Broker
+  readonly context: SessionContext
+  send<W>(method: Method<any, W>, fields: W): void
+  /** `failed` is told to the client, if that wants to know; it is sent away. */
+  refused(explanation: string, told: boolean): void
+  tuned(frameMax: number): void
+  done(agreed: Agreed): void
+  fail(error: unknown, failed: Method): void
+}
+
+/** What both sides know when the connection is open. */
+export interface Agreed {
+  readonly user: string
+  readonly access: Access
+  readonly namespace: string
+  readonly mechanism: string
+  readonly clientProperties: Table
+  readonly capabilities: Capabilities
+  readonly frameMax: number
+  readonly channelMax: number
+  /** In seconds; 0: none. */
+  readonly heartbeat: number
+}
+
+type State =
+  | 'starting'
+  /** The client's words are looked at, which can take a moment. */
+  | 'busy'
+  | 'securing'
+  | 'tuning'
+  | 'opening'
+  | 'over'
+
+/** Who has logged in, and how that is known. */
+interface Known {
+  readonly user: string
+  readonly proof: Proof
+}
+
+/**
+ * How a connection begins.
+ *
+ *   starting --start-ok--> securing --(secure, secure-ok)--> tuning --tune-ok--> opening --open--> over
+ *
+ * [AMQP 0-9-1, 2.2.4]
+ */
+export class Handshake {
+  readonly #host: HandshakeHost
+  #state: State = 'starting'
+  #exchange: SaslExchange | undefined
+  #mechanism = ''
+  #clientProperties: Table = []
+  #capabilities = capabilitiesOf([])
+  #known: Known | undefined
+  #tuned = { channelMax: 0, frameMax: 0, heartbeat: 0 }
+
+  constructor(host: HandshakeHost) {
+    this.#host = host
+  }
+
+  get clientProperties(): Table {
+    return this.#clientProperties
+  }
+
+  begin(): void {
+    const { broker } = this.#host
+    this.#host.send(connectionStart, {
+      versionMajor: 0,
+      versionMinor: 9,
+      serverProperties: serverProperties(broker),
+      mechanisms: this.#mechanisms().join(' '),
+      locales: 'en_US',
+    })
+  }
+
+  /** Takes a method of channel 0. Throws `AmqpException`, and `ProtocolError` for what is malformed. */
+  receive(method: Method, fields: Reader): void {
+    const state = this.#state
+    if (method === connectionStartOk && state === 'starting') return this.#startOk(connectionStartOk.codec.read(fields))
+    if (method === connectionSecureOk && state === 'securing') {
+      return this.#next(connectionSecureOk.codec.read(fields).response)
+    }
+    if (method === connectionTuneOk && state === 'tuning') return this.#tuneOk(connectionTuneOk.codec.read(fields))
+    if (method === connectionOpen && state === 'opening')
+      return this.#open(connectionOpen.codec.read(fields).virtualHost)
+    throw new AmqpException('channelError', `unexpected method ${method.name} in connection state ${state}`)
+  }
+
+  /** Ways to log in, in the words of the protocol. */
+  #mechanisms(): string[] {
+    const { broker, context } = this.#host
+    const { identity } = broker
+    // Where there are no users, any name and password will do.
+    const known: readonly string[] = identity.hasUsers ? identity.mechanisms : ['PLAIN']
+    const names = known.flatMap(name => (name === 'PLAIN' ? [name, amqplain] : [name]))
+    return context.tls?.subject === undefined ? names : [external, ...names]
+  }
+
+  #startOk({
+    clientProperties,
+    mechanism,
+    response,
+  }: {
+    clientProperties: Table
+    mechanism: string
+    response: Buffer
+  }): void {
+    this.#clientProperties = clientProperties
+    this.#capabilities = capabilitiesOf(clientProperties)
+    this.#mechanism = mechanism
+    if (!this.#mechanisms().includes(mechanism)) {
+      throw new AmqpException('commandInvalid', `unknown authentication mechanism '${mechanism}'`)
+    }
+    const { broker, context } = this.#host
+    const { identity } = broker
+    if (mechanism === external) return this.#certified()
+    if (!identity.hasUsers) return this.#welcome(mechanism === amqplain ? fromAmqplain(response) : response)
+    const name = mechanism === amqplain ? 'PLAIN' : (mechanism as SaslMechanism)
+    this.#exchange = identity.exchange(name, context.remote.host)
+    this.#next(response)
+  }
+
+  #certified(): void {
+    const { broker, context } = this.#host
+    const { subject } = context.tls ?? {}
+    if (subject === undefined) throw new AmqpException('commandInvalid', 'the client has shown no certificate')
+    this.#succeed({ user: broker.identity.certificateName(subject), proof: 'certificate' })
+  }
+
+  /** There are no users: whoever comes is let in, under the name that they give. */
+  #welcome(response: Buffer): void {
+    const [, user = ''] = response.toString().split('\0')
+    this.#succeed({ user: user === '' ? anonymous : user, proof: 'none' })
+  }
+
+  #next(response: Buffer): void {
+    const exchange = this.#exchange
+    if (!exchange) throw new AmqpException('channelError', 'there is nothing to answer')
+    const data = this.#mechanism === amqplain ? fromAmqplain(response) : response
+    this.#state = 'busy'
+    const method = connectionStartOk
+    Promise.resolve(exchange.next(data)).then(
+      step => this.#step(step),
+      (error: unknown) => this.#host.fail(error, method),
+    )
+  }
+
+  #step(step: SaslStep): void {
+    if (this.#state !== 'busy') return
+    if (step.kind === 'success') {
+      const proof = this.#mechanism === 'OAUTHBEARER' ? 'token' : 'password'
+      return this.#succeed({ user: step.principal, proof })
+    }
+    if (step.kind === 'challenge') {
+      this.#state = 'securing'
+      return this.#host.send(connectionSecure, { challenge: step.data })
+    }
+    this.#state = 'over'
+    const { broker, context } = this.#host
+    const { remote } = context
+    context.log('info', 'Login refused', { remote, mechanism: this.#mechanism, reason: step.reason })
+    const explanation = `Login was refused using authentication mechanism ${this.#mechanism}. For details see the broker logfile.`
+    context.clock.after(broker.identity.guesses.wrong(remote.host), () => {
+      this.#host.refused(explanation, this.#capabilities.authenticationFailureClose)
+    })
+  }
+
+  #succeed(known: Known): void {
+    this.#known = known
+    this.#exchange = undefined
+    this.#state = 'tuning'
+    this.#host.send(connectionTune, this.#offer)
+  }
+
+  get #offer(): typeof offered {
+    const { frameBytesMax } = this.#host.broker.limits
+    return { ...offered, frameMax: Math.max(frameMin, Math.min(offered.frameMax, frameBytesMax)) }
+  }
+
+  #tuneOk(wanted: typeof offered): void {
+    const offer = this.#offer
+    checkAgreed('frame_max', frameMin, offer.frameMax, wanted.frameMax)
+    checkAgreed('channel_max', channelMin, offer.channelMax, wanted.channelMax)
+    this.#tuned = wanted
+    this.#state = 'opening'
+    this.#host.tuned(wanted.frameMax)
+  }
+
+  #open(virtualHost: string): void {
+    const { broker, context } = this.#host
+    const known = this.#known
+    if (!known) throw new AmqpException('notAllowed', 'nobody has logged in')
+    if (virtualHost !== homeNamespace) throw new AmqpException('notAllowed', `vhost ${virtualHost} not found`)
+    const access = broker.identity.access(
+      known.proof === 'none' ? anonymous : known.user,
+      known.proof,
+      context.remote.host,
+    )
+    this.#state = 'over'
+    this.#host.send(connectionOpenOk, {})
+    this.#host.done({
+      user: known.user,
+      access,
+      namespace: virtualHost,
+      mechanism: this.#mechanism,
+      clientProperties: this.#clientProperties,
+      capabilities: this.#capabilities,
+      ...this.#tuned,
+    })
+  }
+}
+
+/** AMQPLAIN is a table without its size; the core is told as PLAIN writes it. */
+function fromAmqplain(response: Buffer): Buffer {
+  const sized = Buffer.concat([Buffer.alloc(4), response])
+  sized.writeUInt32BE(response.length)
+  const fields = table.read(new Reader(sized))
+  const textOf = (name: string): string => {
+    const field = fieldOf(fields, name)
+    if (field?.type !== 'S' || typeof field.value !== 'string') {
+      throw new AmqpException('syntaxError', 'AMQPLAIN auth info is missing LOGIN or PASSWORD')
+    }
+    return field.value
+  }
+  const [user, password] = [textOf('LOGIN'), textOf('PASSWORD')]
+  if (`${user}${password}`.includes('\0')) throw new ProtocolError('A name or a password has a NUL in it')
+  return Buffer.from(`\0${user}\0${password}`)
+}
+
+/** 0 is no limit. */
+function checkAgreed(field: string, min: number, max: number, wanted: number): void {
+  const problem = (than: string, which: string, value: number): AmqpException => {
+    const detail = wanted === 0 ? ' (no limit)' : ''
+    const explanation = `negotiated ${field} = ${wanted}${detail} is ${than} than the ${which} allowed value (${value})`
+    return new AmqpException('notAllowed', explanation)
+  }
+  if (wanted !== 0 && wanted < min) throw problem('lower', 'minimum', min)
+  if (wanted === 0 || wanted > max) throw problem('higher', 'maximum', max)
+}
+
+/** What we are, and which extensions there are. Names are those that clients look for. */
+function serverProperties(broker: Broker): Table {
+  const text = (name: string, value: string) => ({ name, type: 'S', value }) as const
+  const yes = (name: string) => ({ name, type: 't', value: true }) as const
+  return [
+    {
+      name: 'capabilities',
+      type: 'F',
+      value: [
+        yes('publisher_confirms'),
+        yes('exchange_exchange_bindings'),
+        yes('basic.nack'),
+        yes('consumer_cancel_notify'),
+        yes('connection.blocked'),
+        yes('consumer_priorities'),
+        yes('authentication_failure_close'),
+        yes('per_consumer_qos'),
+        yes('direct_reply_to'),
+      ],
+    },
+    text('cluster_name', `dragoman@${broker.clusterId.toString('hex')}`),
+    text('information', 'Dragoman speaks the protocol of RabbitMQ'),
+    text('platform', 'Node.js'),
+    text('product', 'Dragoman'),
+    text('version', compatibleVersion),
+  ]
+}
+
+/** Some clients decide by the version of RabbitMQ what they may do: it behaves as that one. */
+const compatibleVersion = '3.13.7'
