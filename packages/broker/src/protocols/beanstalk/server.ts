@@ -1,5 +1,5 @@
 import type { Random } from '@dragoman/wire'
-import type { Broker } from '../../core/broker.ts'
+import { perBroker } from '../per-broker.ts'
 import type { CommandName } from './messages.ts'
 
 /** What all connections of a broker have in common: what the statistics count since it was started. */
@@ -20,13 +20,7 @@ export class Server {
     this.id = random.bytes(8).toString('hex')
   }
 
-  static of(broker: Broker, random: Random, nowMs: number): Server {
-    const known = servers.get(broker)
-    if (known) return known
-    const made = new Server(random, nowMs)
-    servers.set(broker, made)
-    return made
-  }
+  static readonly of = perBroker((_broker, random: Random, nowMs: number) => new Server(random, nowMs))
 
   count(command: CommandName): void {
     this.commands.set(command, (this.commands.get(command) ?? 0) + 1)
@@ -36,5 +30,3 @@ export class Server {
     return Math.floor((nowMs - this.#startedMs) / 1000)
   }
 }
-
-const servers = new WeakMap<Broker, Server>()

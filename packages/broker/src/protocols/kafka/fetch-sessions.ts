@@ -1,8 +1,9 @@
 import type { Infer } from '@dragoman/wire'
-import type { Broker } from '../../core/broker.ts'
+import { perBroker } from '../per-broker.ts'
 import type { SessionContext } from '../protocol.ts'
 import { codes } from './errors.ts'
 import type { apis } from './messages/index.ts'
+import { epochAfter, finalEpoch, initialEpoch } from './session-epoch.ts'
 
 type Request = Infer<typeof apis.fetch.request>
 
@@ -31,9 +32,6 @@ export interface FetchPlan {
   session: FetchSession | undefined
 }
 
-const finalEpoch = -1
-const initialEpoch = 0
-const epochMax = 0x7fff_ffff
 /** A session may be evicted for another one when it was not used for so long. */
 const idleMsMin = 120_000
 /** A client with more partitions sends them each time. */
@@ -80,8 +78,6 @@ export class FetchSession {
   }
 }
 
-const stores = new WeakMap<Broker, FetchSessions>()
-
 /**
  * The fetch sessions of all connections of one broker: a client may go on with its session on another connection.
  *
@@ -99,11 +95,7 @@ export class FetchSessions {
     this.#partitionsMax = partitionsMaxOfAll
   }
 
-  static of(broker: Broker): FetchSessions {
-    let store = stores.get(broker)
-    if (store === undefined) stores.set(broker, (store = new FetchSessions(broker.limits.fetchSessionsMax)))
-    return store
-  }
+  static readonly of = perBroker(({ limits }) => new FetchSessions(limits.fetchSessionsMax))
 
   get size(): number {
     return this.#sessions.size
@@ -171,7 +163,7 @@ export class FetchSessions {
 
   #use(session: FetchSession, nowMs: number): void {
     session.usedMs = nowMs
-    session.epoch = session.epoch === epochMax ? 1 : session.epoch + 1
+    session.epoch = epochAfter(session.epoch)
     this.#sessions.delete(session.id)
     this.#sessions.set(session.id, session)
   }

@@ -1,6 +1,8 @@
 import { ProtocolError, Reader } from '@dragoman/wire'
 import type { ErrorCode } from '../../core/errors.ts'
+import type { PartitionMap } from '../../core/groups/assigned/partitions.ts'
 import type { GroupKind, GroupState } from '../../core/groups/requests.ts'
+import type { Topics } from '../../core/topics.ts'
 import { codeOf, codes } from './errors.ts'
 
 /** Groups in Kafka's words. */
@@ -50,4 +52,11 @@ export function subscribedTopics(subscription: Buffer): string[] | undefined {
     if (error instanceof ProtocolError) return undefined
     throw error
   }
+}
+
+/** Partitions by the names of their topics, without topics that have gone in the meantime. */
+export function namedPartitions(topics: Topics, map: PartitionMap) {
+  return Array.from(map, ([topicId, partitions]) => {
+    return { topicId, topicName: topics.byId(topicId)?.name ?? '', partitions }
+  }).filter(({ topicName }) => topicName !== '')
 }

@@ -1,9 +1,10 @@
 import type { Infer } from '@dragoman/wire'
-import type { Broker } from '../../core/broker.ts'
 import type { SharePartition } from '../../core/share/share-partition.ts'
+import { perBroker } from '../per-broker.ts'
 import type { SessionContext } from '../protocol.ts'
 import { codes } from './errors.ts'
 import type { apis } from './messages/index.ts'
+import { epochAfter, finalEpoch, initialEpoch } from './session-epoch.ts'
 
 type Request = Infer<typeof apis.shareFetch.request>
 
@@ -15,9 +16,6 @@ export interface SessionPartition {
   share: SharePartition | undefined
 }
 
-const finalEpoch = -1
-const initialEpoch = 0
-const epochMax = 0x7fff_ffff
 /** Of all sessions together. */
 const partitionsMax = 1_000_000
 
@@ -62,8 +60,6 @@ const partitionKey = (topicId: string, partition: number): string => `${partitio
 /** What a request comes down to: a code that refuses it, or its session. `isFinal`: the session ends with it. */
 export type SessionPlan = { errorCode: number } | { errorCode: 0; session: ShareSession; isFinal: boolean }
 
-const stores = new WeakMap<Broker, ShareSessions>()
-
 /** The share sessions of all connections of one broker, one for each member. */
 export class ShareSessions {
   readonly #max: number
@@ -77,11 +73,7 @@ export class ShareSessions {
     this.#partitionsMax = partitionsMaxOfAll
   }
 
-  static of(broker: Broker): ShareSessions {
-    let store = stores.get(broker)
-    if (store === undefined) stores.set(broker, (store = new ShareSessions(broker.limits.shareSessionsMax)))
-    return store
-  }
+  static readonly of = perBroker(({ limits }) => new ShareSessions(limits.shareSessionsMax))
 
   get size(): number {
     return this.#sessions.size
@@ -127,7 +119,7 @@ export class ShareSessions {
     if (session === undefined) return { errorCode: codes.shareSessionNotFound }
     if (epoch === finalEpoch) return { errorCode: codes.none, session, isFinal: true }
     if (session.epoch !== epoch) return { errorCode: codes.invalidShareSessionEpoch }
-    session.epoch = epoch === epochMax ? 1 : epoch + 1
+    session.epoch = epochAfter(epoch)
     return { errorCode: codes.none, session, isFinal: false }
   }
 

@@ -1,11 +1,10 @@
 import type { Infer, Write } from '@dragoman/wire'
 import { homeNamespace } from '../../../core/broker.ts'
 import type { Membership } from '../../../core/groups/assigned/machine.ts'
-import type { PartitionMap } from '../../../core/groups/assigned/partitions.ts'
 import { authorizedOperations } from '../acls.ts'
 import { operationsNotAsked } from '../cluster.ts'
 import { codes } from '../errors.ts'
-import { memberTypes, stateNames } from '../group-words.ts'
+import { memberTypes, namedPartitions, stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
 import { refused, succeeded } from '../outcome.ts'
 import { defineHandler, type Exchange } from './handler.ts'
@@ -68,17 +67,8 @@ function describeMember(exchange: Exchange<Answer>, member: Membership): AnswerM
     clientHost: member.clientHost,
     subscribedTopicNames: member.topics,
     subscribedTopicRegex: member.pattern,
-    assignment: namedPartitions(exchange, member.assigned),
-    targetAssignment: namedPartitions(exchange, member.target),
+    assignment: { topicPartitions: namedPartitions(exchange.broker.topics, member.assigned) },
+    targetAssignment: { topicPartitions: namedPartitions(exchange.broker.topics, member.target) },
     memberType: member.classic === null ? memberTypes.consumer : memberTypes.classic,
   }
-}
-
-function namedPartitions({ broker }: Exchange<Answer>, map: PartitionMap): AnswerMember['assignment'] {
-  const topicPartitions: { topicId: string; topicName: string; partitions: readonly number[] }[] = []
-  for (const [topicId, partitions] of map) {
-    const topic = broker.topics.byId(topicId)
-    if (topic !== undefined) topicPartitions.push({ topicId, topicName: topic.name, partitions })
-  }
-  return { topicPartitions }
 }

@@ -1,9 +1,8 @@
 import type { Infer, Write } from '@dragoman/wire'
-import type { PartitionMap } from '../../../core/groups/assigned/partitions.ts'
 import { authorizedOperations } from '../acls.ts'
 import { operationsNotAsked } from '../cluster.ts'
 import { codes } from '../errors.ts'
-import { stateNames } from '../group-words.ts'
+import { namedPartitions, stateNames } from '../group-words.ts'
 import { apis } from '../messages/index.ts'
 import { refused, succeeded } from '../outcome.ts'
 import { shareGroupNamed } from '../share-group-words.ts'
@@ -47,16 +46,7 @@ function describe(exchange: Exchange<Answer>, groupId: string): AnswerGroup {
       clientId,
       clientHost,
       subscribedTopicNames: topics,
-      assignment: { topicPartitions: named(exchange, assigned) },
+      assignment: { topicPartitions: namedPartitions(exchange.broker.topics, assigned) },
     })),
   }
-}
-
-/** Without topics that have gone in the meantime. */
-function named({ broker }: Exchange<Answer>, assigned: PartitionMap) {
-  return Array.from(assigned, ([topicId, partitions]) => ({
-    topicId,
-    topicName: broker.topics.byId(topicId)?.name ?? '',
-    partitions,
-  })).filter(({ topicName }) => topicName !== '')
 }

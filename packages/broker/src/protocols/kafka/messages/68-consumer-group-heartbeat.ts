@@ -1,18 +1,5 @@
-import {
-  array,
-  i16,
-  i32,
-  message,
-  nullableArray,
-  nullableStr,
-  nullableStruct,
-  since,
-  str,
-  struct,
-  uuid,
-} from '@dragoman/wire'
-
-const topicPartitions = struct({ topicId: uuid, partitions: array(i32) })
+import { array, i32, message, nullableArray, nullableStr, since, str } from '@dragoman/wire'
+import { heartbeatAnswer, topicPartitions } from './shared.ts'
 
 export const request = message(
   {
@@ -47,14 +34,5 @@ export const response = message(
     flexible: 0,
     doc: "The member's epoch, and what it is assigned when that has changed.",
   },
-  {
-    throttleTimeMs: i32,
-    errorCode: i16,
-    errorMessage: nullableStr,
-    memberId: nullableStr,
-    memberEpoch: i32,
-    heartbeatIntervalMs: i32,
-    /** Null: as before. */
-    assignment: nullableStruct(struct({ topicPartitions: array(topicPartitions) })),
-  },
+  heartbeatAnswer,
 )

@@ -1,4 +1,5 @@
-import { array, bool, i16, i32, i8, message, nullableStr, since, str, struct, uuid } from '@dragoman/wire'
+import { array, bool, i32, i8, message, nullableStr, since, str, struct } from '@dragoman/wire'
+import { describedAssignment, describedGroup } from './shared.ts'
 
 export const request = message(
   {
@@ -9,10 +10,6 @@ export const request = message(
   },
   { groupIds: array(str), includeAuthorizedOperations: bool },
 )
-
-const assignment = struct({
-  topicPartitions: array(struct({ topicId: uuid, topicName: str, partitions: array(i32) })),
-})
 
 export const response = message(
   {
@@ -25,13 +22,7 @@ export const response = message(
     throttleTimeMs: i32,
     groups: array(
       struct({
-        errorCode: i16,
-        errorMessage: nullableStr,
-        groupId: str,
-        groupState: str,
-        groupEpoch: i32,
-        assignmentEpoch: i32,
-        assignorName: str,
+        ...describedGroup,
         members: array(
           struct({
             memberId: str,
@@ -42,8 +33,8 @@ export const response = message(
             clientHost: str,
             subscribedTopicNames: array(str),
             subscribedTopicRegex: nullableStr,
-            assignment,
-            targetAssignment: assignment,
+            assignment: describedAssignment,
+            targetAssignment: describedAssignment,
             /** 0: assigns among its like; 1: is assigned to by the broker; -1: not known. */
             memberType: since(1, i8, -1),
           }),

@@ -1,4 +1,5 @@
-import { array, i16, i32, message, nullableArray, nullableStr, nullableStruct, str, struct, uuid } from '@dragoman/wire'
+import { i32, message, nullableArray, nullableStr, str } from '@dragoman/wire'
+import { heartbeatAnswer } from './shared.ts'
 
 export const request = message(
   {
@@ -26,13 +27,5 @@ export const response = message(
     flexible: 0,
     doc: 'The epoch of the member, and its partitions when they have changed.',
   },
-  {
-    throttleTimeMs: i32,
-    errorCode: i16,
-    errorMessage: nullableStr,
-    memberId: nullableStr,
-    memberEpoch: i32,
-    heartbeatIntervalMs: i32,
-    assignment: nullableStruct(struct({ topicPartitions: array(struct({ topicId: uuid, partitions: array(i32) })) })),
-  },
+  heartbeatAnswer,
 )

@@ -1,4 +1,5 @@
-import { array, bool, byDefault, i16, i32, message, nullableStr, str, struct, uuid } from '@dragoman/wire'
+import { array, bool, byDefault, i32, message, nullableStr, str, struct } from '@dragoman/wire'
+import { describedAssignment, describedGroup } from './shared.ts'
 
 export const request = message(
   {
@@ -9,10 +10,6 @@ export const request = message(
   },
   { groupIds: array(str), includeAuthorizedOperations: bool },
 )
-
-const assignment = struct({
-  topicPartitions: array(struct({ topicId: uuid, topicName: str, partitions: array(i32) })),
-})
 
 export const response = message(
   {
@@ -25,13 +22,7 @@ export const response = message(
     throttleTimeMs: i32,
     groups: array(
       struct({
-        errorCode: i16,
-        errorMessage: nullableStr,
-        groupId: str,
-        groupState: str,
-        groupEpoch: i32,
-        assignmentEpoch: i32,
-        assignorName: str,
+        ...describedGroup,
         members: array(
           struct({
             memberId: str,
@@ -40,7 +31,7 @@ export const response = message(
             clientId: str,
             clientHost: str,
             subscribedTopicNames: array(str),
-            assignment,
+            assignment: describedAssignment,
           }),
         ),
         authorizedOperations: byDefault(i32, -0x8000_0000),
