@@ -6,6 +6,7 @@ import type { SimProcess } from '../../packages/broker/src/runtime/simulated/pro
 import type { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
 
 export const brokerPort = 9092
+export const beanstalkPort = 11300
 const answerMsMax = 8_000
 
 /** A client's connection to the broker: made when it is needed, given up when an answer does not come. */

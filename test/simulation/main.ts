@@ -5,11 +5,13 @@ import { catchBroken, loadScenario, scenarios } from './scenarios.ts'
 
 const usage = `npm run sim -- [--scenario NAME] [--seed N [--count N] | --minutes M | --broken [--count N]]
 
-  --scenario NAME  ${Object.keys(scenarios).join(' or ')}; default: both in turn
-  --seed N         this seed; on a violation the tail of its trace is printed
+  --scenario NAME  ${Object.keys(scenarios).join(' or ')}; default: all in turn
+  --seed N         this seed; on a violation the tail of its trace is printed: LINES=5000 for more of it
   --count N        so many seeds from there
   --minutes M      seeds from the clock on, for so long
-  --broken         breaks one rule at a time and sees whether the checkers notice within --count seeds (default 3000 chain, 60 broker)`
+  --broken         breaks one rule at a time and sees whether the checkers notice within --count seeds (default 3000 chain, 60 others)`
+
+const linesTold = Number(process.env['LINES'] ?? 100)
 
 const now = performance.now.bind(performance)
 const total: Omit<Report, 'traceHash'> & { seeds: number } = {
@@ -73,7 +75,7 @@ async function trySeed(name: string, seed: number, tells: boolean): Promise<bool
     console.error(
       `VIOLATION in scenario ${name}, seed ${seed}: ${error instanceof Error ? error.message : String(error)}`,
     )
-    await run(seed, lines => console.error(lines.slice(-100).join('\n'))).catch(() => {})
+    await run(seed, lines => console.error(lines.slice(-linesTold).join('\n'))).catch(() => {})
     console.error(`Again: npm run sim -- --scenario ${name} --seed ${seed}`)
     return false
   }

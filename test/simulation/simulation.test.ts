@@ -5,7 +5,7 @@ import { catchBroken, loadScenario } from './scenarios.ts'
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31)
 
 /** How often each scenario runs here; the long campaigns are `npm run sim -- --minutes M`. */
-const seedCounts = { chain: 30, broker: 2 }
+const seedCounts = { chain: 30, broker: 2, queues: 2 }
 
 for (const [name, count] of Object.entries(seedCounts)) {
   test(`scenario ${name} keeps all promises (SEED=${seed})`, async () => {
@@ -42,6 +42,13 @@ const quick = {
     'compaction drops the newest record of a key',
     'an accepted record is not written down',
     'a partition goes to its next owner before it is given up',
+  ],
+  queues: [
+    'what is said of a job is answered before it is durable',
+    'a deleted job is not written down',
+    'the least urgent job comes first',
+    'a delayed job comes early',
+    'notes of jobs are not in checkpoints',
   ],
 }
 

@@ -1,5 +1,7 @@
 import { codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
 import { apis } from '../../packages/broker/src/protocols/kafka/messages/index.ts'
+import type { RunningBroker } from '../../packages/broker/src/index.ts'
+import type { SimProcess } from '../../packages/broker/src/runtime/simulated/process.ts'
 import type { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
 import { Client } from './client.ts'
 import { CommitHistory, type PartitionHistory, type ProducerTraits, type RecordId } from './history.ts'
@@ -22,8 +24,25 @@ export interface Shared {
   isEnding: boolean
   /** The disk fails now and then: so may a read. */
   mayFail(): boolean
+  /** The disk is full, or was a moment ago: writes may be refused. */
+  mayBeFull(): boolean
+  readonly broker: SimProcess
+  /** What runs in that process; undefined while nothing does. */
+  running(): RunningBroker | undefined
+  /** How often the broker was started, and how often its wall clock had been set by then; NaN: it is not known. */
+  readonly starts: number
+  readonly clockJumps: number
   operations: number
   acknowledged: number
+}
+
+/** Something that clients do to a broker, and what must hold in the end. */
+export interface Workload {
+  create(): Promise<void>
+  /** Until the run ends. */
+  run(): Promise<void>
+  /** Nothing else is under way: compares what is there with all that was told. Called twice, with a crash in between. */
+  check(client: Client): Promise<void>
 }
 
 /** What a broker may answer when it cannot now, and could later. */

@@ -1,0 +1,56 @@
+import type { BrokenRule } from './broken-rules.ts'
+
+/** What keeps the promises of queues, broken one at a time. */
+export const brokenQueueRules: Record<string, BrokenRule> = {
+  'what is said of a job is answered before it is durable': {
+    file: 'core/work/work-queues.ts',
+    find: 'ledger.whenDurable(ledger.openSeq, run, undefined)',
+    replace: 'this.#options.soon(run)',
+  },
+  'a job is answered before it is durable': {
+    file: 'cell/local-client.ts',
+    find: 'cell.whenDurable(seq, done, {',
+    replace: 'done({',
+  },
+  'a deleted job is not written down': {
+    file: 'core/work/worker.ts',
+    find: 'lane.cursor.ack(held.consumer, offset)',
+    replace: 'lane.cursor.release(held.consumer, offset)',
+  },
+  'what a worker holds is given to another': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: 'this.#host.leaseClockMs() + leaseMs',
+    replace: 'this.#host.leaseClockMs() + leaseMs / 4',
+  },
+  'the least urgent job comes first': {
+    file: 'core/work/laned-queue.ts',
+    find: 'this.lanes.sort((a, b) => a.state.priority - b.state.priority)',
+    replace: 'this.lanes.sort((a, b) => b.state.priority - a.state.priority)',
+  },
+  'a job that was given back with another priority keeps its place': {
+    file: 'core/work/laned-queue.ts',
+    find: 'const isOfLane = !lane.state.isSide && priority === lane.state.priority',
+    replace: 'const isOfLane = !lane.state.isSide',
+  },
+  'a delayed job comes early': {
+    file: 'core/work/laned-queue.ts',
+    find: 'if (!note || note.dueMs > nowMs) break',
+    replace: 'if (!note || note.dueMs > nowMs + 1500) break',
+  },
+  'notes of jobs are not in checkpoints': {
+    file: 'core/work/machine.ts',
+    find: 'savedLane.write(out, { opened: lane, end, runs: numbers.length, notes: notes.size })',
+    replace:
+      'notes.clear()\n      savedLane.write(out, { opened: lane, end, runs: numbers.length, notes: notes.size })',
+  },
+  'numbers of jobs are used again': {
+    file: 'core/work/machine.ts',
+    find: 'this.nextNumber = head.nextNumber',
+    replace: 'this.nextNumber = Math.max(1, head.nextNumber - 1)',
+  },
+  'an empty tube stays': {
+    file: 'core/work/work-queues.ts',
+    find: 'if (this.#isClosed || !queue.isIdle || !queue.isEmpty) return',
+    replace: 'if (this.#isClosed || !queue.isIdle || queue.isEmpty) return',
+  },
+}
