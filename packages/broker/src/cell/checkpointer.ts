@@ -139,7 +139,11 @@ export class Checkpointer {
 
   #schedule(): void {
     const { clock, sizes } = this.#cell.options
-    const delayMs = this.#cell.full ? Math.min(fullFlushMs, sizes.flushIntervalMs) : sizes.flushIntervalMs
+    const delayMs = Math.min(
+      sizes.flushIntervalMs,
+      this.#compactor.patienceMs,
+      this.#cell.full ? fullFlushMs : Infinity,
+    )
     const dueMs = clock.monotonicMs() + delayMs
     if (this.#cancelTimer && dueMs >= this.#dueMs) return
     this.#cancelTimer?.()
@@ -555,10 +559,13 @@ export class Checkpointer {
 
   #scheduleRetention(): void {
     const { options } = this.#cell
-    this.#cancelRetention = options.clock.after(options.sizes.retentionCheckMs, () => {
+    const delayMs = Math.min(options.sizes.retentionCheckMs, this.#compactor.patienceMs)
+    this.#cancelRetention = options.clock.after(delayMs, () => {
       if (this.#stopped) return
       enforceRetention(this.#cell)
       this.#compactor.look()
+      // It may be less patient now than when the next flush was planned.
+      if (this.#cancelTimer) this.#schedule()
       if (!this.#running) this.#beginCompaction()
       this.#scheduleRetention()
     })

@@ -5,7 +5,7 @@ import * as batches from '../storage/record-batch.ts'
 import { MemoryBlobStore, MemoryChainStore } from '../storage/memory-store.ts'
 import type { Retention } from './options.ts'
 import { extent } from './stream.ts'
-import { append, fetchOne, ManualClock, memoryStores, openCell } from './testing/cells.ts'
+import { append, fetchOne, ManualClock, memoryStores, openCell, turns } from './testing/cells.ts'
 import type { Stores, TestCell } from './testing/cells.ts'
 import { keyedBatch, readKeyed } from './testing/keyed.ts'
 import type { Keyed } from './testing/keyed.ts'
@@ -118,6 +118,23 @@ test('little dirt waits, until it has waited for the greatest lag', async () => 
   await clock.advance(200_000)
   await settle(opened)
   assert.equal((await keysOf(opened)).length, 101)
+  await opened.cell.close()
+})
+
+test('a greatest lag that is shorter than the intervals of flushing and looking is kept', async () => {
+  const opened = await open(memoryStores(), { ...always, dirtyRatioMin: 1, lagMaxMs: 20_000 })
+  const { clock } = opened
+  // From now on it is known.
+  await clock.advance(opened.cell.options.sizes.retentionCheckMs)
+  await write(
+    opened,
+    rounds(5, 10).map(record => ({ ...record, timestampMs: clock.nowMs() })),
+  )
+  for (let passed = 0; passed < 20_000; passed += 1000) {
+    await clock.advance(1000)
+    await turns(20)
+  }
+  assert.equal((await keysOf(opened)).length, 11)
   await opened.cell.close()
 })
 

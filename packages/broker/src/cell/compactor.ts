@@ -20,6 +20,10 @@ const sourcesMax = 16
 const recordsPerLook = 64
 /** A step that failed or did not find room is tried again after this. */
 const restMs = 60_000
+/** Of the greatest lag, between two looks. */
+const patienceShare = shareMax / 2
+/** No lag makes it look more often. */
+const patienceMsMin = 1000
 
 /** One compaction of one stream, from its start to `until`. */
 interface Pass {
@@ -58,6 +62,11 @@ export class Compactor {
   readonly #pace: Pace
   /** Streams that are to be compacted when there is enough to do. */
   #candidates: number[] | undefined
+  /**
+   * So often streams must be flushed and looked at, that none of their records waits longer than it may. What is overdue is compacted a
+   * quarter of the greatest lag early.
+   */
+  patienceMs = Infinity
   #pass: Pass | undefined
   /** The stream that was compacted last: the others have their turn first. */
   #lastId = -1
@@ -72,9 +81,14 @@ export class Compactor {
   /** Finds the streams that are to be compacted: to be called now and then, because there may be very many others. */
   look(): void {
     this.#candidates = []
+    let lagMs = Infinity
     for (const stream of this.#cell.state.streams.values()) {
-      if (this.#policyOf(stream)) this.#candidates.push(stream.id)
+      const policy = this.#policyOf(stream)
+      if (!policy) continue
+      this.#candidates.push(stream.id)
+      if (policy.lagMaxMs < lagMs) lagMs = policy.lagMaxMs
     }
+    this.patienceMs = Math.max(patienceMsMin, lagMs * patienceShare)
     this.#candidates.sort((a, b) => a - b)
   }
 
