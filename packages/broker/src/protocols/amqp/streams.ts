@@ -1,0 +1,136 @@
+import type { Broker } from '../../core/broker.ts'
+import type { ReadFrom } from '../../core/reading/log-reader.ts'
+import type { Topic } from '../../core/topic.ts'
+import { AmqpException } from './errors.ts'
+import { fieldOf, type Field, type FieldValue, type Table } from './table.ts'
+
+/**
+ * Topics as clients of this protocol see them: queues of the type `stream`, from which nothing is taken. One that a client declares has one
+ * partition; those of others may have more.
+ */
+
+const minuteMs = 60_000
+const dayMs = 24 * 60 * minuteMs
+const unitMs = new Map([
+  ['Y', 365 * dayMs],
+  ['M', 30 * dayMs],
+  ['D', dayMs],
+  ['h', 60 * minuteMs],
+  ['m', minuteMs],
+  ['s', 1000],
+])
+
+/** `7D`, `12h`, … in milliseconds; undefined for anything else. */
+function intervalMs(text: string): number | undefined {
+  const [, digits, unit] = /^(\d{1,9})([YMDhms])$/.exec(text) ?? []
+  const ms = unit === undefined ? undefined : unitMs.get(unit)
+  return ms === undefined ? undefined : Number(digits) * ms
+}
+
+/** A whole number of any width; undefined for anything else. */
+function integerOf(field: FieldValue | undefined): number | undefined {
+  switch (field?.type) {
+    case 'b':
+    case 'B':
+    case 's':
+    case 'u':
+    case 'I':
+    case 'i':
+      return field.value
+    case 'l':
+    case 'L':
+      return Number(field.value)
+    default:
+      return undefined
+  }
+}
+
+/** The settings of a topic that the arguments of a declaration ask for. A stream without them keeps everything. */
+export function streamSettings(args: Table): Map<string, string> {
+  const bytes = fieldOf(args, 'x-max-length-bytes')
+  const age = fieldOf(args, 'x-max-age')
+  const bytesMax = integerOf(bytes)
+  if (bytes && (bytesMax === undefined || bytesMax < 0)) throw invalid('x-max-length-bytes', bytes)
+  const ageMs = age?.type === 'S' ? intervalMs(String(age.value)) : undefined
+  if (age && ageMs === undefined) throw invalid('x-max-age', age)
+  return new Map([
+    ['retentionMs', String(ageMs ?? -1)],
+    ['retentionBytes', String(bytesMax ?? -1)],
+  ])
+}
+
+/** Makes the topic that a declaration of a queue of the type `stream` asks for. Rejects with `BrokerError`. */
+export function declareStream({ topics }: Broker, namespace: string, name: string, args: Table): Promise<Topic> {
+  return topics.create(namespace, name, { partitions: 1, config: streamSettings(args) })
+}
+
+/** The first argument by which a topic is not what a declaration asks for; undefined when there is none. */
+export function streamDifference(
+  { config }: Topic,
+  args: Table,
+): { argument: string; received: string; current: string } | undefined {
+  const wanted = streamSettings(args)
+  for (const [argument, setting] of [
+    ['x-max-length-bytes', 'retentionBytes'],
+    ['x-max-age', 'retentionMs'],
+  ] as const) {
+    if (!fieldOf(args, argument)) continue
+    const [received = '', current = ''] = [wanted.get(setting), config.get(setting)]
+    if (received !== current) return { argument, received, current: current === '' ? 'none' : current }
+  }
+  return undefined
+}
+
+/** Records of all partitions that are kept. */
+export function streamLength({ cell }: Broker, { partitions }: Topic): number {
+  return partitions.reduce((sum, stream) => {
+    const bounds = cell.bounds(stream)
+    return bounds ? sum + bounds.endOffset - bounds.startOffset : sum
+  }, 0)
+}
+
+/** Where a consumer begins: `first`, `last`, `next` (also when it does not say), an offset, a time, or an interval before now. */
+export function readFrom(args: Table, nowMs: number): ReadFrom {
+  const field = fieldOf(args, 'x-stream-offset')
+  if (!field) return 'next'
+  if (field.type === 'T') return { timeMs: Number(field.value) * 1000 }
+  const offset = integerOf(field)
+  if (offset !== undefined && offset >= 0) return { offset }
+  const text = field.type === 'S' ? String(field.value) : ''
+  if (text === 'first' || text === 'last' || text === 'next') return text
+  const ago = intervalMs(text)
+  if (ago === undefined) throw invalid('x-stream-offset', field)
+  return { timeMs: Math.max(0, nowMs - ago) }
+}
+
+/** The header by which a publisher says to whom a message may matter. */
+export const filterHeader = 'x-stream-filter-value'
+
+/** Which messages a consumer wants, by that header. Undefined: all. */
+export function streamFilter(args: Table): ((value: string | undefined) => boolean) | undefined {
+  const field = fieldOf(args, 'x-stream-filter')
+  if (!field) return undefined
+  const values = field.type === 'A' ? field.value : [field]
+  const wanted = new Set<string>()
+  for (const each of values) {
+    if (each.type !== 'S') throw invalid('x-stream-filter', field)
+    wanted.add(String(each.value))
+  }
+  const unmatched = fieldOf(args, 'x-stream-match-unfiltered')
+  const isLoose = unmatched?.type === 't' && unmatched.value
+  return value => (value === undefined ? isLoose : wanted.has(value))
+}
+
+/** The group through which a consumer shares a topic with others; undefined: it reads by itself. */
+export function groupOf(args: Table): string | undefined {
+  const field = fieldOf(args, 'x-group')
+  if (!field) return undefined
+  const name = field.type === 'S' ? String(field.value) : ''
+  if (name === '') throw invalid('x-group', field)
+  return name
+}
+
+function invalid(argument: string, { type, value }: Field): AmqpException {
+  const shown = type === 'F' || type === 'A' ? 'a table' : `'${String(value)}'`
+  return new AmqpException('preconditionFailed', `invalid arg '${argument}': ${shown}`)
+}
