@@ -5,7 +5,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { repository } from '../../test/support/dragoman.ts'
 import { dragoman } from '../peers/dragoman.ts'
 import { kafka } from '../peers/kafka.ts'
-import type { Durability, Peer, Running } from '../peers/peer.ts'
+import type { Durability, Peer, Protocol, Running } from '../peers/peer.ts'
 import { runTool, type Report } from './tools.ts'
 
 export interface BenchOptions {
@@ -92,9 +92,9 @@ export class Bench {
     rmSync(directory, { recursive: true, force: true })
   }
 
-  /** The peers that this machine can run; each one that it cannot is named with its reason. */
-  peers(): Peer[] {
-    return [kafka].filter(peer => {
+  /** Those of the peers that this machine can run; each one that it cannot is named with its reason. */
+  peers(candidates: readonly Peer[] = [kafka]): Peer[] {
+    return candidates.filter(peer => {
       if (this.options.peer !== undefined && this.options.peer !== peer.name) return false
       const reason = peer.missing()
       if (reason !== undefined) this.log(`skipped ${peer.name}: ${reason}`)
@@ -103,9 +103,14 @@ export class Bench {
   }
 
   /** Starts a broker on a directory that is removed afterwards, and stops it whatever happens. */
-  async withBroker<T>(peer: Peer, durability: Durability, work: (running: Running) => Promise<T>): Promise<T> {
+  async withBroker<T>(
+    peer: Peer,
+    durability: Durability,
+    work: (running: Running) => Promise<T>,
+    protocol: Protocol = 'kafka',
+  ): Promise<T> {
     const directory = this.freshDirectory()
-    const running = await peer.start({ directory, durability })
+    const running = await peer.start({ directory, durability, protocol })
     try {
       return await work(running)
     } finally {

@@ -8,6 +8,9 @@ const binaries = join(repository, '.cache', 'bin')
 
 const libraries = {
   disk: [],
+  'amqp-raw': [],
+  'beanstalk-raw': [],
+  'redis-raw': [],
   'kafka-raw': [],
   'kafka-load': ['-lrdkafka'],
   'kafka-transactions': ['-lrdkafka'],
@@ -25,7 +28,8 @@ export type Report = Record<string, number> & { errorLast?: number | string }
 export function buildTool(tool: Tool): string | undefined {
   const source = join(sources, `${tool}.c`)
   const binary = toolPath(tool)
-  if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return undefined
+  const changed = Math.max(...[source, join(sources, 'raw.h')].map(file => statSync(file).mtimeMs))
+  if (existsSync(binary) && statSync(binary).mtimeMs > changed) return undefined
   if (spawnSync('cc', ['--version']).status !== 0) return 'no C compiler (cc) on this machine'
   if (libraries[tool].length > 0) installLibrdkafka()
   mkdirSync(binaries, { recursive: true })

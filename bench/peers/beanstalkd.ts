@@ -17,9 +17,9 @@ export const beanstalkd: Peer = {
     const [port] = await freePorts(1)
     if (port === undefined) throw new Error('No free port on loopback')
     const binlog = durability === 'memory' ? [] : ['-b', directory, '-f', durability === 'fsync' ? '0' : '50']
-    // With -V it says so when it has opened its port.
-    const args = ['-l', '127.0.0.1', '-p', String(port), '-V', ...binlog]
-    const started = await ServerProcess.start({ command: 'beanstalkd', args, isReady: () => true })
+    // It says nothing, and with -V too much; the shell becomes beanstalkd.
+    const args = ['-c', 'echo starting && exec beanstalkd "$@"', 'sh', '-l', '127.0.0.1', '-p', String(port), ...binlog]
+    const started = await ServerProcess.start({ command: 'sh', args, isReady: () => true })
     await untilItAccepts(port)
     return { process: started, port, address: `127.0.0.1:${port}` }
   },

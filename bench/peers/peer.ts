@@ -3,12 +3,14 @@ import type { ServerProcess } from '../../test/support/server-process.ts'
 /** How sure an acknowledgement is: `fsync` is on the disk, `os` is in the page cache, `memory` is neither. */
 export type Durability = 'fsync' | 'os' | 'memory'
 
+export type Protocol = 'kafka' | 'amqp' | 'beanstalk'
+
 export interface PeerOptions {
   /** Kept when it exists already: that is how a restart is measured. */
   directory: string
   durability: Durability
   /** The protocol to speak, for a peer that speaks several. */
-  protocol?: 'kafka' | 'amqp' | 'beanstalk'
+  protocol?: Protocol
 }
 
 export interface Running {
