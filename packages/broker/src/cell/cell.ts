@@ -4,6 +4,7 @@ import { claimCell } from '../storage/claim.ts'
 import { Journal } from '../storage/journal.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { CellCore } from './core.ts'
+import { Gatherer } from './gatherer.ts'
 import type { LargeBatches } from './large-batches.ts'
 import { machineKinds, manyKindsFrom } from './machine.ts'
 import type { Ledger, Machine, MachineKind } from './machine.ts'
@@ -28,6 +29,7 @@ export class Cell implements Ledger, CellCore {
   readonly state: CellState
   readonly journal: Journal
   readonly checkpointer: Checkpointer
+  readonly gatherer = new Gatherer(this)
   readonly options: CellOptions
   readonly #context: StreamFactContext
   #closing = false
@@ -58,6 +60,7 @@ export class Cell implements Ledger, CellCore {
         required: ticket => cell.large.reached(ticket),
         onFatal: error => cell.fail(error),
         onFenced: () => cell.#stop(() => options.onFenced()),
+        onSealing: () => cell.gatherer.flushAll(),
         onSettled: () => cell.relieve(),
       }),
     )
@@ -189,6 +192,7 @@ export class Cell implements Ledger, CellCore {
     const payload = Buffer.alloc(4)
     payload.writeUInt32BE(machine)
     const stream = this.state.streams.get(machine)
+    if (stream) this.gatherer.flush(stream)
     const seq = this.fact(cellMachine, cellFacts.drop, payload)
     if (stream) this.whenDurable(seq, wakeWaiters, stream)
   }

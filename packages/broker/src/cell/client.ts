@@ -1,3 +1,4 @@
+import type { RecordBody } from '../storage/batch-builder.ts'
 import type { BatchError } from '../storage/record-batch.ts'
 import type { ProducerInfo } from './producers.ts'
 import type { AbortedTransaction } from './stream-transactions.ts'
@@ -13,6 +14,13 @@ export interface CellClient {
    * appends of one caller keep their order. `done` may be called at once with a refusal.
    */
   append(stream: StreamId, batch: Buffer, done: (result: AppendResult) => void): void
+
+  /**
+   * Appends one record, which becomes part of a batch with others that come for the stream before the open block is written. It is decided
+   * before this returns: its place is behind all that was appended before. Returns the number of the block that makes it durable, or why it
+   * is refused.
+   */
+  gather(stream: StreamId, record: RecordBody): number | AppendError
 
   /** Answers at once if `minBytes` are there, else when they are or `maxWaitMs` has passed. Never calls `done` after the returned cancel. */
   fetch(request: FetchRequest, done: (result: FetchResult) => void): () => void

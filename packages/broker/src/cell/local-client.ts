@@ -1,3 +1,4 @@
+import type { RecordBody } from '../storage/batch-builder.ts'
 import * as batches from '../storage/record-batch.ts'
 import type { Cell } from './cell.ts'
 import type {
@@ -41,12 +42,9 @@ export class LocalCellClient implements CellClient {
   append(streamId: number, batch: Buffer, done: (result: AppendResult) => void): void {
     const cell = this.#cell
     const stream = cell.state.streams.get(streamId)
-    if (!stream) return done(refused('stream-not-found', -1))
-    if (cell.closing) return done(refused('shutting-down', stream.startOffset))
-    if (cell.full) {
-      cell.checkpointer.noticeFact() // What was trimmed before the disk was found full is wanted back soon.
-      return done(refused('storage-full', stream.startOffset))
-    }
+    const refusal = this.#refusal(stream)
+    if (!stream || refusal) return done(refused(refusal ?? 'stream-not-found', stream?.startOffset ?? -1))
+    cell.gatherer.flush(stream)
     const producer = batches.producerId(batch)
     if (producer >= 0) {
       const first = batches.baseSequence(batch)
@@ -63,10 +61,38 @@ export class LocalCellClient implements CellClient {
         return done(refused('transaction-state-invalid', stream.startOffset))
     }
     const base = stream.endOffset
-    const seq = cell.large.takes(batch.length) ? this.#place(stream, batch) : this.#write(stream, batch)
-    this.#settleAfter(stream, seq)
+    const seq = this.#add(stream, batch)
     const stamped = batches.attributes(batch) & batches.attributeBits.appendTime ? batches.maxTimestamp(batch) : -1
     cell.whenDurable(seq, done, { baseOffset: base, appendTimeMs: stamped, startOffset: stream.startOffset })
+  }
+
+  gather(streamId: number, record: RecordBody): number | AppendError {
+    const { gatherer, state } = this.#cell
+    const stream = state.streams.get(streamId)
+    const refusal = this.#refusal(stream)
+    if (!stream || refusal) return refusal ?? 'stream-not-found'
+    if (record.length >= aloneBytesMin) {
+      gatherer.flush(stream)
+      return this.#add(stream, record.alone)
+    }
+    const seq = gatherer.add(stream, record)
+    this.#settleAfter(stream, seq)
+    return seq
+  }
+
+  #refusal(stream: Stream | undefined): AppendError | undefined {
+    const cell = this.#cell
+    if (!stream) return 'stream-not-found'
+    if (cell.closing) return 'shutting-down'
+    if (!cell.full) return undefined
+    cell.checkpointer.noticeFact() // What was trimmed before the disk was found full is wanted back soon.
+    return 'storage-full'
+  }
+
+  #add(stream: Stream, batch: Buffer): number {
+    const seq = this.#cell.large.takes(batch.length) ? this.#place(stream, batch) : this.#write(stream, batch)
+    this.#settleAfter(stream, seq)
+    return seq
   }
 
   /** What was appended in block `seq` becomes visible when that is durable. */
@@ -164,6 +190,7 @@ export class LocalCellClient implements CellClient {
     if (!stream) return
     const epoch = cell.epoch % 0x8000_0000
     const timeMs = cell.clock.nowMs()
+    cell.gatherer.flush(stream)
     const marker = makeMarker({ isCommitted, coordinatorEpoch: epoch }, { producerId, producerEpoch, timeMs })
     batches.placeBatch(marker, 0, stream.endOffset, epoch)
     this.#settleAfter(stream, cell.fact(streamId, streamFacts.append, marker))
@@ -188,9 +215,13 @@ export class LocalCellClient implements CellClient {
 
   unsettled(streamId: number): number {
     const stream = this.#cell.state.streams.get(streamId)
-    return stream === undefined ? 0 : stream.endOffset - stream.visibleEnd
+    if (stream === undefined) return 0
+    return stream.endOffset + this.#cell.gatherer.count(stream) - stream.visibleEnd
   }
 }
+
+/** From this length on, a record is a batch of its own: others would add nothing to it. */
+const aloneBytesMin = 4096
 
 /** As records have it: 31 bits. */
 const recordEpoch = (cell: Cell): number => cell.epoch % 0x8000_0000

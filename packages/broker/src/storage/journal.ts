@@ -23,6 +23,8 @@ export interface JournalOptions {
   /** A write failed in a way that leaves the disk's state unknown: must not return to business. */
   onFatal(error: Error): void
   onFenced(): void
+  /** The open block is about to be sealed: the last moment to add facts to it. */
+  onSealing?(): void
   /** A block has become durable and its effects have run. */
   onSettled(): void
 }
@@ -122,10 +124,7 @@ export class Journal {
     if (this.#closed) throw new Fenced('the journal is closed')
     let block = this.#open
     const whole = factHeaderBytes + bytes
-    if (
-      block &&
-      (block.bytes + whole > this.#options.blockBytesMax || block.factCount >= this.#options.blockFactsMax)
-    ) {
+    if (block && (block.bytes + whole > this.#options.blockBytesMax || this.#isCrowded(block))) {
       if (!this.#gathering) {
         this.#seal()
         block = undefined
@@ -171,6 +170,29 @@ export class Journal {
       }
     }
     return this.lastSeq
+  }
+
+  /** The number of the open block, which is begun if there is none: facts will be added to it, at the latest by `onSealing`. */
+  expect(): number {
+    if (this.#closed) throw new Fenced('the journal is closed')
+    const block = this.#open
+    if (block && !this.#gathering && (block.bytes > this.#options.blockBytesMax || this.#isCrowded(block))) this.#seal()
+    return (this.#open ?? this.#begin()).seq
+  }
+
+  /** Facts that `run` adds belong to the open block, however large it is. */
+  join(run: () => void): void {
+    const gathering = this.#gathering
+    this.#gathering = true
+    try {
+      run()
+    } finally {
+      this.#gathering = gathering
+    }
+  }
+
+  #isCrowded(block: Block): boolean {
+    return block.factCount >= this.#options.blockFactsMax
   }
 
   whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
@@ -275,6 +297,8 @@ export class Journal {
 
   #seal(): void {
     assert(this.#open)
+    const { onSealing } = this.#options
+    if (onSealing) this.join(onSealing)
     this.#sealed.push(this.#open)
     this.#open = undefined
     this.#openSeq++

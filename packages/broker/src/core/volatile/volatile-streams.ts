@@ -1,11 +1,12 @@
 import type { AppendError, AppendResult, CellClient, FetchRequest, FetchResult, StreamRead } from '../../cell/client.ts'
 import type { StreamBounds, StreamId } from '../../cell/client.ts'
+import { BatchBuilder, type RecordBody } from '../../storage/batch-builder.ts'
 import * as batches from '../../storage/record-batch.ts'
 
 /** What a queue needs of the streams that it is made of: those of the cell, or those that are kept in memory. */
 export type QueueStreams = Pick<
   CellClient,
-  'append' | 'fetch' | 'watch' | 'bounds' | 'trim' | 'sizeBytes' | 'unsettled'
+  'append' | 'gather' | 'fetch' | 'watch' | 'bounds' | 'trim' | 'sizeBytes' | 'unsettled'
 >
 
 interface VolatileStreamsOptions {
@@ -44,6 +45,7 @@ export class VolatileStreams implements QueueStreams {
   append(id: StreamId, batch: Buffer, done: (result: AppendResult) => void): void {
     const stream = this.#streams.get(id)
     if (!stream) return done(refused('stream-not-found'))
+    stream.settle()
     const baseOffset = stream.endOffset
     // The caller's bytes are only lent.
     const bytes = Buffer.from(batch)
@@ -52,6 +54,14 @@ export class VolatileStreams implements QueueStreams {
     this.bytes += bytes.length
     this.#noticeGrown(stream)
     done({ baseOffset, appendTimeMs: -1, startOffset: stream.startOffset })
+  }
+
+  gather(id: StreamId, record: RecordBody): number | AppendError {
+    const stream = this.#streams.get(id)
+    if (!stream) return 'stream-not-found'
+    this.bytes += stream.gather(record)
+    this.#noticeGrown(stream)
+    return durableAlready
   }
 
   /** Answers at once with what there is: whoever wants to know of more watches. */
@@ -125,6 +135,33 @@ class VolatileStream {
   watchers: readonly (() => void)[] = []
   #batches: Buffer[] = []
   #head = 0
+  /** Records that came last and are in no batch yet. */
+  #gathered: BatchBuilder | undefined
+
+  /** Returns the bytes that it takes. */
+  gather(record: RecordBody): number {
+    const gathered = (this.#gathered ??= spare.pop() ?? new BatchBuilder())
+    const before = gathered.count === 0 ? 0 : gathered.size
+    gathered.add(record)
+    const bytes = gathered.size - before
+    this.bytes += bytes
+    this.endOffset++
+    if (gathered.size >= batchBytesMax) this.settle()
+    return bytes
+  }
+
+  /** What was gathered becomes a batch. */
+  settle(): void {
+    const gathered = this.#gathered
+    if (!gathered) return
+    this.#gathered = undefined
+    const { count, size } = gathered
+    const batch = Buffer.allocUnsafe(size)
+    gathered.take(batch, 0)
+    batches.placeBatch(batch, 0, this.endOffset - count, 0)
+    this.#batches.push(batch)
+    if (spare.length < spareMax) spare.push(gathered)
+  }
 
   add(batch: Buffer): void {
     this.#batches.push(batch)
@@ -134,6 +171,7 @@ class VolatileStream {
 
   /** Returns the bytes that became free. */
   trim(offset: number): number {
+    this.settle()
     const all = this.#batches
     let freed = 0
     this.startOffset = Math.max(this.startOffset, Math.min(offset, this.endOffset))
@@ -149,6 +187,7 @@ class VolatileStream {
 
   /** Returns the bytes that became free. */
   sweep(isNeeded: (offset: number) => boolean): number {
+    this.settle()
     let freed = 0
     const kept = this.#batches.slice(this.#head).filter(batch => {
       const last = batches.lastOffset(batch)
@@ -163,6 +202,7 @@ class VolatileStream {
 
   /** The batch that holds the offset or is the first behind it, and those that follow, up to so many bytes but one at least when `isFirst`. */
   read(offset: number, maxBytes: number, isFirst: boolean): Buffer[] {
+    this.settle()
     const all = this.#batches
     let low = this.#head
     for (let high = all.length; low < high;) {
@@ -198,5 +238,12 @@ function readOf(stream: VolatileStream | undefined, offset: number, maxBytes: nu
 }
 
 const noBytes = Buffer.alloc(0)
+
+/** The number of a block that is durable, whatever the newest is. */
+const durableAlready = -1
+/** Batches are made of what comes in one turn, up to so many bytes. */
+const batchBytesMax = 16 * 1024
+const spare: BatchBuilder[] = []
+const spareMax = 64
 
 const refused = (error: AppendError): AppendResult => ({ error, baseOffset: -1, appendTimeMs: -1, startOffset: -1 })
