@@ -70,10 +70,26 @@ const defaults: QueueConfig = {
   singleActiveConsumer: false,
 }
 
+/** Settings with this prefix are kept and told again, and of no effect here: what a protocol's users say of a queue that has no counterpart. */
+export const hintPrefix = 'hint.'
+const hintBytesMax = 255
+const hintsMax = 32
+
+function checkHint(config: ReadonlyMap<string, string>, name: string, text: string): void {
+  const count = [...config.keys()].filter(key => key.startsWith(hintPrefix)).length
+  if (Buffer.byteLength(name) + Buffer.byteLength(text) <= hintBytesMax && count <= hintsMax) return
+  const detail = `a queue has at most ${hintsMax} hints, each of at most ${hintBytesMax} bytes`
+  throw new BrokerError('config-invalid', detail)
+}
+
 /** The settings with their defaults. Throws `BrokerError` `config-invalid` for a name or a value that there is not. */
 export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
   const known = new Map(Object.values(rows).map(row => [row.name as string, row]))
   for (const [name, text] of config) {
+    if (name.startsWith(hintPrefix)) {
+      checkHint(config, name, text)
+      continue
+    }
     const row = known.get(name)
     if (!row) throw new BrokerError('config-invalid', `queues have no setting ${quote(name)}`)
     if (row.read(text) === undefined) {
@@ -107,6 +123,9 @@ export function differenceOf(
   const [one, other] = [queueConfig(a), queueConfig(b)]
   for (const key of Object.keys(rows) as (keyof typeof rows)[]) {
     if (one[key] !== other[key]) return { name: rows[key].name, values: [one[key], other[key]] }
+  }
+  for (const name of new Set([...a.keys(), ...b.keys()])) {
+    if (name.startsWith(hintPrefix) && a.get(name) !== b.get(name)) return { name, values: [a.get(name), b.get(name)] }
   }
   return undefined
 }
