@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
+import { DeliveryCounts } from './counts.ts'
 import type { ConsumerId, Cursor } from './cursor.ts'
 import { RecordReader, type ReadError } from './record-reader.ts'
 import type { RecordView } from './record-view.ts'
@@ -23,6 +24,10 @@ export interface DispatcherOptions {
   singleActive?: boolean
   /** Whether the message is not to be delivered any more. */
   isExpired?(record: RecordView): boolean
+  /** Whether such a message may be dropped now; when it becomes true, `schedule` is called. */
+  mayDrop?(): boolean
+  /** There is nothing to do at present: nobody to take anything, or nothing to take. */
+  idle?(): void
   /** The last consumer has gone, of its own accord. Called when all is done that comes of it. */
   deserted?(): void
   /** The stream could not be read at `offset`. It is tried again when there is something new to do. */
@@ -54,6 +59,7 @@ interface Pull {
  */
 export class Dispatcher implements SubscriptionHost {
   readonly cursor: Cursor
+  readonly counts = new DeliveryCounts()
   readonly #options: DispatcherOptions
   readonly #reader: RecordReader
   readonly #subscriptions = new Map<ConsumerId, Subscription>()
@@ -77,7 +83,10 @@ export class Dispatcher implements SubscriptionHost {
       cell.watch(cursor.stream, false, () => this.#turn()),
       cursor.watch({
         returned: () => this.schedule(),
-        expired: consumer => this.#subscriptions.get(consumer)?.freed(),
+        expired: (consumer, first, last) => {
+          this.counts.returned += last - first + 1
+          this.#subscriptions.get(consumer)?.freed()
+        },
       }),
     ]
   }
@@ -124,12 +133,16 @@ export class Dispatcher implements SubscriptionHost {
 
   /** The subscription is over. For subscriptions alone. */
   forget(subscription: Subscription): void {
-    if (!this.#subscriptions.delete(subscription.consumer)) return
+    if (this.#subscriptions.delete(subscription.consumer) && !subscription.isPassive) this.retired(subscription)
+  }
+
+  /** The subscription is no consumer any more. For subscriptions alone. */
+  retired(subscription: Subscription): void {
     if (this.#active === subscription) {
       this.#active = undefined
       this.#elect()
     }
-    if (!subscription.isPassive && --this.#consumerCount === 0) this.#options.deserted?.()
+    if (--this.#consumerCount === 0) this.#options.deserted?.()
   }
 
   /** Someone may have something to do in a later turn. */
@@ -166,6 +179,7 @@ export class Dispatcher implements SubscriptionHost {
     }
     this.#isRunning = false
     if (more) this.schedule()
+    else if (!this.#isReading && !this.#isClosed) this.#options.idle?.()
   }
 
   /** Gives a few messages to one consumer. Returns how many; -1 when there is nothing to do for now. */
@@ -179,10 +193,7 @@ export class Dispatcher implements SubscriptionHost {
     if (from >= end) {
       // An idle queue has no memory for bodies.
       this.#reader.clear()
-      if (!pull) return -1
-      this.#pulls.shift()
-      pull.done(undefined, 0)
-      return 0
+      return this.#findNothing(pull)
     }
     const found = this.#reader.find(from)
     if (found === 'unread') return this.#read(from) ? 0 : -1
@@ -191,6 +202,7 @@ export class Dispatcher implements SubscriptionHost {
       return 1
     }
     if (this.#options.isExpired?.(this.#reader.record) === true) {
+      if (this.#options.mayDrop?.() === false) return this.#findNothing(pull)
       cursor.drop(from, from, 'expired')
       return 1
     }
@@ -201,6 +213,15 @@ export class Dispatcher implements SubscriptionHost {
     const count = this.#give(taker, max, from, Math.min(end, this.#reader.readTo), pull)
     if (!pull) this.#next(taker)
     return count
+  }
+
+  /** There is nothing to give at present, and who has asked is told. */
+  #findNothing(pull: Pull | undefined): number {
+    if (!pull) return -1
+    this.#pulls.shift()
+    this.counts.pulledNothing++
+    pull.done(undefined, 0)
+    return 0
   }
 
   /** The first of those who ask that are still there. */
@@ -260,6 +281,7 @@ export class Dispatcher implements SubscriptionHost {
         if (taker.isOver) return count
         if (!this.#isDeliverable(offset)) continue
         taker.consumeCredit()
+        this.counts.given(pull !== undefined, taker.isSettled, deliveryCount)
         if (pull) pull.done(this.#reader.record, deliveryCount)
         else taker.deliver(this.#reader.record, deliveryCount)
       }

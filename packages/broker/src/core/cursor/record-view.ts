@@ -40,6 +40,16 @@ export class RecordView {
     return this.valueBytes < 0 ? null : this.bytes.subarray(this.valueAt, this.valueAt + this.valueBytes)
   }
 
+  /** What the protocol that published the message tells of it; null when there is nothing. */
+  get envelope(): Buffer | null {
+    const { bytes, headersAt, end } = this
+    // A name of one byte: the number 1 as records write it, and the byte.
+    if (this.headerCount === 0 || bytes[headersAt] !== 2 || bytes[headersAt + 1] !== tilde) return null
+    const parts = new Varints(bytes, headersAt + 2, end)
+    const length = parts.next()
+    return length < 0 ? null : bytes.subarray(parts.at, parts.at + length)
+  }
+
   /** What the core knows of the message, read now. */
   get stamp(): Stamp {
     const bytes = this.#stampBytes()

@@ -1,3 +1,4 @@
+import type { DeliveryCounts } from './counts.ts'
 import type { ConsumerId, Cursor } from './cursor.ts'
 import type { RecordView } from './record-view.ts'
 
@@ -50,7 +51,7 @@ export class SharedPrefetch {
 
   set max(max: number) {
     this.#max = max
-    this.freed()
+    this.#offerAll()
   }
 
   add(member: Subscription): void {
@@ -64,6 +65,10 @@ export class SharedPrefetch {
 
   /** There may be room for any of them. */
   freed(): void {
+    if (this.#max > 0) this.#offerAll()
+  }
+
+  #offerAll(): void {
     for (const member of this.#members) member.offer()
   }
 }
@@ -71,10 +76,12 @@ export class SharedPrefetch {
 /** What a subscription needs of its dispatcher. */
 export interface SubscriptionHost {
   readonly cursor: Cursor
+  readonly counts: DeliveryCounts
   /** The only one that is given anything; undefined: all are. */
   readonly onlyFor: Subscription | 'nobody' | undefined
   offer(subscription: Subscription): void
   pull(subscription: Subscription, done: PullDone): void
+  retired(subscription: Subscription): void
   forget(subscription: Subscription): void
   schedule(): void
 }
@@ -88,7 +95,8 @@ export class Subscription {
   readonly priority: number
   readonly isExclusive: boolean
   readonly isSettled: boolean
-  readonly isPassive: boolean
+  /** It is given nothing unasked. */
+  isPassive: boolean
   /** In the ring of its priority. For the dispatcher. */
   isWaiting = false
   isOver = false
@@ -142,13 +150,17 @@ export class Subscription {
 
   /** Each returns how many messages of [first, last] it held. They go on with what there is for it in a later turn. */
   ack(first: number, last = first): number {
-    return this.#settled(this.#dispatcher.cursor.ack(this.consumer, first, last))
+    const count = this.#dispatcher.cursor.ack(this.consumer, first, last)
+    this.#dispatcher.counts.acked += count
+    return this.#settled(count)
   }
   reject(first: number, last = first): number {
     return this.#settled(this.#dispatcher.cursor.reject(this.consumer, first, last))
   }
   release(first: number, last = first, how: 'counted' | 'uncounted' = 'counted'): number {
-    return this.#settled(this.#dispatcher.cursor.release(this.consumer, first, last, how))
+    const count = this.#dispatcher.cursor.release(this.consumer, first, last, how)
+    this.#dispatcher.counts.returned += count
+    return this.#settled(count)
   }
   extend(first: number, last: number, leaseMs: number): number {
     return this.#dispatcher.cursor.extend(this.consumer, first, last, leaseMs)
@@ -174,10 +186,18 @@ export class Subscription {
     this.offer()
   }
 
+  /** It is given nothing more and is no consumer any more. What it holds stays its own, until it settles that or is cancelled. */
+  retire(): void {
+    if (this.isOver || this.isPassive) return
+    this.isPassive = true
+    this.#dispatcher.retired(this)
+  }
+
   /** The consumer goes; what it holds is returned. */
   cancel(how: 'counted' | 'uncounted' = 'counted'): void {
     if (this.isOver) return
     this.isOver = true
+    this.#dispatcher.counts.returned += this.heldCount
     this.#dispatcher.cursor.leave(this.consumer, how)
     this.options.shared?.delete(this)
     this.#dispatcher.forget(this)

@@ -1,4 +1,5 @@
 import type { Cursor } from '../cursor/cursor.ts'
+import type { RecordView } from '../cursor/record-view.ts'
 import { RecordReader } from '../cursor/record-reader.ts'
 import { noTimer, type TimerTarget, type TimerWheel } from '../timers/wheel.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
@@ -11,87 +12,105 @@ export interface ExpiryHost {
   soon(run: () => void): void
 }
 
+export interface ExpiryOptions {
+  cursor: Cursor
+  host: ExpiryHost
+  /** Milliseconds until the message is too old; 0 and less: it is. Infinity: it never is. */
+  leftMs(record: RecordView): number
+  /** How many messages may be dropped now; when it is 0, `look` is called as soon as it is more. */
+  room(): number
+}
+
 /** So many messages are dropped in one turn. */
-const dropsPerTurnMax = 256
+const dropsPerTurnMax = 1024
 /** When its time cannot be found out, it is tried again after this. */
 const retryMs = 1000
+/** No timer is set for longer: clocks may be changed. */
+const lookMsMax = 24 * 3600 * 1000
 
 /**
- * Drops what waits too long at the head of a queue, whether or not somebody consumes. Only the head is looked at: what is behind it is
- * younger, and what was returned is looked at when it comes to the head.
+ * Drops what waits too long at the head of a queue, whether or not somebody consumes. Only the head is looked at: what is behind it waits, however
+ * old it is, until it comes to the head.
  */
 export class Expiry implements TimerTarget {
-  readonly #cursor: Cursor
-  readonly #ttlMs: number
-  readonly #host: ExpiryHost
+  readonly #options: ExpiryOptions
   readonly #reader: RecordReader
-  readonly #unwatch: (() => void)[]
   #timer = noTimer
+  /** What the timer is for; -1: for whatever is there then. */
+  #head = -1
+  #dueMs = 0
   #isReading = false
   #isClosed = false
 
-  constructor(cursor: Cursor, ttlMs: number, host: ExpiryHost) {
-    this.#cursor = cursor
-    this.#ttlMs = ttlMs
-    this.#host = host
-    this.#reader = new RecordReader(host.cell, cursor.stream)
-    // What is appended is younger than the head; what is returned may be older.
-    const grown = (): void => {
-      if (this.#timer === noTimer) this.#look(0)
-    }
-    this.#unwatch = [host.cell.watch(cursor.stream, false, grown), cursor.watch({ returned: () => this.#look(0) })]
-    grown()
+  constructor(options: ExpiryOptions) {
+    this.#options = options
+    this.#reader = new RecordReader(options.host.cell, options.cursor.stream)
+  }
+
+  /** The head may be another one, or may have another time. `afterMs`: that is soon enough. */
+  look(afterMs = 0): void {
+    if (this.#isReading || this.#isClosed) return
+    const { cursor, host } = this.#options
+    const isKnown = this.#head < 0 ? this.#dueMs <= host.monotonicMs() + afterMs : this.#head === cursor.nextAvailable()
+    if (this.#timer === noTimer || !isKnown) this.#set(afterMs, -1)
   }
 
   due(): void {
     this.#timer = noTimer
     if (this.#isReading || this.#isClosed) return
-    for (let left = dropsPerTurnMax; left > 0; left--) if (!this.#step()) return
-    this.#host.soon(() => this.due())
+    const max = Math.min(dropsPerTurnMax, this.#options.room())
+    if (max > 0) this.#sweep(max)
   }
 
   close(): void {
     this.#isClosed = true
-    this.#host.wheel.cancel(this.#timer)
-    for (const unwatch of this.#unwatch) unwatch()
+    this.#options.host.wheel.cancel(this.#timer)
     this.#reader.clear()
   }
 
-  #look(afterMs: number): void {
-    const { wheel } = this.#host
+  #set(afterMs: number, head: number): void {
+    const { wheel, monotonicMs } = this.#options.host
     wheel.cancel(this.#timer)
-    this.#timer = wheel.at(this.#host.monotonicMs() + afterMs, this)
+    this.#head = head
+    this.#dueMs = monotonicMs() + Math.min(afterMs, lookMsMax)
+    this.#timer = wheel.at(this.#dueMs, this)
   }
 
-  /** Whether the head was dropped; else it is known when to look again, or will be. */
-  #step(): boolean {
-    const cursor = this.#cursor
-    const head = cursor.nextAvailable()
-    const end = this.#host.cell.bounds(cursor.stream)?.endOffset ?? 0
-    if (head >= end) {
-      this.#reader.clear()
-      return false
-    }
-    const found = this.#reader.find(head)
-    if (found === 'unread') return this.#read(head)
-    const leftMs = found === 'found' ? this.#reader.record.timestampMs + this.#ttlMs - this.#host.nowMs() : 0
-    if (leftMs > 0) {
-      this.#reader.clear()
-      this.#look(leftMs)
-      return false
-    }
-    cursor.drop(head, head, found === 'found' ? 'expired' : 'gap')
-    return true
+  /** Drops what is too old at the head, up to so many; and goes on in a later turn, or when it is time. */
+  #sweep(max: number): void {
+    const { cursor, host } = this.#options
+    const end = host.cell.bounds(cursor.stream)?.endOffset ?? 0
+    const first = cursor.nextAvailable()
+    if (first >= end) return this.#reader.clear()
+    let next = first
+    // Neighbours go together.
+    while (next - first < max && next < end && cursor.nextAvailable(next) === next && this.#leftMs(next) <= 0) next++
+    if (next > first) cursor.drop(first, next - 1, 'expired')
+    else if (this.#reader.find(first) === 'unread') return this.#read(first)
+    else if (this.#reader.find(first) === 'absent') cursor.drop(first, first, 'gap')
+    else return this.#wait(first)
+    host.soon(() => this.due())
   }
 
-  /** Whether it is there at once. */
-  #read(offset: number): boolean {
+  /** Until the message is too old; Infinity, too, when that is not known. */
+  #leftMs(offset: number): number {
+    return this.#reader.find(offset) === 'found' ? this.#options.leftMs(this.#reader.record) : Infinity
+  }
+
+  #wait(head: number): void {
+    const leftMs = this.#leftMs(head)
+    this.#reader.clear()
+    if (leftMs !== Infinity) this.#set(leftMs, head)
+  }
+
+  #read(offset: number): void {
     this.#isReading = true
     const isThere = this.#reader.read(offset, true, error => {
       this.#isReading = false
-      if (!this.#isClosed) this.#look(error === undefined ? 0 : retryMs)
+      if (!this.#isClosed) this.#set(error === undefined ? 0 : retryMs, -1)
     })
-    if (isThere) this.#isReading = false
-    return isThere
+    if (!isThere) return
+    this.#isReading = false
+    this.#options.host.soon(() => this.due())
   }
 }

@@ -11,6 +11,7 @@ import { checkQueueName, quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
 import { atomically, durably } from '../refusals.ts'
 import { VolatileHome } from '../volatile/volatile-home.ts'
+import type { Republishing } from './dead-letters.ts'
 import { differenceOf, queueConfig } from './queue-config.ts'
 import { Queue, type QueueHost } from './queue.ts'
 import type { QueueDefinition, QueueOwner, QueueTable } from './table.ts'
@@ -63,6 +64,7 @@ export class Queues {
   /** For queues that are not kept. */
   readonly #volatile: VolatileHome
   readonly #volatileHost: QueueHost
+  #republishing: Republishing | undefined
   #isClosed = false
 
   /** Over a cell that has been recovered. */
@@ -75,7 +77,9 @@ export class Queues {
     this.#table = directory.queues
     this.#host = {
       cell,
+      ledger,
       wheel,
+      republishing: () => this.#republishing,
       inFlightMax: limits.queueInFlightMax,
       nowMs: () => ledger.clock.nowMs(),
       monotonicMs: () => ledger.clock.monotonicMs(),
@@ -89,6 +93,12 @@ export class Queues {
     const { streams } = this.#volatile
     this.#volatileHost = { ...this.#host, cell: streams, isFull: () => this.#volatile.isFull() }
     for (const definition of this.#table.list()) this.#live(definition)
+  }
+
+  /** Where dead letters go. Until it is set, they wait. */
+  set republishing(republishing: Republishing) {
+    this.#republishing = republishing
+    for (const queue of this.#open.values()) queue.configured()
   }
 
   get(namespace: string, name: string): Queue | undefined {

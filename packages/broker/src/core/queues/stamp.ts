@@ -171,7 +171,7 @@ export function withStamp(
   const at = given[0]?.key === envelopeHeader ? 1 : 0
   // A header that happens to bear its name, where it would be taken for one, stands behind one that says nothing.
   if (isDefault(stamp) && given[at]?.key !== stampHeader) return given
-  const own = { key: stampHeader, value: stampBytes(whole(stamp)) }
+  const own = { key: stampHeader, value: stampBytes(wholeStamp(stamp)) }
   const [first] = given
   return at === 1 && first ? [first, own, ...given.slice(1)] : [own, ...given]
 }
@@ -179,7 +179,7 @@ export function withStamp(
 const isDefault = ({ exchange = '', keys, expiresMs = -1, priority = 0, deaths }: Partial<Stamp>): boolean =>
   exchange === '' && (keys?.length ?? 0) === 0 && expiresMs < 0 && priority === 0 && (deaths?.length ?? 0) === 0
 
-const whole = (stamp: Partial<Stamp>): Stamp => ({
+export const wholeStamp = (stamp: Partial<Stamp>): Stamp => ({
   exchange: stamp.exchange ?? noStamp.exchange,
   keys: stamp.keys ?? noStamp.keys,
   hiddenKeyCount: stamp.hiddenKeyCount ?? noStamp.hiddenKeyCount,

@@ -1,8 +1,9 @@
 import type { AppendError, CellClient } from '../../cell/client.ts'
 import type { Ledger } from '../../cell/machine.ts'
-import { makeBatch, stampBatch } from '../../storage/record-batch.ts'
+import { bodyOf, type RecordBody } from '../../storage/batch-builder.ts'
+import { stampBatch } from '../../storage/record-batch.ts'
 import type { Header } from '../message.ts'
-import type { PublishResult, QueueMessage } from '../queues/queue.ts'
+import { recordOf, type PublishResult, type QueueMessage } from '../queues/queue.ts'
 import type { Queues } from '../queues/queues.ts'
 import { topicConfig } from '../topic-config.ts'
 import type { Topic } from '../topic.ts'
@@ -27,9 +28,13 @@ export interface PublishOutcome {
   readonly error?: PublishError | undefined
 }
 
-type PublishError = AppendError | NonNullable<PublishResult['error']> | 'exchange-not-found' | 'access-denied'
+/** What was decided of a message. One for all: valid until the next message is posted. */
+export interface Posted extends PublishOutcome {
+  /** The block with which all of it is durable: who confirms waits for it (`Ledger.whenDurable`). -1: there is nothing to wait for. */
+  readonly seq: number
+}
 
-type Settled = (result: { error?: PublishError | undefined }) => void
+export type PublishError = AppendError | NonNullable<PublishResult['error']> | 'exchange-not-found' | 'access-denied'
 
 interface PublisherOptions {
   ledger: Ledger
@@ -38,59 +43,127 @@ interface PublisherOptions {
   queues: Queues
 }
 
-/** Appends a message to all its destinations. */
+/** A message that would put more than this into one block goes to its destinations in several. */
+const atomicBytesMax = 4 * 1024 * 1024
+/** What a record of a block costs besides its body. */
+const recordOverhead = 96
+
+/**
+ * Appends messages to all their destinations. Those that come for one destination before the block is written become one batch.
+ */
 export class Publisher {
   readonly #options: PublisherOptions
+  readonly #posted: { -readonly [K in keyof Posted]: Posted[K] } = { isRouted: false, error: undefined, seq: -1 }
 
   constructor(options: PublisherOptions) {
     this.#options = options
   }
 
-  /** In one block: after a crash, all of them have it or none. */
-  deliver(
-    destinations: readonly Destination[],
-    key: string,
-    message: QueueMessage,
-    done: (outcome: PublishOutcome) => void,
-  ): void {
-    const { ledger } = this.#options
-    // What is said of it may build on bindings that were removed just now.
-    if (destinations.length === 0) return ledger.whenDurable(ledger.openSeq, done, { isRouted: false })
-    let left = destinations.length
-    let error: PublishError | undefined
-    const settled: Settled = (result): void => {
-      error ??= result.error
-      if (--left === 0) done({ isRouted: true, error })
-    }
-    ledger.atomic(() => {
-      for (const destination of destinations) this.#append(destination, key, message, settled)
-    })
+  refuse(error: PublishError): Posted {
+    return this.#tell(false, error, -1)
   }
 
-  #append({ kind, namespace, name }: Destination, key: string, message: QueueMessage, settled: Settled): void {
+  /** In one block, unless the destinations are so many that it would be too large: after a crash, all of them have it or none. */
+  post(destinations: readonly Destination[], key: string, message: QueueMessage): Posted {
+    const { ledger } = this.#options
+    const [first] = destinations
+    // What is said of it may build on bindings that were removed just now.
+    if (!first) return this.#tell(false, undefined, ledger.openSeq)
+    const sending = new Sending(key, message, ledger.clock.nowMs())
+    const bytes = destinations.length * (sizeOf(message) + recordOverhead)
+    if (destinations.length === 1) sending.settle(this.#postTo(first, sending))
+    else if (bytes > atomicBytesMax) this.#postAll(destinations, sending)
+    else ledger.atomic(() => this.#postAll(destinations, sending))
+    // Only now: what a destination drops to make room may have been posted elsewhere.
+    return this.#tell(true, sending.error, sending.seq)
+  }
+
+  /** Why a destination would refuse the message, for now or for good; undefined: it takes it, if there is room on the disk. */
+  refusal({ kind, namespace, name }: Destination, message: QueueMessage): 'later' | 'never' | undefined {
     const { topics, queues } = this.#options
     if (kind === 'queue') {
       const queue = queues.get(namespace, name)
-      return queue ? queue.publish([message], settled) : settled({ error: 'stream-not-found' })
+      return !queue ? 'never' : queue.refuses([message]) ? 'later' : undefined
     }
     const topic = topics.get(namespace, name)
-    if (topic) this.#appendToTopic(topic, key, message, settled)
-    else settled({ error: 'stream-not-found' })
+    if (!topic) return 'never'
+    const { messageBytesMax, cleanupPolicy } = topicConfig(topic)
+    if (cleanupPolicy.compacts && (message.key ?? null) === null) return 'never'
+    return new Sending('', message, 0).topicBody.aloneBytes > messageBytesMax ? 'never' : undefined
   }
 
-  #appendToTopic(topic: Topic, key: string, message: QueueMessage, settled: Settled): void {
+  #tell(isRouted: boolean, error: PublishError | undefined, seq: number): Posted {
+    const posted = this.#posted
+    posted.isRouted = isRouted
+    posted.error = error
+    posted.seq = seq
+    return posted
+  }
+
+  #postAll(destinations: readonly Destination[], sending: Sending): void {
+    for (const destination of destinations) sending.settle(this.#postTo(destination, sending))
+  }
+
+  #postTo({ kind, namespace, name }: Destination, sending: Sending): number | PublishError {
+    const { topics, queues } = this.#options
+    if (kind === 'queue')
+      return queues.get(namespace, name)?.post(sending.queueBody, sending.message) ?? 'stream-not-found'
+    const topic = topics.get(namespace, name)
+    return topic ? this.#postToTopic(topic, sending) : 'stream-not-found'
+  }
+
+  #postToTopic(topic: Topic, { key, message, timestampMs, topicBody }: Sending): number | PublishError {
     const { ledger, cell } = this.#options
     const { partitions } = topic
     const settings = topicConfig(topic)
     // A record's own key keeps together what other producers give that key.
-    const partition = partitionOf(message.key ?? Buffer.from(key), partitions.length)
-    const timestampMs = ledger.clock.nowMs()
-    const { key: own = null, value, headers } = message
-    const batch = makeBatch([{ key: own, value, headers: headers ?? [], timestampMs }])
-    if (batch.length > settings.messageBytesMax) return settled({ error: 'message-too-large' })
+    const partition = partitions[partitionOf(message.key ?? Buffer.from(key), partitions.length)]!
+    if (topicBody.aloneBytes > settings.messageBytesMax) return 'message-too-large'
     // What is kept by key must have one.
-    if (settings.cleanupPolicy.compacts && (message.key ?? null) === null) return settled({ error: 'message-invalid' })
-    if (settings.timestampType === 'append') stampBatch(batch, 0, timestampMs)
-    cell.append(partitions[partition]!, batch, settled)
+    if (settings.cleanupPolicy.compacts && (message.key ?? null) === null) return 'message-invalid'
+    if (settings.timestampType !== 'append') return cell.gather(partition, topicBody)
+    const batch = Buffer.from(topicBody.alone)
+    stampBatch(batch, 0, timestampMs)
+    let refusal: AppendError | undefined
+    cell.append(partition, batch, ({ error }) => (refusal = error))
+    return refusal ?? ledger.openSeq
   }
+}
+
+/** A message on its way to its destinations. What they store is encoded once. */
+class Sending {
+  readonly key: string
+  readonly message: QueueMessage
+  readonly timestampMs: number
+  error: PublishError | undefined
+  seq = -1
+  #queueBody: RecordBody | undefined
+  #topicBody: RecordBody | undefined
+
+  constructor(key: string, message: QueueMessage, timestampMs: number) {
+    this.key = key
+    this.message = message
+    this.timestampMs = timestampMs
+  }
+
+  get queueBody(): RecordBody {
+    return (this.#queueBody ??= bodyOf(recordOf(this.message, this.timestampMs)))
+  }
+
+  get topicBody(): RecordBody {
+    if (this.#topicBody) return this.#topicBody
+    const { key = null, value, headers = [] } = this.message
+    return (this.#topicBody = bodyOf({ key, value, headers, timestampMs: this.timestampMs }))
+  }
+
+  settle(result: number | PublishError): void {
+    if (typeof result !== 'number') this.error ??= result
+    else if (result > this.seq) this.seq = result
+  }
+}
+
+function sizeOf({ key, value, headers }: QueueMessage): number {
+  let bytes = (key?.length ?? 0) + (value?.length ?? 0)
+  for (const header of headers ?? []) bytes += header.key.length + (header.value?.length ?? 0)
+  return bytes
 }

@@ -9,6 +9,7 @@ const keyLengthMax = 256
 /** Routes and their destinations that are kept, together. */
 const costMax = 1 << 18
 
+const noHeaders: readonly Header[] = []
 const nowhere: Route = []
 /** Stands for a route that depends on more than the key. */
 const unkept: Route = []
@@ -36,6 +37,16 @@ export class Resolver {
     const { found, isByKey } = this.#walk(node, key, headers)
     if (known === undefined && key.length <= keyLengthMax) this.#kept.set(node, key, isByKey ? found : unkept)
     return found
+  }
+
+  /** The same, for who makes the headers only when the route depends on them. Empty, too, when there is no such exchange. */
+  lookUp(namespace: string, exchange: string, key: string, headersOf: () => readonly Header[]): Route {
+    if (exchange === '') return this.route(namespace, exchange, key, noHeaders) ?? nowhere
+    const node = this.#table.exchange(namespace, exchange)
+    if (!node) return nowhere
+    const known = this.#kept.get(node, key)
+    if (known !== undefined && known !== unkept) return known
+    return this.route(namespace, exchange, key, headersOf()) ?? nowhere
   }
 
   /** Through all exchanges on the way, each once, so that cycles end. */

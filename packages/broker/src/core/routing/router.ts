@@ -6,6 +6,7 @@ import { DirectoryMachine, factOf, factTypes } from '../directory.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import type { Header } from '../message.ts'
+import type { MappedRecord } from '../origins.ts'
 import { quote } from '../names.ts'
 import type { Queues } from '../queues/queues.ts'
 import { atomically, durably } from '../refusals.ts'
@@ -24,7 +25,8 @@ import { bound, exchangeDeclared, exchangeDeleted } from './facts.ts'
 import { HashRing, weightMax, weightOf } from './hash-ring.ts'
 import { isMatchWord, matchArgument } from './headers-matcher.ts'
 import { bindingKey, type Destination, type ExchangeNode, type Place, type PlaceKind } from './place.ts'
-import { Publisher, type Publication, type PublishOutcome } from './publisher.ts'
+import { Publisher, type Posted, type Publication, type PublishOutcome } from './publisher.ts'
+import { Republisher } from './republisher.ts'
 import { Resolver } from './resolver.ts'
 import { boundFact, exchangeFact, type RoutingTable } from './table.ts'
 
@@ -34,6 +36,8 @@ export interface RouterOptions {
   topics: Topics
   queues: Queues
   limits: Limits
+  /** The headers of a stored message, by which it is routed once more when it is dead-lettered. */
+  headersOf?(record: MappedRecord): readonly Header[]
 }
 
 /** A binding as it is asked for and told of. One with the same ends, key and arguments is the same. */
@@ -58,14 +62,16 @@ export class Router {
   readonly #publisher: Publisher
 
   /** Over a cell that has been recovered. */
-  constructor({ ledger, cell, topics, queues, limits }: RouterOptions) {
+  constructor({ ledger, cell, topics, queues, limits, headersOf = () => noHeaders }: RouterOptions) {
     const directory = ledger.machine(machineKinds.directory)
     assert(directory instanceof DirectoryMachine)
     this.#ledger = ledger
     this.#limits = limits
     this.#table = directory.routing
     this.#resolver = new Resolver(directory.routing)
-    this.#publisher = new Publisher({ ledger, cell, topics, queues })
+    const publisher = new Publisher({ ledger, cell, topics, queues })
+    this.#publisher = publisher
+    queues.republishing = new Republisher({ resolver: this.#resolver, publisher, headersOf })
     topics.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
     queues.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
   }
@@ -191,12 +197,19 @@ export class Router {
 
   /** Appends a message wherever its exchange leads, in one block, and calls `done` when that is durable, or at once with a refusal. */
   publish(publication: Publication, done: (outcome: PublishOutcome) => void): void {
-    const { namespace, exchange, key, headers, message } = publication
+    this.#tell(this.post(publication), done)
+  }
+
+  /**
+   * Like `publish`, for who publishes much: tells at once what was decided, and of which block it is part. Many messages need one call of
+   * `Ledger.whenDurable` then, and no function each.
+   */
+  post({ namespace, exchange, key, headers, message }: Publication): Posted {
     const node = this.#table.exchange(namespace, exchange)
-    if (!node) return done({ isRouted: false, error: 'exchange-not-found' })
-    if (node.definition.internal) return done({ isRouted: false, error: 'access-denied' })
+    if (!node) return this.#publisher.refuse('exchange-not-found')
+    if (node.definition.internal) return this.#publisher.refuse('access-denied')
     const stamped = exchange === defaultExchange ? message : { ...message, exchange }
-    this.deliver(this.route(namespace, exchange, key, headers) ?? [], key, stamped, done)
+    return this.postTo(this.route(namespace, exchange, key, headers) ?? [], key, stamped)
   }
 
   /**
@@ -209,7 +222,27 @@ export class Router {
     message: Publication['message'],
     done: (outcome: PublishOutcome) => void,
   ): void {
-    this.#publisher.deliver(destinations, key, message, done)
+    this.#tell(this.postTo(destinations, key, message), done)
+  }
+
+  /** `deliver` as `post` does it. */
+  postTo(destinations: readonly Destination[], key: string, message: Publication['message']): Posted {
+    return this.#publisher.post(destinations, key, message)
+  }
+
+  /** Calls `run` when what was posted with that block is durable; at once if it is. */
+  whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
+    this.#ledger.whenDurable(seq, run, argument)
+  }
+
+  /** All that `run` posts, and settles, is in one block. Returns its number. */
+  atomic(run: () => void): number {
+    return atomically(this.#ledger, run)
+  }
+
+  #tell({ isRouted, error, seq }: Posted, done: (outcome: PublishOutcome) => void): void {
+    if (error !== undefined) this.#ledger.whenDurable(seq, done, { isRouted, error })
+    else this.#ledger.whenDurable(seq, done, isRouted ? routed : unrouted)
   }
 
   #exchange(namespace: string, name: string): ExchangeNode {
@@ -270,6 +303,8 @@ export class Router {
 }
 
 const noHeaders: readonly Header[] = []
+const routed: PublishOutcome = { isRouted: true, error: undefined }
+const unrouted: PublishOutcome = { isRouted: false }
 
 /** Throws when the kind of the exchange cannot make anything of the binding. */
 function checkKind({ definition, matcher }: ExchangeNode, binding: BindingDefinition): void {

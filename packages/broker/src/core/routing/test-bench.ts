@@ -28,6 +28,7 @@ export async function startRouter(
   stores: Stores,
   more: Partial<Limits> = {},
   clock = new ManualClock(),
+  log: (level: string, message: string) => void = (level, message) => assert.fail(`${level} ${message}`),
 ): Promise<RouterNode> {
   const machines = { directory: () => new DirectoryMachine(), cursor: () => new CursorMachine() }
   const cell = await openCell(stores, { clock, machines })
@@ -38,7 +39,6 @@ export async function startRouter(
   const wheel = new TimerWheel(clock)
   const cursors = new Cursors(cell.cell, wheel)
   const soon = (run: () => void): void => clock.soon(run)
-  const log = (level: string, message: string): void => assert.fail(`${level} ${message}`)
   const base = { ledger: cell.cell, cell: cell.client, limits }
   const queues = new Queues({ ...base, cursors, wheel, random, soon, log })
   const router = new Router({ ...base, topics, queues })
