@@ -4,6 +4,7 @@ import type { StreamId } from './cell/client.ts'
 import { LocalCellClient } from './cell/local-client.ts'
 import { defaultCellSizes, type CellOptions, type CellSizes, type Retention } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
+import { Connections } from './core/connections.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { Groups } from './core/groups/groups.ts'
@@ -206,6 +207,7 @@ async function openCore(
     clusterId: topics.clusterId,
     brokerId: settings.brokerId,
     cell: client,
+    connections: new Connections(),
     namespaces,
     topics,
     queues,

@@ -1,5 +1,6 @@
 import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
+import type { Connections } from './connections.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Namespaces } from './namespaces/namespaces.ts'
@@ -27,6 +28,8 @@ export interface Broker {
   readonly brokerId: number
   /** Streams: append, fetch, bounds, trim. Named by `Topic.partitions`. */
   readonly cell: CellClient
+  /** Those that are open, of protocols that tell of theirs. */
+  readonly connections: Connections
   readonly namespaces: Namespaces
   readonly topics: Topics
   readonly queues: Queues
