@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { repository } from '../../test/support/dragoman.ts'
 
 const sources = join(repository, 'bench', 'load')
@@ -55,6 +56,33 @@ export async function runTool(tool: Tool, ...words: (string | number)[]): Promis
   })
   if (output.out === '') throw new Error(`${tool} ${words.join(' ')} ended with ${code}: ${output.error}`)
   return JSON.parse(output.out) as Report
+}
+
+export interface Held {
+  /** The line that it has printed when it was ready. */
+  first: Report
+  /** Ends its input, which it waits for, and resolves with its last line. */
+  end(): Promise<Report>
+}
+
+/** Starts a load generator that prints a line when it is ready, and another one when its input has ended. */
+export async function holdTool(tool: Tool, ...words: (string | number)[]): Promise<Held> {
+  const missing = buildTool(tool)
+  if (missing !== undefined) throw new Error(missing)
+  const child = spawn(toolPath(tool), words.map(String), { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async (): Promise<Report> => {
+    const line = await lines.next()
+    if (line.done === true) throw new Error(`${tool} ${words.join(' ')} ended too early`)
+    return JSON.parse(line.value) as Report
+  }
+  return {
+    first: await next(),
+    end: () => {
+      child.stdin.end()
+      return next()
+    },
+  }
 }
 
 /** On Debian as root the headers are one command away; elsewhere the compiler says what is missing. */

@@ -17,10 +17,12 @@ export const redis: Peer = {
     if (port === undefined) throw new Error('No free port on loopback')
     const file = durability === 'memory' ? ['--appendonly', 'no'] : ['--appendonly', 'yes']
     const sync = durability === 'fsync' ? 'always' : 'everysec'
+    // A rewrite of the file in the middle of a run would be in its way.
+    const still = ['--save', '', '--auto-aof-rewrite-percentage', '0']
     const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
     const started = await ServerProcess.start({
       command: 'redis-server',
-      args: [...place, '--save', '', ...file, '--appendfsync', sync],
+      args: [...place, ...still, ...file, '--appendfsync', sync],
       isReady: line => line.includes('Ready to accept connections'),
     })
     return { process: started, port, address: `127.0.0.1:${port}` }
