@@ -17,6 +17,16 @@ export const protocols = [
     origin: async () => (await import('./kafka/mapping.ts')).origin,
   },
   {
+    name: 'amqp',
+    title: 'AMQP 0-9-1',
+    port: 5672,
+    tlsPort: 5671,
+    advertises: false,
+    hasLogin: true,
+    load: async () => (await import('./amqp/index.ts')).amqp,
+    origin: async () => (await import('./amqp/mapping.ts')).origin,
+  },
+  {
     name: 'beanstalk',
     title: 'beanstalkd',
     port: 11300,

@@ -1,4 +1,5 @@
 import type { Access } from '../../core/identity/authorizer.ts'
+import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
 import type { Broker } from '../../core/broker.ts'
 import type { SessionContext } from '../protocol.ts'
 import type { AmqpException } from './errors.ts'
@@ -17,6 +18,8 @@ export interface Connection {
   readonly user: string
   /** What they may do here. */
   readonly access: Access
+  /** What permissions let them do in the namespace. */
+  readonly rights: NamespaceAccess
   readonly capabilities: Capabilities
   /** As agreed upon: no frame that leaves is larger, with its head and end. */
   readonly frameMax: number
@@ -30,6 +33,8 @@ export interface Connection {
   send<W>(channel: number, method: Method<any, W>, fields: W): void
   /** Queues bytes of whole frames; they must not change until `written` is called. */
   write(parts: readonly Uint8Array[], written?: () => void): void
+  /** Resolves when all that was decided is durable: what is answered may build on it. */
+  settled(): Promise<void>
   /** Ends the connection. `failed` is the method that caused it. */
   fail(exception: AmqpException, failed: Method | undefined): void
   /** Ends the connection after a bug of ours. */

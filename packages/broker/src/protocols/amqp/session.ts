@@ -2,6 +2,7 @@ import { ProtocolError, Reader } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
 import { homeNamespace } from '../../core/broker.ts'
 import type { Access } from '../../core/identity/authorizer.ts'
+import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
 import { anonymous } from '../../core/identity/permissions.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { Channel } from './channel.ts'
@@ -94,6 +95,9 @@ export class AmqpSession implements Session<Frame>, Connection {
   get access(): Access {
     return this.#agreed?.access ?? this.broker.identity.access(anonymous, 'none', this.context.remote.host)
   }
+  get rights(): NamespaceAccess {
+    return this.broker.identity.inNamespace(this.access, this.namespace)
+  }
   get capabilities(): Capabilities {
     return this.#agreed?.capabilities ?? capabilitiesOf([])
   }
@@ -135,6 +139,10 @@ export class AmqpSession implements Session<Frame>, Connection {
   write(parts: readonly Uint8Array[], written?: () => void): void {
     this.#heartbeat?.sent()
     this.#outbox.write(parts, written)
+  }
+
+  settled(): Promise<void> {
+    return new Promise(resolve => this.broker.work.whenDurable(resolve))
   }
 
   fail(exception: AmqpException, failed: Method | undefined): void {
@@ -223,7 +231,6 @@ export class AmqpSession implements Session<Frame>, Connection {
     channel.send(channelOpenOk, {})
   }
 
-  /** A channel is over. Named as `Connection` has it. */
   channelClosed(number: number): void {
     this.#channels.delete(number)
   }
@@ -291,9 +298,11 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.#endChannels()
   }
 
+  /** Queues that belong to the connection go with it, before the peer is told that it has ended. */
   #endChannels(): void {
     for (const channel of this.#channels.values()) channel.end()
     this.#channels.clear()
+    this.broker.queues.release(this.owner)
   }
 }
 
