@@ -3,6 +3,7 @@ import { DirectoryMachine } from './core/directory.ts'
 import { CursorMachine } from './core/cursor/machine.ts'
 import { MembershipsMachine } from './core/groups/assigned/machine.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
+import { DelayedMachine } from './core/delayed/machine.ts'
 import { TransactionsMachine } from './core/transactions/machine.ts'
 import { NamespacesMachine } from './core/namespaces/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
@@ -21,5 +22,6 @@ export const machines: MachineFactories = {
   quotas: () => new QuotasMachine(),
   cursor: () => new CursorMachine(),
   work: () => new WorkMachine(),
+  delayed: () => new DelayedMachine(),
   namespaces: () => new NamespacesMachine(),
 }

@@ -14,6 +14,7 @@ import type { Identity } from './core/identity/identity.ts'
 import { namespaceContents } from './core/namespaces/contents.ts'
 import { Namespaces } from './core/namespaces/namespaces.ts'
 import { TopicConsumers } from './core/reading/topic-consumers.ts'
+import { Delayed } from './core/delayed/delayed.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
@@ -194,6 +195,7 @@ async function openCore(
   const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, soon })
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
   const router = new Router({ ...base, topics, queues })
+  const delayed = new Delayed({ ...base, router, pressure: cell, soon, log: logFor('delayed') })
   const contents = namespaceContents({ topics, queues, router, identity })
   const namespaces = new Namespaces({ ...base, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
@@ -212,6 +214,7 @@ async function openCore(
     topics,
     queues,
     router,
+    delayed,
     topicConsumers,
     work,
     groups,
@@ -228,6 +231,7 @@ async function openCore(
   const stop = [
     () => namespaces.close(),
     () => shareGroups.close(),
+    () => delayed.close(),
     () => work.close(),
     () => core.queues.close(),
     () => cursors.close(),

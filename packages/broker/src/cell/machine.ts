@@ -67,6 +67,8 @@ export const machineKinds = {
   memberships: 7,
   /** Lanes, numbers and histories of messages of work queues. `core/work/` */
   work: 8,
+  /** Messages that are to be published later, and schedules. `core/delayed/` */
+  delayed: 10,
   /** Which namespaces there are, and parameters. `core/namespaces/` */
   namespaces: 11,
   /** One partition, queue or other container of messages. `cell/stream.ts` */

@@ -1,6 +1,7 @@
 import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Connections } from './connections.ts'
+import type { Delayed } from './delayed/delayed.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Namespaces } from './namespaces/namespaces.ts'
@@ -37,6 +38,8 @@ export interface Broker {
   readonly topicConsumers: TopicConsumers
   /** Exchanges and bindings, and where messages go by them. */
   readonly router: Router
+  /** Messages that are to be published later. */
+  readonly delayed: Delayed
   /** Queues whose messages have numbers and priorities, and may wait. */
   readonly work: WorkQueues
   readonly groups: Groups

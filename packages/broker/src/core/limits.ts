@@ -17,6 +17,12 @@ export interface Limits {
   bindingBytesMax: number
   /** Messages that the consumers of one queue may hold. */
   queueInFlightMax: number
+  /** Messages that are to be published later. */
+  delayedMax: number
+  delayedPerNamespaceMax: number
+  schedulesMax: number
+  /** The message of one. */
+  scheduleBytesMax: number
   /** Messages of one queue that wait for a time of their own. */
   queueDelayedMax: number
   /** Queues that one connection may watch. */
@@ -59,6 +65,10 @@ export const defaultLimits: Limits = {
   bindingsMax: 500_000,
   bindingBytesMax: 4096,
   queueInFlightMax: 1_000_000,
+  delayedMax: 1_000_000_000,
+  delayedPerNamespaceMax: 1_000_000_000,
+  schedulesMax: 10_000,
+  scheduleBytesMax: 64 * 1024,
   queueDelayedMax: 1_000_000,
   queueWatchesMax: 10_000,
   jobBytesMax: 65_535,
