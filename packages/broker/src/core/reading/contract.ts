@@ -30,6 +30,8 @@ export interface TopicSubscription {
   /** Nothing more is delivered until `resume`. */
   pause(): void
   resume(): void
+  /** Nothing more is delivered; what it holds stays its own until it is settled, or cancelled. */
+  retire(): void
   /** It is over; what it holds is released. */
   cancel(): void
 }

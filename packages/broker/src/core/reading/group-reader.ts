@@ -50,6 +50,7 @@ export class GroupReader implements TopicSubscription {
   #cancelTake: (() => void) | undefined
   #isScheduled = false
   #isPaused = false
+  #isRetired = false
   #isOver = false
 
   /** The group begins in the topic, if it has not yet. Rejects with `BrokerError`. */
@@ -106,6 +107,10 @@ export class GroupReader implements TopicSubscription {
     this.#isPaused = true
     this.#stopTaking()
   }
+  retire(): void {
+    this.#isRetired = true
+    this.#stopTaking()
+  }
   resume(): void {
     this.#isPaused = false
     this.#schedule()
@@ -121,7 +126,7 @@ export class GroupReader implements TopicSubscription {
   }
 
   get #room(): number {
-    if (this.#isOver || this.#isPaused) return 0
+    if (this.#isOver || this.#isPaused || this.#isRetired) return 0
     return this.#prefetch === 0 ? recordsPerTurnMax : Math.min(recordsPerTurnMax, this.#prefetch - this.heldCount)
   }
 

@@ -44,6 +44,7 @@ export class LogReader implements TopicSubscription {
   #isScheduled = false
   #isReading = false
   #isPaused = false
+  #isRetired = false
   #isOver = false
 
   /** A reader that begins to deliver in a later turn. */
@@ -108,6 +109,9 @@ export class LogReader implements TopicSubscription {
     this.#isPaused = false
     this.#schedule()
   }
+  retire(): void {
+    this.#isRetired = true
+  }
 
   cancel(): void {
     if (this.#isOver) return
@@ -127,7 +131,7 @@ export class LogReader implements TopicSubscription {
   }
 
   get #hasRoom(): boolean {
-    return !this.#isOver && !this.#isPaused && (this.#prefetch === 0 || this.#held < this.#prefetch)
+    return !this.#isOver && !this.#isPaused && !this.#isRetired && (this.#prefetch === 0 || this.#held < this.#prefetch)
   }
 
   #schedule(): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { AmqpException } from './errors.ts'
-import { groupOf, readFrom, streamDifference, streamFilter, streamSettings } from './streams.ts'
+import { groupOf, readFrom, streamFilter } from './streams.ts'
 import type { FieldValue, Table } from './table.ts'
 
 const args = (name: string, field: FieldValue): Table => [{ name, ...field }]
@@ -23,22 +23,6 @@ test('a consumer begins where it says', () => {
   assert.deepEqual(from(text('1Y')), { timeMs: 0 })
   for (const bad of [text('soon'), text('1w'), { type: 'l', value: -1n }, { type: 't', value: true }] as const)
     refused(() => from(bad), 'x-stream-offset')
-})
-
-test('arguments of a declaration become settings of a topic', () => {
-  assert.deepEqual(Object.fromEntries(streamSettings([])), { retentionMs: '-1', retentionBytes: '-1' })
-  const both: Table = [
-    { name: 'x-max-length-bytes', type: 'l', value: 20_000_000_000n },
-    { name: 'x-max-age', type: 'S', value: '7D' },
-  ]
-  const config = streamSettings(both)
-  assert.deepEqual(Object.fromEntries(config), { retentionMs: '604800000', retentionBytes: '20000000000' })
-  const topic = { id: '', namespace: '/', name: 'a', partitions: [], config }
-  assert.equal(streamDifference(topic, both), undefined)
-  assert.equal(streamDifference(topic, []), undefined)
-  assert.equal(streamDifference(topic, args('x-max-age', text('1D')))?.argument, 'x-max-age')
-  refused(() => streamSettings(args('x-max-age', text('7 days'))), 'x-max-age')
-  refused(() => streamSettings(args('x-max-length-bytes', { type: 'I', value: -5 })), 'x-max-length-bytes')
 })
 
 test('a filter wants the values that it names, and what has none when it says so', () => {

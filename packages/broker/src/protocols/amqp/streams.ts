@@ -1,12 +1,9 @@
-import type { Broker } from '../../core/broker.ts'
 import type { ReadFrom } from '../../core/reading/log-reader.ts'
-import type { Topic } from '../../core/topic.ts'
 import { AmqpException } from './errors.ts'
 import { fieldOf, type Field, type FieldValue, type Table } from './table.ts'
 
 /**
- * Topics as clients of this protocol see them: queues of the type `stream`, from which nothing is taken. One that a client declares has one
- * partition; those of others may have more.
+ * How clients of this protocol consume topics, which to them are queues of the type `stream`: by arguments of the consumer.
  */
 
 const minuteMs = 60_000
@@ -43,50 +40,6 @@ function integerOf(field: FieldValue | undefined): number | undefined {
     default:
       return undefined
   }
-}
-
-/** The settings of a topic that the arguments of a declaration ask for. A stream without them keeps everything. */
-export function streamSettings(args: Table): Map<string, string> {
-  const bytes = fieldOf(args, 'x-max-length-bytes')
-  const age = fieldOf(args, 'x-max-age')
-  const bytesMax = integerOf(bytes)
-  if (bytes && (bytesMax === undefined || bytesMax < 0)) throw invalid('x-max-length-bytes', bytes)
-  const ageMs = age?.type === 'S' ? intervalMs(String(age.value)) : undefined
-  if (age && ageMs === undefined) throw invalid('x-max-age', age)
-  return new Map([
-    ['retentionMs', String(ageMs ?? -1)],
-    ['retentionBytes', String(bytesMax ?? -1)],
-  ])
-}
-
-/** Makes the topic that a declaration of a queue of the type `stream` asks for. Rejects with `BrokerError`. */
-export function declareStream({ topics }: Broker, namespace: string, name: string, args: Table): Promise<Topic> {
-  return topics.create(namespace, name, { partitions: 1, config: streamSettings(args) })
-}
-
-/** The first argument by which a topic is not what a declaration asks for; undefined when there is none. */
-export function streamDifference(
-  { config }: Topic,
-  args: Table,
-): { argument: string; received: string; current: string } | undefined {
-  const wanted = streamSettings(args)
-  for (const [argument, setting] of [
-    ['x-max-length-bytes', 'retentionBytes'],
-    ['x-max-age', 'retentionMs'],
-  ] as const) {
-    if (!fieldOf(args, argument)) continue
-    const [received = '', current = ''] = [wanted.get(setting), config.get(setting)]
-    if (received !== current) return { argument, received, current: current === '' ? 'none' : current }
-  }
-  return undefined
-}
-
-/** Records of all partitions that are kept. */
-export function streamLength({ cell }: Broker, { partitions }: Topic): number {
-  return partitions.reduce((sum, stream) => {
-    const bounds = cell.bounds(stream)
-    return bounds ? sum + bounds.endOffset - bounds.startOffset : sum
-  }, 0)
 }
 
 /** Where a consumer begins: `first`, `last`, `next` (also when it does not say), an offset, a time, or an interval before now. */
