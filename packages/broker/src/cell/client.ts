@@ -57,6 +57,8 @@ export interface CellClient {
   unsettled(stream: StreamId): number
   /** The epoch of the present owner: +1 with each start. */
   readonly epoch: number
+  /** The disk is full: appends are refused until there is room. Nothing tells when that is over. */
+  readonly isFull: boolean
   /** Number of the newest durable block: how far all that was decided has come. */
   readonly position: number
 }

@@ -35,6 +35,10 @@ export class LocalCellClient implements CellClient {
     return this.#cell.epoch
   }
 
+  get isFull(): boolean {
+    return this.#cell.full
+  }
+
   get position(): number {
     return this.#cell.journal.durableSeq
   }

@@ -62,6 +62,8 @@ export interface Outbox {
   write(parts: readonly Uint8Array[], written?: () => void): void
   /** Bytes not yet taken by the peer: a session that streams stops above its own limit and goes on at `drained`. */
   readonly queuedBytes: number
+  /** Whether the peer is read now: if it is not, its silence says nothing. */
+  readonly isReading: boolean
   /** Tells that `inFlight` has fallen, so that reading may go on. */
   progress(): void
   /** Sends what is queued, then closes. */

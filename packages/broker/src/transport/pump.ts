@@ -104,6 +104,10 @@ export class Pump<P> implements Outbox, Flushable {
     return this.#gatheredBytes + this.#connection.queuedBytes
   }
 
+  get isReading(): boolean {
+    return this.#reading
+  }
+
   progress(): void {
     this.reconsider()
   }

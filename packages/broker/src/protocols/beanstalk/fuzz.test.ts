@@ -27,6 +27,7 @@ test(`${frames} hostile commands are answered, and the broker goes on (SEED=${se
         answers++
       },
       queuedBytes: 0,
+      isReading: true,
       progress: () => {},
       close: () => (peer.isOpen = false),
     }

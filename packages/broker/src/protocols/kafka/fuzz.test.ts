@@ -30,6 +30,7 @@ class Peer {
         if (written) queueMicrotask(written)
       },
       queuedBytes: 0,
+      isReading: true,
       progress: () => {},
       close: () => (this.open = false),
     }

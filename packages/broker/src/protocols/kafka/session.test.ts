@@ -51,6 +51,7 @@ class Bench {
     const outbox = {
       write: (parts: readonly Uint8Array[], written?: () => void) => this.#sent(Buffer.concat(parts), written),
       queuedBytes: 0,
+      isReading: true,
       progress: () => {},
       close: () => (this.closed = true),
     }
