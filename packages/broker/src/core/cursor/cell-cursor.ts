@@ -100,6 +100,15 @@ export class CellCursor implements Cursor, TimerTarget {
   get seq(): number {
     return this.#seq
   }
+  get heldBytes(): number {
+    return this.#machine.leases.heldBytes
+  }
+  get givenBack(): Cursor['givenBack'] {
+    return this.#machine.givenBack
+  }
+  set givenBack(tell: Cursor['givenBack']) {
+    this.#machine.givenBack = tell
+  }
 
   join(name: string, kind: ConsumerKind): ConsumerId {
     assert(Buffer.byteLength(name) <= nameBytesMax, 'the name of a consumer is too long')
@@ -233,6 +242,12 @@ export class CellCursor implements Cursor, TimerTarget {
     const held = this.#heldBy(consumer, first, last)
     this.#extendRanges(held, leaseMs)
     return held.count
+  }
+
+  weigh(offset: number, bytes: number): void {
+    const { leases } = this.#machine
+    const slot = leases.find(offset)
+    if (slot >= 0) leases.setBytes(slot, bytes)
   }
 
   holds(consumer: ConsumerId, first: number, last: number): boolean {

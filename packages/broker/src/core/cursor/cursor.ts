@@ -40,6 +40,9 @@ export interface Cursor {
    */
   heir: ((reason: DropReason) => ConsumerId | undefined) | undefined
 
+  /** Is told, for each message that comes back from who held it, what it weighs: 0 when nobody has said so. Not durable. */
+  givenBack: ((offset: number, bytes: number) => void) | undefined
+
   // Consumers
 
   /**
@@ -92,6 +95,10 @@ export interface Cursor {
    * named twice. Their order is free.
    */
   settle(consumer: ConsumerId, settlements: readonly Settlement[]): boolean
+  /** What a message in flight weighs. Not durable; of no effect when nobody holds it. */
+  weigh(offset: number, bytes: number): void
+  /** What all messages in flight weigh, as far as somebody has said so. */
+  readonly heldBytes: number
   /** Whether all of [first, last] are in flight with the consumer. */
   holds(consumer: ConsumerId, first: number, last: number): boolean
 

@@ -42,6 +42,8 @@ export class Leases {
   #older = noIntegers
   #newer = noIntegers
   #count = noCounts
+  /** What the message weighs, if somebody has said so. */
+  #bytes = noHolders
   #leastDeadline = noDoubles
   /** Open addressing: a slot plus one, or 0. */
   #index = noIntegers
@@ -50,6 +52,8 @@ export class Leases {
   #free = none
   #used = 0
   size = 0
+  /** What all weigh that somebody holds. */
+  heldBytes = 0
   readonly holders = new Map<ConsumerId, Holder>()
 
   /** Bytes of all arrays. */
@@ -84,6 +88,13 @@ export class Leases {
   setCount(slot: number, count: number): void {
     this.#count[slot] = Math.min(count, countMax)
   }
+  bytesOf(slot: number): number {
+    return this.#bytes[slot]!
+  }
+  setBytes(slot: number, bytes: number): void {
+    if (this.#holder[slot] !== 0) this.heldBytes += bytes - this.#bytes[slot]!
+    this.#bytes[slot] = bytes
+  }
   /** The next older of the slots that the same consumer holds, or -1. */
   olderThan(slot: number): number {
     return this.#older[slot]!
@@ -99,6 +110,7 @@ export class Leases {
     this.#offset[slot] = offset
     this.#deadline[slot] = Infinity
     this.#holder[slot] = 0
+    this.#bytes[slot] = 0
     this.setCount(slot, count)
     this.#enter(slot, offset)
     this.size++
@@ -115,6 +127,7 @@ export class Leases {
     if (newest !== none) this.#newer[newest] = slot
     holder.newest = slot
     holder.inFlightCount++
+    this.heldBytes += this.#bytes[slot]!
     this.setDeadline(slot, deadline)
   }
 
@@ -134,6 +147,7 @@ export class Leases {
     if (newer !== none) this.#older[newer] = older
     else holder.newest = older
     holder.inFlightCount--
+    this.heldBytes -= this.#bytes[slot]!
     this.#holder[slot] = 0
     this.#deadline[slot] = Infinity
   }
@@ -158,7 +172,7 @@ export class Leases {
       holder.newest = none
       holder.inFlightCount = 0
     }
-    this.size = this.#used = 0
+    this.size = this.#used = this.heldBytes = 0
     this.#resize(0)
   }
 
@@ -214,7 +228,7 @@ export class Leases {
 
   /** Into arrays of `capacity` slots, without gaps: slots get new numbers unless there were none. */
   #resize(capacity: number): void {
-    const [offset, deadline, holder, older, newer, count] = this.#columns()
+    const [offset, deadline, holder, older, newer, count, bytes] = this.#columns()
     const used = this.#used
     const moved = new Int32Array(used)
     let next = 0
@@ -225,6 +239,7 @@ export class Leases {
     this.#older = new Int32Array(capacity)
     this.#newer = new Int32Array(capacity)
     this.#count = new Uint16Array(capacity)
+    this.#bytes = new Uint32Array(capacity)
     this.#leastDeadline = new Float64Array(Math.ceil(capacity / groupSlots)).fill(Infinity)
     const indexBits = capacity === 0 ? 0 : Math.ceil(Math.log2(capacity * 1.5))
     this.#index = new Int32Array(capacity === 0 ? 0 : 1 << indexBits)
@@ -236,6 +251,7 @@ export class Leases {
       this.#offset[target] = offset[slot]!
       this.#holder[target] = holder[slot]!
       this.#count[target] = count[slot]!
+      this.#bytes[target] = bytes[slot]!
       this.setDeadline(target, deadline[slot]!)
       this.#enter(target, offset[slot]!)
       if (holder[slot] === 0) continue
@@ -247,7 +263,7 @@ export class Leases {
     this.#used = next
   }
 
-  #columns(): [Float64Array, Float64Array, Uint32Array, Int32Array, Int32Array, Uint16Array] {
-    return [this.#offset, this.#deadline, this.#holder, this.#older, this.#newer, this.#count]
+  #columns(): [Float64Array, Float64Array, Uint32Array, Int32Array, Int32Array, Uint16Array, Uint32Array] {
+    return [this.#offset, this.#deadline, this.#holder, this.#older, this.#newer, this.#count, this.#bytes]
   }
 }

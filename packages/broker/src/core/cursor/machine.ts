@@ -23,6 +23,8 @@ export class CursorMachine implements Machine {
   droppedCount = 0
   readonly pending = new PendingSet()
   readonly leases = new Leases()
+  /** Is told what comes back, and what it weighs. Not kept. */
+  givenBack: ((offset: number, bytes: number) => void) | undefined
   #nextConsumer = 1
 
   /** The consumer that joined last. */
@@ -174,6 +176,7 @@ export class CursorMachine implements Machine {
     const { leases } = this
     const offset = leases.offsetOf(slot)
     const count = leases.countOf(slot) - (isUncounted ? 1 : 0)
+    this.givenBack?.(offset, leases.bytesOf(slot))
     leases.letGo(slot)
     if (count === 1) leases.remove(slot)
     else leases.setCount(slot, count)
