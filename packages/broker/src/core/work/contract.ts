@@ -25,6 +25,8 @@ export interface WorkQueue {
   readonly held: Map<MessageNumber, Held>
   readonly waiters: Set<Taker>
   readonly watchers: Set<Taker>
+  /** Those who have taken something of it, and are consumers of its lanes since. */
+  readonly visitors: Set<Taker>
   /** Who puts messages here, or keeps it for another reason. */
   users: number
   readonly readyCount: number

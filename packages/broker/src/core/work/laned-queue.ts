@@ -37,6 +37,7 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   readonly held = new Map<MessageNumber, Held>()
   readonly waiters = new Set<Taker>()
   readonly watchers = new Set<Taker>()
+  readonly visitors = new Set<Taker>()
   /** Who puts messages here, or keeps it for another reason. */
   users = 0
   /** Since the broker was started. */
@@ -300,8 +301,8 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   /** The queue is gone with all that it held; who refers to it may fill it anew. */
   emptied(): void {
     this.close()
-    for (const worker of new Set([...this.watchers, ...Array.from(this.held.values(), ({ worker }) => worker)]))
-      worker.lose(this)
+    for (const worker of [...this.visitors]) worker.lose(this)
+    this.visitors.clear()
     for (const note of [...this.#due.values()]) this.#due.delete(note)
     for (const note of [...this.#ready.values()]) this.#ready.delete(note)
     this.#aside.clear()

@@ -87,8 +87,7 @@ export class WorkQueues implements WorkHost, QueueObserver {
     const known = this.#byName.get(namespace)?.get(name)
     if (known) return known
     const queue = this.#options.queues.get(namespace, name)
-    // Numbers are durable: what is not, has none.
-    return queue?.definition.isKept === true ? this.#adopt(queue) : undefined
+    return queue && isAdoptable(queue) ? this.#adopt(queue) : undefined
   }
 
   /** Those that were there before the start first. */
@@ -258,9 +257,9 @@ export class WorkQueues implements WorkHost, QueueObserver {
   // For `Queues`
 
   declared(queue: Queue): void {
-    const { namespace, name, isKept } = queue.definition
+    const { namespace, name } = queue.definition
     const known = this.#byName.get(namespace)?.get(name)
-    if (isKept && known && !known.queue && !this.#isMaking) this.#attach(known, queue, 0)
+    if (isAdoptable(queue) && known && !known.queue && !this.#isMaking) this.#attach(known, queue, 0)
   }
 
   removing({ id, stream }: QueueDefinition): void {
@@ -388,6 +387,9 @@ export class WorkQueues implements WorkHost, QueueObserver {
     this.#options.ledger.fact(machineKinds.work, type, payload)
   }
 }
+
+/** Numbers are durable: what is not has none. And nothing else can have lanes of its own. */
+const isAdoptable = ({ definition: { isKept }, config }: Queue): boolean => isKept && config.priorityMax === 0
 
 const unwritten = {
   number: 0,

@@ -28,6 +28,8 @@ export class Worker implements Taker {
   readonly #held = new Map<MessageNumber, Held>()
   readonly #deadlines = new Heap<Held>((a, b) => a.deadlineMs < b.deadlineMs)
   readonly #consumers = new Map<Lane, ConsumerId>()
+  /** Those whose lanes these are. */
+  readonly #visited = new Set<WorkQueue>()
   #waiting: Reserved | undefined
   #isClosed = false
 
@@ -180,6 +182,7 @@ export class Worker implements Taker {
   lose(queue: WorkQueue): void {
     for (const held of [...this.#held.values()]) if (held.spot.queue === queue) this.#letGo(held.spot.number)
     for (const lane of [...this.#consumers.keys()]) if (isLaneOf(queue, lane)) this.#consumers.delete(lane)
+    this.#visited.delete(queue)
   }
 
   /** Gives back all that it holds. */
@@ -191,6 +194,7 @@ export class Worker implements Taker {
       spot.queue.giveBack(spot, consumer, { priority, reserves })
     }
     for (const [lane, consumer] of this.#consumers) lane.cursor.leave(consumer)
+    for (const queue of this.#visited) queue.visitors.delete(this)
     for (const queue of [...this.#queues]) this.ignore(queue)
   }
 
@@ -229,7 +233,7 @@ export class Worker implements Taker {
   #hold(found: Spot, envelope: Buffer | undefined): Held | undefined {
     const { queue, lane, offset, number } = found
     const spot = { queue, lane, offset, number }
-    const consumer = this.#consumerOf(lane)
+    const consumer = this.#consumerOf(queue, lane)
     const leaseMs = this.#options.leaseMs(envelope)
     if (!queue.reserve(spot, consumer, leaseMs)) return undefined
     const note = lane.noteOf(offset)
@@ -252,11 +256,13 @@ export class Worker implements Taker {
     return held
   }
 
-  #consumerOf(lane: Lane): ConsumerId {
+  #consumerOf(queue: WorkQueue, lane: Lane): ConsumerId {
     const known = this.#consumers.get(lane)
     if (known !== undefined) return known
     const consumer = lane.cursor.join(this.#options.name, 'session')
     this.#consumers.set(lane, consumer)
+    this.#visited.add(queue)
+    queue.visitors.add(this)
     return consumer
   }
 }

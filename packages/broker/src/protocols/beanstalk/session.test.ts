@@ -204,3 +204,16 @@ test('a broker that stops takes leave of workers that hold a job and wait for an
   // What its session does about the lost connection happens within this test.
   await new Promise(resolve => setImmediate(resolve))
 })
+
+test('a worker that took the last job of a tube that it does not watch can leave when the tube is gone', async t => {
+  const broker = await start(t)
+  const worker = await connect(t, broker)
+  const other = await connect(t, broker)
+  const id = await other.publish('passing', 'job')
+  assert.equal((await worker.ask(`reserve-job ${id}`)).line, `RESERVED ${id} 3`)
+  await worker.ack(id)
+  await other.ask('use default')
+  assert.equal((await other.ask('stats-tube passing')).line, 'NOT_FOUND')
+  worker.close()
+  while ((await statistic(other, 'stats', 'current-connections')) !== '1');
+})
