@@ -1,9 +1,11 @@
 import { runWorld, type WorkloadMaker } from './broker-world.ts'
 import type { Report } from './report.ts'
+import { Routes } from './routes.ts'
 import { Tubes } from './tubes.ts'
 
 const workloads: readonly WorkloadMaker[] = [
-  shared => (shared.simulator.random.chance(0.7) ? new Tubes(shared) : undefined),
+  shared => (shared.simulator.random.chance(0.6) ? new Tubes(shared) : undefined),
+  shared => (shared.simulator.random.chance(0.8) ? new Routes(shared) : undefined),
 ]
 
 /** Queues of all kinds, and what leads to them. */
