@@ -29,6 +29,9 @@ export interface Limits {
   queueWatchesMax: number
   /** The largest message of a client that hands in jobs. */
   jobBytesMax: number
+  /** The largest message of a client that sends it in parts. */
+  messageBytesMax: number
+  consumersPerChannelMax: number
   groupsMax: number
   groupMembersMax: number
   /** Members of all groups together. */
@@ -72,6 +75,8 @@ export const defaultLimits: Limits = {
   queueDelayedMax: 1_000_000,
   queueWatchesMax: 10_000,
   jobBytesMax: 65_535,
+  messageBytesMax: 128 * 1024 * 1024,
+  consumersPerChannelMax: 100_000,
   groupsMax: 100_000,
   groupMembersMax: 10_000,
   membersMax: 200_000,

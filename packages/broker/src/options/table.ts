@@ -282,6 +282,13 @@ export const rows = {
   scheduleBytesMax: option('limits', size(64, 16 * MiB), 64 * KiB, 'Message of a schedule; it is kept in memory.'),
   queueWatchesMax: option('limits', count(1, 1_000_000), 10_000, 'Queues that one connection may watch.'),
   jobBytesMax: option('limits', count(1, 1 * GiB), 65_535, 'Largest job of a work queue, in bytes.'),
+  messageBytesMax: option('limits', size(0, 512 * MiB), 128 * MiB, 'Largest message that an AMQP client may publish.'),
+  consumersPerChannelMax: option(
+    'limits',
+    count(1, 10_000_000),
+    100_000,
+    'Consumers in one channel of an AMQP client.',
+  ),
   groupsMax: option('limits', count(1, 10_000_000), 100_000, 'Groups.'),
   groupMembersMax: option('limits', count(1, 1_000_000), 10_000, 'Members of one group.'),
   membersMax: option('limits', count(1, 10_000_000), 200_000, 'Members of all groups together.'),

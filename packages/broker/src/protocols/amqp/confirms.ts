@@ -45,6 +45,13 @@ export class Confirms {
     this.#settledCount++
   }
 
+  /** Those of [first, last] that are neither taken nor refused yet were taken. */
+  accept(first: number, last: number): void {
+    const { length } = this.#states
+    for (let sequence = Math.max(first, this.#base); sequence <= last; sequence++)
+      if (this.#states[sequence % length] === pending) this.settle(sequence, true)
+  }
+
   /**
    * Tells of all that was settled since it was called last: in runs as far as none is left out, and one by one behind the oldest that is
    * pending.

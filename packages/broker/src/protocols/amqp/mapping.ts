@@ -247,6 +247,13 @@ export function withDeaths(value: Properties, { deaths, expiresMs }: Stamp): Pro
   return found
 }
 
+/** How often it was delivered before. */
+export function withDeliveryCount(value: Properties, count: number): Properties {
+  const name = 'x-delivery-count'
+  const headers = (value.headers ?? []).filter(field => field.name !== name)
+  return { ...value, headers: [...headers, { name, type: 'l', value: BigInt(count) }] }
+}
+
 function deathTable({ queue, reason, count, firstMs, exchange, keys, ttlMs }: Death): Table {
   const fields: Field[] = [
     { name: 'count', type: 'l', value: BigInt(count) },

@@ -76,6 +76,12 @@ export class Unacked<H extends Holder> {
     return single
   }
 
+  /** Whether the message of that tag is there. */
+  has(tag: number): boolean {
+    const chunk = this.#chunks.get(Math.floor(tag / chunkTags))
+    return chunk?.holders[tag % chunkTags] !== undefined || this.#single.has(tag)
+  }
+
   /** Takes out all up to `last`, in the order of their tags. */
   takeUpTo(last: number): Delivery<H>[] {
     const found: Delivery<H>[] = []

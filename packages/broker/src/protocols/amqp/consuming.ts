@@ -1,0 +1,367 @@
+import type { RecordView } from '../../core/cursor/record-view.ts'
+import { SharedPrefetch, type Subscription } from '../../core/cursor/subscription.ts'
+import { BrokerError } from '../../core/errors.ts'
+import type { Queue } from '../../core/queues/queue.ts'
+import type { Channel } from './channel.ts'
+import { replyAddress, replyQueue, ReplyQueues, type ReplyConsumer } from './direct-reply.ts'
+import { deliveredOf } from './delivered.ts'
+import { AmqpException } from './errors.ts'
+import {
+  basicCancel,
+  basicConsumeOk,
+  basicCancelOk,
+  basicGetEmpty,
+  basicGetOk,
+  type basicConsume,
+} from './messages/basic.ts'
+import type { Arguments } from './messages/method.ts'
+import { findQueue, queueNamed } from './names.ts'
+import { contentOf, type Published } from './publishing.ts'
+import { demand, resource } from './rights.ts'
+import { shortBytes } from './sending.ts'
+import { fieldOf, type Table } from './table.ts'
+import { inRuns, Unacked, type Delivery } from './unacked.ts'
+
+/** A consumer is given no more while so much waits for its peer. */
+const queuedBytesMax = 512 * 1024
+/** Answers that wait for a peer that does not take them. */
+const replyBytesMax = 64 * 1024 * 1024
+const tagPrefix = 'amq.ctag-'
+const tagRandomBytes = 16
+
+/** Where a taker has its messages from; they are named by offsets, which it may choose. */
+export interface Source {
+  readonly heldCount: number
+  ack(first: number, last: number): number
+  reject(first: number, last: number): number
+  release(first: number, last: number): number
+  pause(): void
+  resume(): void
+  /** Nothing more is given to it; what it holds stays its own. */
+  retire(): void
+  cancel(): void
+}
+
+/** Who takes messages: a consumer, or the `get`s of a channel from one queue. */
+export class Taker {
+  readonly tag: string
+  /** The tag as deliveries have it. */
+  readonly tagBytes: Buffer
+  source: Source | undefined
+  /** Where it had its messages from is gone. */
+  isOver = false
+  /** It was cancelled; what it holds is still its own. */
+  isCancelled = false
+
+  constructor(tag: string) {
+    this.tag = tag
+    this.tagBytes = shortBytes(tag)
+  }
+}
+
+/** What becomes of messages that are settled. */
+export type Outcome = 'ack' | 'requeue' | 'drop'
+
+interface Getter {
+  readonly queue: Queue
+  readonly taker: Taker
+  readonly subscription: Subscription
+  readonly noAck: boolean
+}
+
+/** What was settled in a transaction that is open. */
+export interface HeldSettlement {
+  readonly outcome: Outcome
+  readonly deliveries: readonly Delivery<Taker>[]
+}
+
+/** Gives messages to the consumers of one channel, and settles them. */
+export class Consuming {
+  readonly unacked = new Unacked<Taker>()
+  readonly shared = new SharedPrefetch(0)
+  /** Of consumers that are begun from now on. */
+  prefetchCount = 0
+  globalPrefetchCount = 0
+  /** When the channel is transactional: takes what is settled until the commit. */
+  hold: ((settlement: HeldSettlement) => void) | undefined
+  readonly #channel: Channel
+  readonly #consumers = new Map<string, Taker>()
+  /** By the id of the queue, and whether what is got is settled. */
+  readonly #getters = new Map<string, Getter>()
+  /** Cancelled ones that hold something still. */
+  readonly #leaving = new Set<Taker>()
+  #reply: { tag: string; consumer: ReplyConsumer } | undefined
+  #isPaused = false
+  #isOver = false
+
+  constructor(channel: Channel) {
+    this.#channel = channel
+  }
+
+  get consumerCount(): number {
+    return this.#consumers.size + (this.#reply ? 1 : 0)
+  }
+
+  consume({ queue: name, consumerTag, flags, arguments: given }: Arguments<typeof basicConsume>): void {
+    const channel = this.#channel
+    const { connection } = channel
+    if (consumerTag !== '' && (this.#consumers.has(consumerTag) || this.#reply?.tag === consumerTag)) {
+      throw new AmqpException('notAllowed', `attempt to reuse consumer tag '${consumerTag}'`)
+    }
+    const tag = consumerTag || tagPrefix + connection.context.random.bytes(tagRandomBytes).toString('base64url')
+    const { consumersPerChannelMax } = connection.broker.limits
+    if (this.consumerCount >= consumersPerChannelMax) {
+      throw new AmqpException('notAllowed', `reached maximum (${consumersPerChannelMax}) of consumers per channel`)
+    }
+    if (name === replyQueue) this.#consumeReplies(tag, flags.noAck)
+    else this.#subscribe(this.#queueToRead(name), tag, flags, given)
+    if (!flags.noWait) channel.send(basicConsumeOk, { consumerTag: tag })
+  }
+
+  cancel(tag: string, noWait: boolean): void {
+    const taker = this.#consumers.get(tag)
+    if (taker) {
+      this.#consumers.delete(tag)
+      this.#leave(taker)
+    } else if (this.#reply?.tag === tag) this.#endReplies()
+    if (!noWait) this.#channel.send(basicCancelOk, { consumerTag: tag })
+  }
+
+  /** Applies to consumers that are begun from now on, or to all of the channel together. */
+  qos(count: number, isGlobal: boolean): void {
+    if (isGlobal) this.globalPrefetchCount = count
+    else {
+      this.prefetchCount = count
+      // It takes the place of a limit for the channel.
+      this.globalPrefetchCount = 0
+    }
+    this.shared.max = this.globalPrefetchCount
+  }
+
+  /** One message now. What is behind waits while it is read from the disk, or what the channel has published is on its way there. */
+  get(name: string, noAck: boolean): Promise<void> | undefined {
+    const queue = this.#queueToRead(name)
+    const { basic, connection } = this.#channel
+    const { router } = connection.broker
+    const { lastSeq } = basic.publishing
+    let isDurable = false
+    router.whenDurable(lastSeq, () => (isDurable = true), undefined)
+    if (isDurable) return this.#pull(queue, noAck)
+    return new Promise<void>(resolve => router.whenDurable(lastSeq, resolve, undefined)).then(() =>
+      this.#isOver ? undefined : this.#pull(this.#queueToRead(queue.definition.name), noAck),
+    )
+  }
+
+  #pull(queue: Queue, noAck: boolean): Promise<void> | undefined {
+    const getter = this.#getter(queue, noAck)
+    let isDone = false
+    let resolve: (() => void) | undefined
+    getter.subscription.pull((record, deliveryCount) => {
+      isDone = true
+      if (!this.#isOver) this.#got(getter, record, deliveryCount)
+      resolve?.()
+    })
+    return isDone ? undefined : new Promise(done => (resolve = done))
+  }
+
+  /** Settles the message of that tag, or all up to it; 0 with `multiple` is all. Throws when there is none. */
+  settle(tag: number, multiple: boolean, outcome: Outcome): void {
+    const deliveries = this.#take(tag, multiple)
+    if (this.hold) this.hold({ outcome, deliveries })
+    else this.apply(outcome, deliveries)
+  }
+
+  apply(outcome: Outcome, deliveries: readonly Delivery<Taker>[]): void {
+    inRuns(deliveries, (taker, first, last) => {
+      const { source } = taker
+      if (outcome === 'ack') source?.ack(first, last)
+      else if (outcome === 'drop') source?.reject(first, last)
+      else source?.release(first, last)
+      if (taker.isCancelled) this.#forget(taker)
+    })
+  }
+
+  /** All that is not settled goes back. */
+  recover(): void {
+    this.apply('requeue', this.unacked.takeUpTo(Infinity))
+  }
+
+  /** Consumers go, and what they hold goes back. */
+  end(): void {
+    this.#isOver = true
+    this.#endReplies()
+    const takers = [...this.#consumers.values(), ...this.#leaving]
+    this.#consumers.clear()
+    this.#leaving.clear()
+    for (const { source } of takers) source?.cancel()
+    for (const { subscription } of this.#getters.values()) subscription.cancel()
+    this.#getters.clear()
+  }
+
+  #queueToRead(given: string): Queue {
+    const { connection } = this.#channel
+    const name = queueNamed(this.#channel, given)
+    demand(connection, 'read', 'queue', name)
+    return findQueue(connection, name)
+  }
+
+  #take(tag: number, multiple: boolean): Delivery<Taker>[] {
+    if (multiple && tag === 0) return this.unacked.takeUpTo(Infinity)
+    if (multiple && this.unacked.has(tag)) return this.unacked.takeUpTo(tag)
+    const delivery = multiple ? undefined : this.unacked.take(tag)
+    if (delivery) return [delivery]
+    throw new AmqpException('preconditionFailed', `unknown delivery tag ${tag}`)
+  }
+
+  #subscribe(
+    queue: Queue,
+    tag: string,
+    { noAck, exclusive }: { noAck: boolean; exclusive: boolean },
+    given: Table,
+  ): void {
+    const { name, namespace } = queue.definition
+    const taker = new Taker(tag)
+    const options = {
+      name: tag,
+      priority: priorityOf(given, queue),
+      exclusive,
+      settled: noAck,
+      ...(noAck ? {} : { prefetch: this.prefetchCount, shared: this.shared }),
+    }
+    try {
+      const subscription = queue.subscribe(options, {
+        deliver: (record, deliveryCount) => this.#deliver(taker, queue, record, deliveryCount, noAck),
+        ended: () => this.#ended(taker),
+      })
+      taker.source = subscription
+      if (this.#isPaused) subscription.pause()
+    } catch (error) {
+      if (!(error instanceof BrokerError) || error.code !== 'queue-in-use') throw error
+      throw new AmqpException('accessRefused', `${resource('queue', name, namespace)} in exclusive use`)
+    }
+    this.#consumers.set(tag, taker)
+  }
+
+  #deliver(taker: Taker, queue: Queue, record: RecordView, deliveryCount: number, noAck: boolean): void {
+    const { connection, basic } = this.#channel
+    const deliveryTag = noAck ? this.unacked.skip() : this.unacked.add(taker, record.offset)
+    const delivered = deliveredOf(connection, record, toldCount(queue, deliveryCount))
+    const isFull = !this.#isPaused && connection.queuedBytes + delivered.body.length > queuedBytesMax
+    basic.sending.deliver(taker.tagBytes, deliveryTag, deliveryCount > 1, delivered, isFull ? this.#resume : undefined)
+    if (isFull) this.#pause()
+  }
+
+  /** Nothing is given to the channel until its peer has taken what it was given. */
+  #pause(): void {
+    this.#isPaused = true
+    for (const { source } of this.#consumers.values()) source?.pause()
+  }
+
+  readonly #resume = (): void => {
+    if (!this.#isPaused || this.#isOver) return
+    this.#isPaused = false
+    for (const { source } of this.#consumers.values()) source?.resume()
+  }
+
+  #got({ queue, taker, noAck }: Getter, record: RecordView | undefined, deliveryCount: number): void {
+    const channel = this.#channel
+    if (!record) return channel.send(basicGetEmpty, {})
+    const deliveryTag = noAck ? this.unacked.skip() : this.unacked.add(taker, record.offset)
+    const delivered = deliveredOf(channel.connection, record, toldCount(queue, deliveryCount))
+    channel.send(basicGetOk, {
+      deliveryTag,
+      redelivered: deliveryCount > 1,
+      exchange: delivered.exchange,
+      routingKey: delivered.key.toString(),
+      messageCount: queue.readyCount,
+    })
+    channel.basic.sending.content(delivered)
+  }
+
+  /** It stays: what it has got must be settled by it, and the next `get` is likely to come. */
+  #getter(queue: Queue, noAck: boolean): Getter {
+    const { id } = queue.definition
+    const key = noAck ? `${id} settled` : id
+    const known = this.#getters.get(key)
+    if (known) return known
+    const taker = new Taker('')
+    const ended = (): void => {
+      taker.isOver = true
+      this.#getters.delete(key)
+    }
+    const subscription = queue.subscribe({ passive: true, settled: noAck }, { deliver: () => {}, ended })
+    taker.source = subscription
+    const getter = { queue, taker, subscription, noAck }
+    this.#getters.set(key, getter)
+    return getter
+  }
+
+  /** The queue is gone. */
+  #ended(taker: Taker): void {
+    taker.isOver = true
+    this.#leaving.delete(taker)
+    if (this.#consumers.get(taker.tag) !== taker) return
+    this.#consumers.delete(taker.tag)
+    const channel = this.#channel
+    if (!channel.connection.capabilities.consumerCancelNotify) return
+    channel.send(basicCancel, { consumerTag: taker.tag, flags: { noWait: true } })
+  }
+
+  /** It gets nothing more, and keeps what it holds. */
+  #leave(taker: Taker): void {
+    taker.isCancelled = true
+    this.#leaving.add(taker)
+    taker.source?.retire()
+    this.#forget(taker)
+  }
+
+  /** A consumer that was cancelled goes with the last message that it holds. */
+  #forget(taker: Taker): void {
+    if (taker.isOver || !taker.source || taker.source.heldCount > 0) return
+    taker.isOver = true
+    this.#leaving.delete(taker)
+    taker.source.cancel()
+  }
+
+  #consumeReplies(tag: string, noAck: boolean): void {
+    if (!noAck) throw new AmqpException('preconditionFailed', 'reply consumer cannot acknowledge')
+    if (this.#reply) throw new AmqpException('preconditionFailed', 'reply consumer already set')
+    const { broker, context } = this.#channel.connection
+    const tagBytes = shortBytes(tag)
+    const consumer: ReplyConsumer = {
+      address: replyAddress(context.random),
+      deliver: answer => this.#answer(tagBytes, answer),
+    }
+    this.#reply = { tag, consumer }
+    this.#channel.basic.publishing.replyConsumer = consumer
+    ReplyQueues.of(broker).add(consumer)
+  }
+
+  #endReplies(): void {
+    if (!this.#reply) return
+    ReplyQueues.of(this.#channel.connection.broker).delete(this.#reply.consumer)
+    this.#reply = undefined
+    this.#channel.basic.publishing.replyConsumer = undefined
+  }
+
+  #answer(tag: Buffer, { exchange, key, message }: Published): void {
+    const { connection, basic } = this.#channel
+    // Answers lie nowhere: who does not take them loses them.
+    if (connection.queuedBytes > replyBytesMax) return
+    const delivered = { ...contentOf(message), exchange, key: Buffer.from(key) }
+    basic.sending.deliver(tag, this.unacked.skip(), false, delivered)
+  }
+}
+
+/** Queues that count deliveries tell of them. */
+const toldCount = ({ config }: Queue, deliveryCount: number): number | undefined =>
+  config.deliveryLimit > 0 ? deliveryCount : undefined
+
+function priorityOf(given: Table, { definition: { name, namespace } }: Queue): number {
+  const field = fieldOf(given, 'x-priority')
+  if (!field) return 0
+  const value = Number(field.value)
+  if ('bBsuIilL'.includes(field.type) && Number.isSafeInteger(value)) return value
+  const explanation = `invalid arg 'x-priority' for ${resource('queue', name, namespace)}: it takes an integer`
+  throw new AmqpException('preconditionFailed', explanation)
+}

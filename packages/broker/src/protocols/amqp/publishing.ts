@@ -1,0 +1,352 @@
+import type { ExchangeDefinition } from '../../core/routing/exchange.ts'
+import type { Destination } from '../../core/routing/place.ts'
+import type { PublishError } from '../../core/routing/publisher.ts'
+import type { QueueMessage } from '../../core/queues/queue.ts'
+import { envelopeHeader, type Header } from '../../core/message.ts'
+import type { Channel } from './channel.ts'
+import { Confirms } from './confirms.ts'
+import type { Content } from './content.ts'
+import { isReplyQueue, replyQueue, ReplyQueues, type ReplyConsumer } from './direct-reply.ts'
+import { AmqpException, replies } from './errors.ts'
+import { decodeProperties, encodeProperties, envelopeHeadBytes, envelopeOf, headerOf } from './mapping.ts'
+import { basicAck, basicNack, basicReturn, type Properties } from './messages/basic.ts'
+import { demand, demandKey, resource } from './rights.ts'
+import { findField, PropertyScan, propertyBits } from './scan.ts'
+import { fieldOf, type Table } from './table.ts'
+
+/** A body gets its buffer in steps, so that an announcement alone costs nothing. */
+const firstBodyBytesMax = 256 * 1024
+/** The longest time to live: as many milliseconds as 32 bits count. */
+const ttlMsMax = 0xffff_ffff
+const noRouteText = 'NO_ROUTE'
+
+/** Headers that name further routing keys; consumers do not see the second. */
+const [carbonCopy, blindCopy] = ['CC', 'BCC']
+const carbonCopyName = Buffer.from(carbonCopy)
+const blindCopyName = Buffer.from(blindCopy)
+
+/** A message that was published, with all that is decided of it. */
+export interface Published {
+  readonly exchange: string
+  readonly key: string
+  readonly isMandatory: boolean
+  readonly message: QueueMessage
+  readonly destinations: readonly Destination[]
+  readonly replyTo: ReplyConsumer | undefined
+}
+
+/** What was published in one block, and perhaps others between that were not. */
+interface PublishBlock {
+  readonly seq: number
+  readonly first: number
+  last: number
+}
+
+const noBlock: PublishBlock = { seq: -1, first: 0, last: 0 }
+
+/** Takes the messages that are published in one channel, and confirms them. */
+export class Publishing {
+  readonly confirms = new Confirms()
+  isConfirming = false
+  /** When the channel is transactional: takes what is published until the commit. */
+  hold: ((published: Published) => void) | undefined
+  /** Who answers are sent to; set while the channel has a consumer of its reply queue. */
+  replyConsumer: ReplyConsumer | undefined
+  readonly #channel: Channel
+  readonly #scan = new PropertyScan()
+  #tellsSoon = false
+  #isOver = false
+  /** The newest block that anything published in this channel is part of. */
+  lastSeq = -1
+  /** The newest one whose messages are to be confirmed. */
+  #block: PublishBlock = noBlock
+
+  // The message that is on its way.
+  #exchange = ''
+  #key = ''
+  #isMandatory = false
+  #envelope: Buffer = noBytes
+  #body: Buffer = noBytes
+  #bodyBytes = 0
+  #filled = 0
+
+  /** The key of the last message as bytes: many have the same. */
+  #keyText = ''
+  #keyBytes: Buffer | null = null
+
+  constructor(channel: Channel) {
+    this.#channel = channel
+  }
+
+  begin(exchange: string, key: string, { mandatory, immediate }: { mandatory: boolean; immediate: boolean }): void {
+    if (immediate) throw new AmqpException('notImplemented', 'immediate=true')
+    this.#channel.connection.feeds = true
+    this.#exchange = exchange
+    this.#key = key
+    this.#isMandatory = mandatory
+  }
+
+  header(bodyBytes: number, properties: Buffer): void {
+    const { messageBytesMax } = this.#channel.connection.broker.limits
+    if (bodyBytes > messageBytesMax) {
+      const explanation = `message size ${bodyBytes} is larger than configured max size ${messageBytesMax}`
+      throw new AmqpException('preconditionFailed', explanation)
+    }
+    // Mostly they are those of the message before.
+    if (!isSame(this.#envelope, properties)) {
+      this.#envelope = noBytes
+      const envelope = envelopeOf(properties, 0, properties.length)
+      this.#scan.read(envelope, envelopeHeadBytes, envelope.length)
+      this.#envelope = envelope
+    }
+    this.#bodyBytes = bodyBytes
+    this.#filled = 0
+    if (bodyBytes === 0) this.#whole(noBytes)
+  }
+
+  body(part: Buffer, left: number): void {
+    if (this.#filled === 0 && left === 0) return this.#whole(part)
+    const needed = this.#filled + part.length
+    if (needed > this.#body.length) {
+      const size = Math.min(this.#bodyBytes, Math.max(firstBodyBytesMax, needed * 4))
+      const grown = Buffer.allocUnsafeSlow(size)
+      this.#body.copy(grown, 0, 0, this.#filled)
+      this.#body = grown
+    }
+    part.copy(this.#body, this.#filled)
+    this.#filled = needed
+    if (left > 0) return
+    const body = this.#body.subarray(0, needed)
+    this.#body = noBytes
+    this.#whole(body)
+  }
+
+  /** The channel is over: nobody is told any more. */
+  end(): void {
+    this.#isOver = true
+    this.#body = noBytes
+  }
+
+  /** Sends a message where it belongs. Returns the block that makes it safe (-1: it is), or why it was refused. */
+  send(published: Published): number | PublishError {
+    const { broker } = this.#channel.connection
+    const { destinations, key, message, replyTo } = published
+    if (replyTo) replyTo.deliver(published)
+    if (destinations.length === 0) {
+      if (published.isMandatory && !replyTo) this.#return(published)
+      if (replyTo) return -1
+    }
+    const { seq, error } = broker.router.postTo(destinations, key, message)
+    if (seq > this.lastSeq) this.lastSeq = seq
+    return error ?? seq
+  }
+
+  #whole(body: Buffer): void {
+    const published = this.#decide(body)
+    if (this.hold) return this.hold(ownBytes(published))
+    const result = this.send(published)
+    if (this.isConfirming) this.#confirm(this.confirms.begin(), result)
+  }
+
+  #confirm(sequence: number, result: number | PublishError): void {
+    // The broker ends: nobody can say what becomes of it.
+    if (result === 'shutting-down') return
+    if (typeof result !== 'number' || result < 0) {
+      // A queue that is gone has all that it ever will.
+      this.confirms.settle(sequence, typeof result === 'number' || result === 'stream-not-found')
+      return this.#tellSoon()
+    }
+    if (this.#block.seq === result) {
+      this.#block.last = sequence
+      return
+    }
+    this.#block = { seq: result, first: sequence, last: sequence }
+    this.#channel.connection.broker.router.whenDurable(result, this.#isDurable, this.#block)
+  }
+
+  /** Those of one block are told with one confirm, where nothing else lies between. */
+  readonly #isDurable = (block: PublishBlock): void => {
+    // What leads nowhere names a block that may only begin later.
+    if (this.#block === block) this.#block = noBlock
+    this.confirms.accept(block.first, block.last)
+    this.#tellSoon()
+  }
+
+  /** Throws what there is to say against the message. */
+  #decide(body: Buffer): Published {
+    const { connection } = this.#channel
+    const { namespace } = connection
+    const scan = this.#scan
+    const [exchange, key] = [this.#exchange, this.#key]
+    demand(connection, 'write', 'exchange', exchange)
+    const definition = connection.broker.router.get(namespace, exchange)
+    if (!definition) throw new AmqpException('notFound', `no ${resource('exchange', exchange, namespace)}`)
+    if (definition.internal) {
+      throw new AmqpException(
+        'accessRefused',
+        `cannot publish to internal ${resource('exchange', exchange, namespace)}`,
+      )
+    }
+    demandKey(connection, 'write', exchange, key)
+    const keys: string[] = []
+    let hiddenKeyCount = 0
+    let envelope = this.#envelope
+    if (scan.flags & (propertyBits.replyTo | propertyBits.userId | propertyBits.headers)) {
+      this.#checkUser(scan.userId)
+      if (scan.headersAt >= 0) hiddenKeyCount = this.#furtherKeys(keys)
+      envelope = this.#rewritten(hiddenKeyCount > 0)
+    }
+    const expiresMs = scan.flags & propertyBits.expiration ? this.#expiry(scan.expiration) : -1
+    const message: QueueMessage = {
+      key: this.#keyOf(key),
+      value: body,
+      headers: [{ key: envelopeHeader, value: envelope }],
+      exchange,
+      keys,
+      hiddenKeyCount,
+      expiresMs,
+      priority: scan.priority,
+    }
+    const replyTo = exchange === '' && isReplyQueue(key) ? ReplyQueues.of(connection.broker).find(key) : undefined
+    const destinations = replyTo ? nowhere : this.#route(definition, key, keys)
+    return { exchange, key, isMandatory: this.#isMandatory, message, destinations, replyTo }
+  }
+
+  #keyOf(key: string): Buffer | null {
+    if (key !== this.#keyText) {
+      this.#keyText = key
+      this.#keyBytes = key === '' ? null : Buffer.from(key)
+    }
+    return this.#keyBytes
+  }
+
+  #checkUser(userId: string): void {
+    const { user, broker } = this.#channel.connection
+    if (userId === '' || userId === user) return
+    if (broker.identity.hasUsers && broker.identity.tagsOf(user).includes('impersonator')) return
+    const explanation = `user_id property set to '${userId}' but authenticated user was '${user}'`
+    throw new AmqpException('preconditionFailed', explanation)
+  }
+
+  /** Adds the keys that the headers name; returns how many of them, the last ones, nobody is told of. */
+  #furtherKeys(keys: string[]): number {
+    const { bytes, headersAt } = this.#scan
+    const hasCopies = findField(bytes, headersAt, carbonCopyName) >= 0
+    const hasBlindCopies = findField(bytes, headersAt, blindCopyName) >= 0
+    if (!hasCopies && !hasBlindCopies) return 0
+    const headers = this.#properties().headers ?? []
+    keys.push(...keysOf(headers, carbonCopy))
+    const visibleCount = keys.length
+    keys.push(...keysOf(headers, blindCopy))
+    return keys.length - visibleCount
+  }
+
+  /** The envelope, without what consumers are not to see, and with where answers really go. */
+  #rewritten(hasBlindCopies: boolean): Buffer {
+    const answersHere = this.#scan.replyTo === replyQueue
+    if (!answersHere && !hasBlindCopies) return this.#envelope
+    const properties = this.#properties()
+    if (hasBlindCopies) properties.headers = (properties.headers ?? []).filter(({ name }) => name !== blindCopy)
+    if (answersHere) {
+      if (!this.replyConsumer) throw new AmqpException('preconditionFailed', 'fast reply consumer does not exist')
+      properties.replyTo = this.replyConsumer.address
+    }
+    const bytes = encodeProperties(properties)
+    return envelopeOf(bytes, 0, bytes.length)
+  }
+
+  #properties(): Properties {
+    return decodeProperties(this.#envelope.subarray(envelopeHeadBytes))
+  }
+
+  #expiry(expiration: string): number {
+    const [, digits, rest = ''] = /^([+-]?\d+)?(.*)$/s.exec(expiration) ?? []
+    const ttlMs = Number(digits)
+    const problem =
+      digits === undefined
+        ? 'no_integer'
+        : rest !== ''
+          ? `{leftover_string,${JSON.stringify(rest)}}`
+          : ttlMs < 0
+            ? `{value_negative,${ttlMs}}`
+            : ttlMs > ttlMsMax
+              ? `{value_too_large,${digits}}`
+              : undefined
+    if (problem !== undefined) {
+      throw new AmqpException('preconditionFailed', `invalid expiration '${expiration}': ${problem}`)
+    }
+    return this.#channel.connection.context.clock.nowMs() + ttlMs
+  }
+
+  #route(definition: ExchangeDefinition, key: string, keys: readonly string[]): readonly Destination[] {
+    const { namespace, broker } = this.#channel.connection
+    const { name } = definition
+    const headers = this.#routingHeaders(name)
+    const first = broker.router.route(namespace, name, key, headers) ?? nowhere
+    if (keys.length === 0) return first
+    const found = new Set(first)
+    for (const each of keys)
+      for (const place of broker.router.route(namespace, name, each, headers) ?? []) found.add(place)
+    return [...found]
+  }
+
+  /** The default exchange asks for the key alone. */
+  #routingHeaders(exchange: string): readonly Header[] {
+    if (exchange === '' || this.#scan.headersAt < 0) return noHeaders
+    return (this.#properties().headers ?? []).map(headerOf)
+  }
+
+  #return({ exchange, key, message }: Published): void {
+    const fields = { replyCode: replies.noRoute.code, replyText: noRouteText, exchange, routingKey: key }
+    this.#channel.send(basicReturn, fields)
+    this.#channel.basic.sending.content(contentOf(message))
+  }
+
+  /** All that has become safe together is told together. */
+  #tellSoon(): void {
+    if (this.#tellsSoon) return
+    this.#tellsSoon = true
+    queueMicrotask(() => {
+      this.#tellsSoon = false
+      if (this.#isOver) return
+      this.confirms.tell((isAccepted, deliveryTag, multiple) => {
+        if (isAccepted) this.#channel.send(basicAck, { deliveryTag, flags: { multiple } })
+        else this.#channel.send(basicNack, { deliveryTag, flags: { multiple, requeue: false } })
+      })
+    })
+  }
+}
+
+/** What a publisher has sent, as consumers get it. */
+export function contentOf({ headers: [envelope] = [], value }: QueueMessage): Content {
+  return { properties: asBuffer(envelope?.value).subarray(envelopeHeadBytes), body: asBuffer(value) }
+}
+
+const asBuffer = (bytes: Uint8Array | null | undefined): Buffer =>
+  bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) : noBytes
+
+const noBytes = Buffer.alloc(0)
+const nowhere: readonly Destination[] = []
+const noHeaders: readonly Header[] = []
+
+/** Whether an envelope holds these properties. */
+function isSame(envelope: Buffer, properties: Buffer): boolean {
+  if (envelope.length !== envelopeHeadBytes + properties.length) return false
+  return envelope.compare(properties, 0, properties.length, envelopeHeadBytes) === 0
+}
+
+function keysOf(headers: Table, name: string): string[] {
+  const field = fieldOf(headers, name)
+  if (!field) return []
+  if (field.type !== 'A') {
+    const explanation = `invalid message: header '${name}' must be an array of routing keys`
+    throw new AmqpException('preconditionFailed', explanation)
+  }
+  return field.value.flatMap(each => (each.type === 'S' ? [each.value.toString()] : []))
+}
+
+/** What is kept for later cannot lie in the bytes that are read next. */
+function ownBytes(published: Published): Published {
+  const { message } = published
+  return { ...published, message: { ...message, value: Buffer.from(message.value ?? noBytes) } }
+}

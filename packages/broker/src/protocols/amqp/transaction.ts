@@ -1,0 +1,73 @@
+import type { Basic } from './basic.ts'
+import type { HeldSettlement } from './consuming.ts'
+import { AmqpException } from './errors.ts'
+import type { Published } from './publishing.ts'
+
+/** What a message costs in memory besides its body. */
+const messageOverhead = 512
+
+/**
+ * What was published and settled in a channel since the last commit. It takes effect together: within one block, unless that would be too
+ * large for one.
+ */
+export class Transaction {
+  #published: Published[] = []
+  #settled: HeldSettlement[] = []
+  #bytes = 0
+  readonly #basic: Basic
+  readonly #bytesMax: number
+
+  constructor(basic: Basic) {
+    this.#basic = basic
+    this.#bytesMax = basic.channel.connection.broker.limits.messageBytesMax
+    basic.publishing.hold = published => this.#publish(published)
+    basic.consuming.hold = settlement => void this.#settled.push(settlement)
+  }
+
+  get publishedCount(): number {
+    return this.#published.length
+  }
+
+  #publish(published: Published): void {
+    this.#bytes += messageOverhead + (published.message.value?.length ?? 0)
+    if (this.#bytes > this.#bytesMax) {
+      const explanation = `the messages of a transaction are larger than the ${this.#bytesMax} bytes allowed`
+      throw new AmqpException('preconditionFailed', explanation)
+    }
+    this.#published.push(published)
+  }
+
+  /** Resolves when all of it is durable. Rejects when a part of it was refused. */
+  async commit(): Promise<void> {
+    const { publishing, consuming, channel } = this.#basic
+    const { router } = channel.connection.broker
+    const [published, settled] = [this.#published, this.#settled]
+    this.#clear()
+    let seq = -1
+    let isPartial = false
+    const last = router.atomic(() => {
+      for (const each of published) {
+        const result = publishing.send(each)
+        if (typeof result === 'number') seq = Math.max(seq, result)
+        else if (result !== 'stream-not-found') isPartial = true
+      }
+      for (const { outcome, deliveries } of settled) consuming.apply(outcome, deliveries)
+    })
+    await new Promise<void>(resolve => router.whenDurable(Math.max(seq, last), resolve, undefined))
+    if (isPartial) throw new AmqpException('preconditionFailed', 'partial tx completion')
+  }
+
+  /** What was settled is unsettled again. */
+  rollback(): void {
+    const { unacked } = this.#basic.consuming
+    const settled = this.#settled
+    this.#clear()
+    for (const { deliveries } of settled) for (const delivery of deliveries) unacked.restore(delivery)
+  }
+
+  #clear(): void {
+    this.#published = []
+    this.#settled = []
+    this.#bytes = 0
+  }
+}
