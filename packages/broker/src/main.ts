@@ -341,6 +341,7 @@ class EmbeddedBroker implements RunningBroker {
 
   async #close(): Promise<void> {
     const listeners = this.listeners.map(({ listener }) => listener)
+    for (const listener of listeners) listener.leave()
     for (const stop of this.#parts.stop) stop()
     await Promise.all(listeners.map(listener => listener.close()))
     await this.#untilIdle(drainMs)

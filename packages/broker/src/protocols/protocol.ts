@@ -52,6 +52,8 @@ export interface Session<P> {
   readonly feeds: boolean
   /** The peer is held back: it is not read until `Outbox.progress` tells that this is over. */
   readonly muted: boolean
+  /** The broker stops: the session may end what it has begun (see `inFlight`) and tell its peer. */
+  leave?(): void
   /** The peer is gone or was sent away: release all. Called exactly once, nothing after it. */
   closed(): void
 }

@@ -138,6 +138,11 @@ export class ProtocolListener<P> implements PumpHost {
     for (const connection of this.#waiting.splice(0)) this.#accept(connection)
   }
 
+  /** The broker stops: sessions are told, before anything that they use is closed. */
+  leave(): void {
+    for (const pump of this.#pumps) pump.leave()
+  }
+
   /** Stops accepting, and closes each connection once all that it asked for is answered. */
   async close(): Promise<void> {
     this.#closed = true

@@ -123,6 +123,11 @@ export class Pump<P> implements Outbox, Flushable {
     this.#connection.destroy()
   }
 
+  /** The broker stops. */
+  leave(): void {
+    if (this.#state === 'open') this.#session.leave?.()
+  }
+
   /** Takes no more from the peer, and closes once all that it asked for is answered. */
   drain(): void {
     if (this.#state === 'open') this.#ended()

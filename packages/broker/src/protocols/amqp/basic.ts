@@ -1,3 +1,5 @@
+import type { ConsumerInfo } from '../../core/connections.ts'
+import type { ConsumerInfo } from '../../core/connections.ts'
 import type { Channel } from './channel.ts'
 import { Consuming } from './consuming.ts'
 import { AmqpException } from './errors.ts'
@@ -36,6 +38,14 @@ export class Basic {
       confirms: publishing.isConfirming,
       transactional: this.#transaction !== undefined,
     }
+  }
+
+  get consumers(): ConsumerInfo[] {
+    return this.consuming.consumerInfos
+  }
+
+  get consumers(): readonly ConsumerInfo[] {
+    return this.consuming.consumers
   }
 
   /**

@@ -1,4 +1,5 @@
 import { ProtocolError, Reader } from '@dragoman/wire'
+import type { ChannelInfo } from '../../core/connections.ts'
 import type { Connection } from './connection.ts'
 import { AmqpException, asException } from './errors.ts'
 import { frameTypes } from './framing.ts'
@@ -60,6 +61,13 @@ export class Channel {
   /** Methods wait for one before them. */
   get isBlocked(): boolean {
     return this.#isBlocked
+  }
+
+  /** For who looks after the broker. */
+  get info(): ChannelInfo {
+    const { consumers: _count, ...statistics } = this.basic.statistics
+    const state = this.#state === 'open' ? 'running' : 'closing'
+    return { number: this.number, state, ...statistics, consumers: () => this.basic.consumers }
   }
 
   /** A method to the peer, unless the channel is over. */

@@ -1,11 +1,15 @@
+import type { ConsumerInfo } from '../../core/connections.ts'
 import type { RecordView } from '../../core/cursor/record-view.ts'
 import { SharedPrefetch, type Subscription } from '../../core/cursor/subscription.ts'
+import type { ConsumerInfo } from '../../core/connections.ts'
 import { BrokerError } from '../../core/errors.ts'
 import type { Queue } from '../../core/queues/queue.ts'
 import type { Channel } from './channel.ts'
 import { replyAddress, replyQueue, ReplyQueues, type ReplyConsumer } from './direct-reply.ts'
 import { deliveredOf } from './delivered.ts'
 import { AmqpException } from './errors.ts'
+import { headerOf } from './mapping.ts'
+import { headerOf } from './mapping.ts'
 import {
   basicCancel,
   basicConsumeOk,
@@ -37,6 +41,8 @@ export interface Source {
   release(first: number, last: number): number
   pause(): void
   resume(): void
+  /** Whether it is given messages: of several that stand by, one is. */
+  readonly isActive: boolean
   /** Nothing more is given to it; what it holds stays its own. */
   retire(): void
   cancel(): void
@@ -52,6 +58,8 @@ export class Taker {
   isOver = false
   /** It was cancelled; what it holds is still its own. */
   isCancelled = false
+  /** Of a consumer: as it is shown to who looks after the broker. */
+  info: ConsumerInfo | undefined
 
   constructor(tag: string) {
     this.tag = tag
@@ -59,8 +67,39 @@ export class Taker {
   }
 }
 
+type ConsumeFields = Arguments<typeof basicConsume>
+
 /** What becomes of messages that are settled. */
 export type Outcome = 'ack' | 'requeue' | 'drop'
+
+/** Who has asked for messages by basic.consume. */
+class Consumer extends Taker {
+  readonly queue: string
+  readonly flags: { readonly noAck: boolean; readonly exclusive: boolean }
+  readonly arguments: Table
+  readonly prefetchCount: number
+
+  constructor(tag: string, queue: string, prefetchCount: number, { flags, arguments: given }: ConsumeFields) {
+    super(tag)
+    this.queue = queue
+    this.flags = flags
+    this.arguments = given
+    this.prefetchCount = prefetchCount
+  }
+
+  get info(): ConsumerInfo {
+    const { tag, queue, flags, prefetchCount, source } = this
+    return {
+      tag,
+      queue,
+      isAcknowledging: !flags.noAck,
+      isExclusive: flags.exclusive,
+      isActive: source?.isActive === true,
+      prefetchCount,
+      arguments: this.arguments.map(headerOf),
+    }
+  }
+}
 
 interface Getter {
   readonly queue: Queue
@@ -85,7 +124,7 @@ export class Consuming {
   /** When the channel is transactional: takes what is settled until the commit. */
   hold: ((settlement: HeldSettlement) => void) | undefined
   readonly #channel: Channel
-  readonly #consumers = new Map<string, Taker>()
+  readonly #consumers = new Map<string, Consumer>()
   /** By the id of the queue, and whether what is got is settled. */
   readonly #getters = new Map<string, Getter>()
   /** Cancelled ones that hold something still. */
@@ -98,11 +137,20 @@ export class Consuming {
     this.#channel = channel
   }
 
+  get consumerInfos(): ConsumerInfo[] {
+    return Array.from(this.#consumers.values(), ({ info }) => info).filter(info => info !== undefined)
+  }
+
   get consumerCount(): number {
     return this.#consumers.size + (this.#reply ? 1 : 0)
   }
 
-  consume({ queue: name, consumerTag, flags, arguments: given }: Arguments<typeof basicConsume>): void {
+  get consumers(): ConsumerInfo[] {
+    return Array.from(this.#consumers.values(), ({ info }) => info)
+  }
+
+  consume(fields: ConsumeFields): void {
+    const { queue: name, consumerTag, flags } = fields
     const channel = this.#channel
     const { connection } = channel
     if (consumerTag !== '' && (this.#consumers.has(consumerTag) || this.#reply?.tag === consumerTag)) {
@@ -114,7 +162,14 @@ export class Consuming {
       throw new AmqpException('notAllowed', `reached maximum (${consumersPerChannelMax}) of consumers per channel`)
     }
     if (name === replyQueue) this.#consumeReplies(tag, flags.noAck)
-    else this.#subscribe(this.#queueToRead(name), tag, flags, given)
+    else this.#subscribe(this.#queueToRead(name), tag, fields)
+    const taker = this.#consumers.get(tag)
+    if (taker) {
+      const { noAck, exclusive: isExclusive } = flags
+      const { prefetchCount } = this
+      const queue = queueNamed(channel, name)
+      taker.info = { tag, queue, isAcknowledging: !noAck, isExclusive, prefetchCount, arguments: given.map(headerOf) }
+    }
     if (!flags.noWait) channel.send(basicConsumeOk, { consumerTag: tag })
   }
 
@@ -213,17 +268,13 @@ export class Consuming {
     throw new AmqpException('preconditionFailed', `unknown delivery tag ${tag}`)
   }
 
-  #subscribe(
-    queue: Queue,
-    tag: string,
-    { noAck, exclusive }: { noAck: boolean; exclusive: boolean },
-    given: Table,
-  ): void {
+  #subscribe(queue: Queue, tag: string, fields: ConsumeFields): void {
     const { name, namespace } = queue.definition
-    const taker = new Taker(tag)
+    const { noAck, exclusive } = fields.flags
+    const taker = new Consumer(tag, name, noAck ? 0 : this.prefetchCount, fields)
     const options = {
       name: tag,
-      priority: priorityOf(given, queue),
+      priority: priorityOf(fields.arguments, queue),
       exclusive,
       settled: noAck,
       ...(noAck ? {} : { prefetch: this.prefetchCount, shared: this.shared }),

@@ -1,12 +1,12 @@
 import { ProtocolError, Reader } from '@dragoman/wire'
-import { homeNamespace, type Broker } from '../../core/broker.ts'
+import type { Broker } from '../../core/broker.ts'
 import type { Access } from '../../core/identity/authorizer.ts'
-import type { Proof } from '../../core/identity/identity.ts'
 import { anonymous } from '../../core/identity/permissions.ts'
 import type { SaslExchange, SaslMechanism, SaslStep } from '../../core/identity/sasl/mechanism.ts'
 import type { SessionContext } from '../protocol.ts'
 import { capabilitiesOf, type Capabilities } from './connection.ts'
 import { AmqpException } from './errors.ts'
+import type { Known } from './login.ts'
 import {
   connectionOpen,
   connectionOpenOk,
@@ -44,6 +44,7 @@ export interface HandshakeHost {
 /** What both sides know when the connection is open. */
 export interface Agreed {
   readonly user: string
+  readonly known: Known
   readonly access: Access
   readonly namespace: string
   readonly mechanism: string
@@ -63,12 +64,6 @@ type State =
   | 'tuning'
   | 'opening'
   | 'over'
-
-/** Who has logged in, and how that is known. */
-interface Known {
-  readonly user: string
-  readonly proof: Proof
-}
 
 /**
  * How a connection begins.
@@ -157,13 +152,13 @@ export class Handshake {
     const { broker, context } = this.#host
     const { subject } = context.tls ?? {}
     if (subject === undefined) throw new AmqpException('commandInvalid', 'the client has shown no certificate')
-    this.#succeed({ user: broker.identity.certificateName(subject), proof: 'certificate' })
+    this.#succeed({ user: broker.identity.certificateName(subject), proof: 'certificate', expiresMs: undefined })
   }
 
   /** There are no users: whoever comes is let in, under the name that they give. */
   #welcome(response: Buffer): void {
     const [, user = ''] = response.toString().split('\0')
-    this.#succeed({ user: user === '' ? anonymous : user, proof: 'none' })
+    this.#succeed({ user: user === '' ? anonymous : user, proof: 'none', expiresMs: undefined })
   }
 
   #next(response: Buffer): void {
@@ -182,7 +177,7 @@ export class Handshake {
     if (this.#state !== 'busy') return
     if (step.kind === 'success') {
       const proof = this.#mechanism === 'OAUTHBEARER' ? 'token' : 'password'
-      return this.#succeed({ user: step.principal, proof })
+      return this.#succeed({ user: step.principal, proof, expiresMs: step.expiresMs })
     }
     if (step.kind === 'challenge') {
       this.#state = 'securing'
@@ -223,16 +218,17 @@ export class Handshake {
     const { broker, context } = this.#host
     const known = this.#known
     if (!known) throw new AmqpException('notAllowed', 'nobody has logged in')
-    if (virtualHost !== homeNamespace) throw new AmqpException('notAllowed', `vhost ${virtualHost} not found`)
-    const access = broker.identity.access(
-      known.proof === 'none' ? anonymous : known.user,
-      known.proof,
-      context.remote.host,
-    )
+    const principal = known.proof === 'none' ? anonymous : known.user
+    const access = broker.identity.access(principal, known.proof, context.remote.host)
+    checkLimits(broker, virtualHost, known.user)
+    if (!broker.identity.inNamespace(access, virtualHost).mayEnter()) {
+      throw new AmqpException('notAllowed', `access to vhost '${virtualHost}' refused for user '${known.user}'`)
+    }
     this.#state = 'over'
     this.#host.send(connectionOpenOk, {})
     this.#host.done({
       user: known.user,
+      known,
       access,
       namespace: virtualHost,
       mechanism: this.#mechanism,
@@ -240,6 +236,21 @@ export class Handshake {
       capabilities: this.#capabilities,
       ...this.#tuned,
     })
+  }
+}
+
+/** Throws when there is no such namespace, or there are too many connections to it or of the user. */
+function checkLimits({ namespaces, connections, identity }: Broker, namespace: string, user: string): void {
+  if (!namespaces.has(namespace)) throw new AmqpException('notAllowed', `vhost ${namespace} not found`)
+  const namespaceMax = namespaces.limitOf(namespace, 'connections')
+  if (namespaceMax !== undefined && connections.count({ namespace }) >= namespaceMax) {
+    const explanation = `access to vhost '${namespace}' refused for user '${user}': connection limit (${namespaceMax}) is reached`
+    throw new AmqpException('notAllowed', explanation)
+  }
+  const userMax = identity.user(user)?.limits?.get('connections')
+  if (userMax !== undefined && connections.count({ user }) >= userMax) {
+    const explanation = `connection refused for user '${user}': user connection limit (${userMax}) is reached`
+    throw new AmqpException('notAllowed', explanation)
   }
 }
 

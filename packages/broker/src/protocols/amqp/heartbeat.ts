@@ -1,43 +1,36 @@
 import type { SessionContext } from '../protocol.ts'
+import type { Traffic } from './traffic.ts'
 
 /** Missed beats after which a peer is taken for dead. */
 const missedMax = 2
+/** How often it is looked whether there was a sign of life, in one beat. */
+const looksPerBeat = 2
+
+export interface HeartbeatHost {
+  readonly traffic: Traffic
+  /** Whether the peer is read: if it is not, its silence says nothing. */
+  isReading(): boolean
+  beat(): void
+  /** Called once: nothing has come for two beats. */
+  missed(): void
+}
 
 /** Keeps an idle connection alive and notices a dead one. [AMQP 0-9-1, 4.2.7] */
 export class Heartbeat {
-  readonly #seconds: number
+  readonly #intervalMs: number
   readonly #clock: SessionContext['clock']
-  readonly #told: { beat(): void; missed(): void }
-  #sentAtMs: number
-  #receivedAtMs: number
+  readonly #host: HeartbeatHost
+  #sent = 0
+  #received = 0
+  /** Looks since something came. */
+  #silentLooks = 0
   #cancel: (() => void) | undefined
-  #isPaused = false
 
-  /** `missed` is called once, when nothing has come for two beats. */
-  constructor(seconds: number, clock: SessionContext['clock'], told: { beat(): void; missed(): void }) {
-    this.#seconds = seconds
+  constructor(seconds: number, clock: SessionContext['clock'], host: HeartbeatHost) {
+    this.#intervalMs = (seconds * 1000) / looksPerBeat
     this.#clock = clock
-    this.#told = told
-    this.#sentAtMs = this.#receivedAtMs = clock.monotonicMs()
+    this.#host = host
     this.#wait()
-  }
-
-  sent(): void {
-    this.#sentAtMs = this.#clock.monotonicMs()
-  }
-
-  received(): void {
-    this.#receivedAtMs = this.#clock.monotonicMs()
-  }
-
-  /** While we do not read, nothing can be said about the peer. */
-  pause(): void {
-    this.#isPaused = true
-  }
-
-  resume(): void {
-    this.#isPaused = false
-    this.received()
   }
 
   stop(): void {
@@ -45,17 +38,17 @@ export class Heartbeat {
   }
 
   #wait(): void {
-    this.#cancel = this.#clock.after((this.#seconds * 1000) / 2, () => this.#look())
+    this.#cancel = this.#clock.after(this.#intervalMs, () => this.#look())
   }
 
   #look(): void {
-    const now = this.#clock.monotonicMs()
-    const beatMs = this.#seconds * 1000
-    if (!this.#isPaused && now - this.#receivedAtMs >= missedMax * beatMs) return this.#told.missed()
-    if (now - this.#sentAtMs >= beatMs / 2) {
-      this.#told.beat()
-      this.sent()
-    }
+    const { traffic } = this.#host
+    const isSilent = this.#host.isReading() && traffic.receivedPackets === this.#received
+    this.#received = traffic.receivedPackets
+    this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0
+    if (this.#silentLooks >= missedMax * looksPerBeat) return this.#host.missed()
+    if (traffic.sentPackets === this.#sent) this.#host.beat()
+    this.#sent = traffic.sentPackets
     this.#wait()
   }
 }

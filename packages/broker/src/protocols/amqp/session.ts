@@ -3,8 +3,10 @@ import type { Broker } from '../../core/broker.ts'
 import { homeNamespace } from '../../core/broker.ts'
 import type { Access } from '../../core/identity/authorizer.ts'
 import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
+import type { ChannelInfo, ConnectionInfo } from '../../core/connections.ts'
 import { anonymous } from '../../core/identity/permissions.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
+import { Alarm } from './alarm.ts'
 import { Channel } from './channel.ts'
 import { capabilitiesOf, type Capabilities, type Connection } from './connection.ts'
 import { AmqpException, asException } from './errors.ts'
@@ -12,15 +14,21 @@ import { emptyFrameBytes, frameEnd, frameTypes, protocolHeader, type Frame } fro
 import { encodeMethod } from './frames.ts'
 import { Handshake, type Agreed } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { liveConnection } from './live.ts'
+import { Login } from './login.ts'
+import { basicCancel, basicPublish } from './messages/basic.ts'
 import {
+  connectionBlocked,
   connectionClose,
   connectionCloseOk,
+  connectionUnblocked,
   connectionUpdateSecret,
   connectionUpdateSecretOk,
 } from './messages/connection.ts'
 import { channelCloseOk, channelOpen, channelOpenOk } from './messages/channel.ts'
 import { methodsById } from './messages/index.ts'
 import type { Method } from './messages/method.ts'
+import { Traffic } from './traffic.ts'
 
 /** Until both sides have agreed upon more. */
 const frameMaxBefore = 8192
@@ -30,6 +38,9 @@ const handshakeMs = 10_000
 const closeMs = 10_000
 /** After bytes that are no frame, the answer cannot be recognized: the peer has so long to read why. */
 const lostMs = 1000
+/** What is published has so long to be confirmed before the broker stops; it is looked so often. */
+const leaveMs = 400
+const leaveLookMs = 10
 /** Bytes that may wait behind methods that have not ended. */
 const laterBytesMax = 1024 * 1024
 
@@ -55,6 +66,7 @@ export class AmqpSession implements Session<Frame>, Connection {
   readonly context: SessionContext
   readonly name: string
   readonly owner = {}
+  readonly traffic = new Traffic()
   feeds = false
   readonly #outbox: Outbox
   readonly #handshake: Handshake
@@ -62,6 +74,10 @@ export class AmqpSession implements Session<Frame>, Connection {
   #state: State = 'new'
   #agreed: Agreed | undefined
   #heartbeat: Heartbeat | undefined
+  #login: Login | undefined
+  #live: ConnectionInfo | undefined
+  #isLeaving = false
+  readonly #alarm: Alarm
   #cancelTimeout: (() => void) | undefined
   #requests = 0
   #laterBytes = 0
@@ -75,6 +91,12 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.name = `${remote.host}:${remote.port} -> ${local.host}:${local.port}`
     limits.frameBytesMax = Math.min(limits.frameBytesMax, frameMaxBefore)
     this.#cancelTimeout = clock.after(handshakeMs, () => this.#giveUp('Connection closed: it was not opened in time'))
+    this.#alarm = new Alarm({
+      clock,
+      isFull: () => broker.cell.isFull,
+      changed: isOn => this.#alarmed(isOn),
+      take: frame => this.#dispatch(frame),
+    })
     this.#handshake = new Handshake({
       broker,
       context,
@@ -108,20 +130,32 @@ export class AmqpSession implements Session<Frame>, Connection {
     return this.#outbox.queuedBytes
   }
   get inFlight(): number {
-    return this.#requests
+    return this.#requests + (this.#isLeaving ? 1 : 0)
   }
   get muted(): boolean {
-    return this.#laterBytes > laterBytesMax
+    return this.#alarm.isOn || this.#laterBytes > laterBytesMax
+  }
+  get state(): ConnectionInfo['state'] {
+    if (this.#alarm.isOn) return 'blocked'
+    return this.#state === 'open' ? 'running' : 'closing'
   }
 
   receive(frame: Frame): void {
-    this.#heartbeat?.received()
+    this.traffic.receivedPackets++
+    this.traffic.receivedBytes += frame.payload.length + emptyFrameBytes
     if (this.#state === 'new') return this.#begin(frame)
     if (this.#state === 'closed') return
     if (frame.type === frameTypes.fault) return this.#lost(frame)
+    if (this.#alarm.isOn) return this.#alarm.hold(frame)
+    this.#dispatch(frame)
+  }
+
+  #dispatch(frame: Frame): void {
+    if (this.#state === 'closed') return
     if (frame.channel === 0) return this.#control(frame)
     if (this.#state === 'closing') return
     if (this.#state !== 'open') return this.#unexpected(frame)
+    if (frame.type === frameTypes.method && this.broker.cell.isFull && isPublish(frame)) return this.#alarm.hold(frame)
     const channel = this.#channels.get(frame.channel)
     if (frame.type < frameTypes.method || frame.type > frameTypes.body) this.#unexpected(frame)
     else if (channel) channel.receive(frame.type, frame.payload)
@@ -132,12 +166,40 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.#end()
   }
 
+  /** The broker stops: what was published is confirmed if that is soon done, then the peer is told. */
+  leave(): void {
+    if (this.#state !== 'open') return
+    this.#isLeaving = true
+    const { clock } = this.context
+    const endMs = clock.monotonicMs() + leaveMs
+    const look = (): void => {
+      const isWaiting = this.#requests > 0 || this.channelInfos().some(({ unconfirmed }) => unconfirmed > 0)
+      if (isWaiting && this.#state === 'open' && clock.monotonicMs() < endMs) return void clock.after(leaveLookMs, look)
+      this.#isLeaving = false
+      if (this.#state === 'open') this.force("broker forced connection closure with reason 'shutdown'")
+      this.#outbox.progress()
+    }
+    look()
+  }
+
+  force(reason: string): void {
+    this.fail(new AmqpException('connectionForced', reason), undefined)
+  }
+
+  channelInfos(): ChannelInfo[] {
+    return Array.from(this.#channels.values(), channel => channel.info)
+  }
+
   send<W>(channel: number, method: Method<any, W>, fields: W): void {
+    // Queues end with the broker, but they are not gone: that the connection is closed says more.
+    if (this.#isLeaving && (method as Method) === basicCancel) return
     this.write(encodeMethod(channel, method, fields))
   }
 
   write(parts: readonly Uint8Array[], written?: () => void): void {
-    this.#heartbeat?.sent()
+    const { traffic } = this
+    traffic.sentPackets++
+    for (const part of parts) traffic.sentBytes += part.length
     this.#outbox.write(parts, written)
   }
 
@@ -161,6 +223,8 @@ export class AmqpSession implements Session<Frame>, Connection {
     })
     this.#endChannels()
     this.#state = 'closing'
+    this.#alarm.stop()
+    this.#outbox.progress()
     this.#timeout(closeMs, () => this.#close())
   }
 
@@ -209,7 +273,8 @@ export class AmqpSession implements Session<Frame>, Connection {
     }
     if (this.#state === 'closing') return method === connectionCloseOk ? this.#close() : undefined
     if (this.#state === 'handshake') return this.#handshake.receive(method, fields)
-    if (method === connectionUpdateSecret) return this.send(0, connectionUpdateSecretOk, {})
+    if (method === connectionUpdateSecret)
+      return this.#updateSecret(connectionUpdateSecret.codec.read(fields).newSecret)
     throw new AmqpException('channelError', `unexpected method ${method.name} in connection state running`)
   }
 
@@ -224,6 +289,12 @@ export class AmqpSession implements Session<Frame>, Connection {
     const max = this.#agreed?.channelMax ?? 0
     if (number > max || this.#channels.size >= max) {
       const explanation = `number of channels opened (${this.#channels.size}) has reached the negotiated channel_max (${max})`
+      return this.fail(new AmqpException('notAllowed', explanation), method)
+    }
+    const { user } = this
+    const userMax = this.broker.identity.user(user)?.limits?.get('channels')
+    if (userMax !== undefined && this.broker.connections.channelCount({ user }) >= userMax) {
+      const explanation = `number of channels opened for user '${user}' has reached the maximum allowed user limit of ${userMax}`
       return this.fail(new AmqpException('notAllowed', explanation), method)
     }
     const channel = new Channel(this, number)
@@ -245,11 +316,30 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.#state = 'open'
     this.#cancelTimeout?.()
     this.#cancelTimeout = undefined
+    this.#live = liveConnection(this, agreed)
+    this.broker.connections.add(this.#live)
+    this.#login = new Login(this.broker, this.context, agreed.known, () => this.force('credential expired'))
     if (agreed.heartbeat === 0) return
     this.#heartbeat = new Heartbeat(agreed.heartbeat, this.context.clock, {
-      beat: () => this.#outbox.write([heartbeatFrame]),
+      traffic: this.traffic,
+      isReading: () => this.#outbox.isReading,
+      beat: () => this.write([heartbeatFrame]),
       missed: () => this.#giveUp('Connection closed: heartbeats of the client were missed'),
     })
+  }
+
+  #updateSecret(secret: Buffer): void {
+    this.#login?.update(Buffer.from(secret)).then(
+      () => this.#state === 'open' && this.send(0, connectionUpdateSecretOk, {}),
+      (error: unknown) => this.#failed(error, connectionUpdateSecret),
+    )
+  }
+
+  #alarmed(isOn: boolean): void {
+    if (!this.capabilities.connectionBlocked) return this.#outbox.progress()
+    if (isOn) this.send(0, connectionBlocked, { reason: 'low on disk' })
+    else this.send(0, connectionUnblocked, {})
+    this.#outbox.progress()
   }
 
   #refused(explanation: string, told: boolean): void {
@@ -295,6 +385,9 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.#state = 'closed'
     this.#cancelTimeout?.()
     this.#heartbeat?.stop()
+    this.#login?.stop()
+    this.#alarm.stop()
+    if (this.#live) this.broker.connections.delete(this.#live)
     this.#endChannels()
   }
 
@@ -305,6 +398,8 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.broker.queues.release(this.owner)
   }
 }
+
+const isPublish = ({ payload }: Frame): boolean => payload.length >= 4 && payload.readUInt32BE(0) === basicPublish.id
 
 const heartbeatFrame = Buffer.alloc(emptyFrameBytes)
 heartbeatFrame[0] = frameTypes.heartbeat
