@@ -31,6 +31,7 @@ export const factTypes = {
   exchangeDeleted: 11,
   bound: 12,
   unbound: 13,
+  laneOpened: 14,
 } as const
 
 const settings = list(struct({ name: string16, value: string16 }))
@@ -58,6 +59,7 @@ export type OverrideScope = (typeof overrideScopes)[number]
 export const overridden = struct({ scope: u8, config: settings })
 
 export const queueFlags = { autoDelete: 1 } as const
+const queueLane = struct({ priority: uvarint, stream: uvarint, cursor: uvarint })
 
 /** A name is a topic's or a queue's, never both. Queues that a restart is to leave nothing of are in no fact. */
 export const queueDeclared = struct({
@@ -69,7 +71,11 @@ export const queueDeclared = struct({
   config: settings,
   /** Bits: `queueFlags`. */
   flags: since(5, u8),
+  /** In checkpoints: those that `laneOpened` has told of. */
+  lanes: since(5, list(queueLane)),
 })
+/** A queue has a stream and a cursor more, for messages of a priority. */
+export const laneOpened = struct({ id: uuid, lane: queueLane })
 export const queueDeleted = struct({ id: uuid })
 
 /** Producer ids are reserved in blocks, so that giving one away costs no fact of its own. */
@@ -172,9 +178,13 @@ export class DirectoryMachine implements Machine {
         return this.#override(overrideScopes[scope], mapOf(config))
       }
       case factTypes.queueDeclared:
-        return this.addQueue(queueOf(readFact(queueDeclared, payload)))
+        return this.#declareQueue(readFact(queueDeclared, payload))
       case factTypes.queueDeleted:
         return this.removeQueue(readFact(queueDeleted, payload).id)
+      case factTypes.laneOpened: {
+        const { id, lane } = readFact(laneOpened, payload)
+        return this.queues.addLane(id, lane)
+      }
       case factTypes.exchangeDeclared:
         return this.routing.declare(definitionOf(readFact(exchangeDeclared, payload)))
       case factTypes.exchangeDeleted: {
@@ -200,7 +210,9 @@ export class DirectoryMachine implements Machine {
     for (const topic of this.#byId.values()) topicCreated.write(out, declared(topic), factVersion)
     const kept = this.queues.list().filter(({ isKept }) => isKept)
     out.u32(kept.length)
-    for (const queue of kept) queueDeclared.write(out, queueFact(queue), factVersion)
+    for (const queue of kept) {
+      queueDeclared.write(out, { ...queueFact(queue), lanes: this.queues.lanesOf(queue.id) }, factVersion)
+    }
     this.routing.save(out, factVersion)
   }
 
@@ -213,10 +225,15 @@ export class DirectoryMachine implements Machine {
     for (let left = from.u32(); left > 0; left--) this.#add(topicCreated.read(from, version))
     // Versions before 3 had no queues.
     for (let left = version >= 3 ? from.u32() : 0; left > 0; left--) {
-      this.addQueue(queueOf(queueDeclared.read(from, version)))
+      this.#declareQueue(queueDeclared.read(from, version))
     }
     // Versions before 4 had no exchanges.
     if (version >= 4) this.routing.load(from, version)
+  }
+
+  #declareQueue(fact: QueueFact): void {
+    this.addQueue(queueOf(fact))
+    for (const lane of fact.lanes) this.queues.addLane(fact.id, lane)
   }
 
   /** For facts, and for queues that are in none. */
@@ -299,12 +316,12 @@ function declared(topic: Topic): {
 /** A queue as `queueDeclared` declares it. */
 export function queueFact({ id, namespace, name, stream, cursor, config, autoDelete }: QueueDefinition): QueueFact {
   const flags = autoDelete ? queueFlags.autoDelete : 0
-  return { id, namespace, name, stream, cursor, config: settingsOf(config), flags }
+  return { id, namespace, name, stream, cursor, config: settingsOf(config), flags, lanes: [] }
 }
 
 type QueueFact = Infer<typeof queueDeclared>
 
-function queueOf({ config, flags, ...queue }: QueueFact): QueueDefinition {
+function queueOf({ config, flags, lanes: _, ...queue }: QueueFact): QueueDefinition {
   const autoDelete = (flags & queueFlags.autoDelete) !== 0
   return { ...queue, config: mapOf(config), isDurable: true, autoDelete, isKept: true }
 }

@@ -239,7 +239,7 @@ export class Dispatcher implements SubscriptionHost {
     const { cursor } = this
     let goesOn = false
     this.#isReading = true
-    const isThere = this.#reader.read(from, from === cursor.next, error => {
+    const isThere = this.#reader.read(from, cursor.stateOf(from) === 'ready', error => {
       this.#isReading = false
       goesOn = !this.#isClosed && this.#hasRead(from, error)
       if (goesOn) this.schedule()

@@ -23,12 +23,19 @@ export interface QueueConfig {
   readonly expiresMs: number
   /** Only one consumer at a time is given messages; the others stand by. */
   readonly singleActiveConsumer: boolean
+  /** Messages of higher priorities go first, up to this one; 0: all are equal. */
+  readonly priorityMax: number
 }
 
-const count = (least: number) => (text: string) => {
-  const value = Number(text)
-  return /^-?\d{1,15}$/.test(text) && value >= least ? value : undefined
-}
+/** Each priority that is used is a stream of its own. */
+const priorityMost = 255
+
+const count =
+  (least: number, most = Infinity) =>
+  (text: string) => {
+    const value = Number(text)
+    return /^-?\d{1,15}$/.test(text) && value >= least && value <= most ? value : undefined
+  }
 const text = (bytesMax: number) => (given: string) => (Buffer.byteLength(given) <= bytesMax ? given : undefined)
 const oneOf =
   <T extends string>(...words: T[]) =>
@@ -55,6 +62,7 @@ const rows = {
   },
   expiresMs: { name: 'expires.ms', read: count(-1), takes: '-1 (never) or milliseconds' },
   singleActiveConsumer: { name: 'single.active.consumer', read: oneOf('true', 'false'), takes: 'true or false' },
+  priorityMax: { name: 'priority.max', read: count(0, priorityMost), takes: '0 (no priorities) to 255' },
 } as const
 
 const defaults: QueueConfig = {
@@ -68,6 +76,7 @@ const defaults: QueueConfig = {
   deadLetterStrategy: 'at-most-once',
   expiresMs: -1,
   singleActiveConsumer: false,
+  priorityMax: 0,
 }
 
 /** Settings with this prefix are kept and told again, and of no effect here: what a protocol's users say of a queue that has no counterpart. */
@@ -112,6 +121,7 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
     deadLetterStrategy: valueOf(rows.deadLetterStrategy) ?? defaults.deadLetterStrategy,
     expiresMs: valueOf(rows.expiresMs) ?? defaults.expiresMs,
     singleActiveConsumer: single === undefined ? defaults.singleActiveConsumer : single === 'true',
+    priorityMax: valueOf(rows.priorityMax) ?? defaults.priorityMax,
   }
 }
 

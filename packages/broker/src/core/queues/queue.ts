@@ -1,5 +1,5 @@
 import type { AppendResult } from '../../cell/client.ts'
-import type { RecordBody } from '../../storage/batch-builder.ts'
+import { bodyOf, type RecordBody } from '../../storage/batch-builder.ts'
 import { makeBatch, type NewRecord } from '../../storage/record-batch.ts'
 import type { Cursor } from '../cursor/cursor.ts'
 import { Dispatcher } from '../cursor/dispatcher.ts'
@@ -13,6 +13,7 @@ import { DeadLetters, hasHeirs, type DeadLettersHost } from './dead-letters.ts'
 import { Expiry } from './expiry.ts'
 import { queueConfig, type QueueConfig } from './queue-config.ts'
 import { withStamp, type Stamp } from './stamp.ts'
+import type { QueueLanes } from './lanes/queue-lanes.ts'
 import type { QueueDefinition, QueueOwner } from './table.ts'
 
 /** What a queue needs of its surroundings. */
@@ -65,6 +66,7 @@ export class Queue {
   readonly config: QueueConfig
   readonly cursor: Cursor
   readonly #host: QueueHost
+  readonly #lanes: QueueLanes | undefined
   readonly #dispatcher: Dispatcher
   readonly #expiry: Expiry
   #deadLetters: DeadLetters | undefined
@@ -76,10 +78,11 @@ export class Queue {
   #offeredTo = 0
   #isClosed = false
 
-  constructor(definition: QueueDefinition, cursor: Cursor, host: QueueHost) {
+  constructor(definition: QueueDefinition, cursor: Cursor, host: QueueHost, lanes?: QueueLanes) {
     this.definition = definition
     this.cursor = cursor
     this.#host = host
+    this.#lanes = lanes
     this.config = queueConfig(definition.config)
     this.#trimmedTo = cursor.floor
     cursor.deliveryLimit = this.config.deliveryLimit
@@ -174,6 +177,7 @@ export class Queue {
     const error = this.#refusal(messages)
     if (error) return done({ error, baseOffset: -1, appendTimeMs: -1, startOffset: this.cursor.floor })
     const timestampMs = this.#host.nowMs()
+    if (this.#lanes) return this.#publishByPriority(messages, timestampMs, done)
     const batch = makeBatch(messages.map(message => recordOf(message, timestampMs)))
     this.#host.cell.append(this.definition.stream, batch, done)
   }
@@ -183,7 +187,36 @@ export class Queue {
    * why it is refused. It is decided before this returns; those that come before the block is written become one batch.
    */
   post(body: RecordBody, message: QueueMessage): number | NonNullable<PublishResult['error']> {
-    return this.#refusal([message]) ?? this.#host.cell.gather(this.definition.stream, body)
+    return this.#refusal([message]) ?? this.#gather(body, message)
+  }
+
+  #gather(body: RecordBody, { priority = 0 }: QueueMessage): ReturnType<Queue['post']> {
+    const { cell } = this.#host
+    if (!this.#lanes) return cell.gather(this.definition.stream, body)
+    try {
+      return cell.gather(this.#lanes.streamFor(priority), body)
+    } catch (error) {
+      if (error instanceof BrokerError && error.code === 'storage-full') return error.code
+      throw error
+    }
+  }
+
+  #publishByPriority(
+    messages: readonly QueueMessage[],
+    timestampMs: number,
+    done: (result: PublishResult) => void,
+  ): void {
+    const { ledger } = this.#host
+    const result: PublishResult = { baseOffset: -1, appendTimeMs: -1, startOffset: -1 }
+    let seq = -1
+    ledger.atomic(() => {
+      for (const message of messages) {
+        const taken = this.#gather(bodyOf(recordOf(message, timestampMs)), message)
+        if (typeof taken === 'number') seq = Math.max(seq, taken)
+        else result.error ??= taken
+      }
+    })
+    ledger.whenDurable(seq, done, result)
   }
 
   /** Why the messages are not taken. When they are, what must be known of them is noted. */
@@ -254,6 +287,7 @@ export class Queue {
   /** The first `max` offsets from `from` on that are not settled. */
   #unsettled(from: number, max: number): number[] {
     const { cursor } = this
+    if (this.#lanes) return this.#lanes.cursor.unsettled(from, max)
     const offsets: number[] = []
     for (const { first, last } of cursor.pending(Math.max(from, cursor.floor))) {
       for (let offset = first; offset <= last && offsets.length < max; offset++) offsets.push(offset)

@@ -3,8 +3,16 @@ import type { Random } from '@dragoman/wire'
 import type { CellClient, StreamId } from '../../cell/client.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import type { Retention } from '../../cell/options.ts'
-import type { CursorStore } from '../cursor/cursor.ts'
-import { DirectoryMachine, factOf, factTypes, queueDeclared, queueDeleted, queueFact } from '../directory.ts'
+import type { Cursor, CursorStore } from '../cursor/cursor.ts'
+import {
+  DirectoryMachine,
+  factOf,
+  factTypes,
+  laneOpened,
+  queueDeclared,
+  queueDeleted,
+  queueFact,
+} from '../directory.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { checkQueueName, quote } from '../names.ts'
@@ -14,7 +22,8 @@ import { VolatileHome } from '../volatile/volatile-home.ts'
 import type { Republishing } from './dead-letters.ts'
 import { differenceOf, queueConfig } from './queue-config.ts'
 import { Queue, type QueueHost } from './queue.ts'
-import type { QueueDefinition, QueueOwner, QueueTable } from './table.ts'
+import { QueueLanes } from './lanes/queue-lanes.ts'
+import type { QueueDefinition, QueueLane, QueueOwner, QueueTable } from './table.ts'
 
 export interface QueuesOptions {
   ledger: Ledger
@@ -214,13 +223,16 @@ export class Queues {
     const { id, owner } = definition
     const { ledger } = this.#options
     const home = this.#homeOf(definition)
+    const lanes = this.#table.lanesOf(id)
     const seq = atomically(ledger, () => {
       for (const run of this.#beforeRemove) run(definition)
       if (definition.isKept) ledger.fact(machineKinds.directory, factTypes.queueDeleted, factOf(queueDeleted, { id }))
       else this.#directory.removeQueue(id)
       this.observer?.removing(definition)
-      home.cursors.remove(definition.cursor)
-      home.ledger.drop(definition.stream)
+      for (const lane of [definition, ...lanes]) {
+        home.cursors.remove(lane.cursor)
+        home.ledger.drop(lane.stream)
+      }
     })
     this.#open.delete(id)
     if (owner) this.#owned.get(owner)?.delete(definition)
@@ -252,13 +264,50 @@ export class Queues {
   #live(definition: QueueDefinition): Queue {
     const known = this.#open.get(definition.id)
     if (known) return known
-    const { cursors } = this.#homeOf(definition)
-    const cursor = cursors.open(definition.cursor)
-    assert(cursor, `the cursor of queue ${definition.name} is missing`)
-    cursors.own(definition.stream, cursor.id)
-    const queue = new Queue(definition, cursor, definition.isKept ? this.#host : this.#volatileHost)
+    const queue = this.#build(definition)
     this.#open.set(definition.id, queue)
     return queue
+  }
+
+  #build(definition: QueueDefinition): Queue {
+    const host = definition.isKept ? this.#host : this.#volatileHost
+    const { priorityMax } = queueConfig(definition.config)
+    if (priorityMax === 0) return new Queue(definition, this.#openCursor(definition, definition), host)
+    const own = { priority: 0, stream: definition.stream, cursor: definition.cursor }
+    const lanes = new QueueLanes({
+      definition,
+      priorityMax,
+      streams: host.cell,
+      present: [own, ...this.#table.lanesOf(definition.id)],
+      atomic: run => void host.ledger.atomic(run),
+      make: priority => this.#makeLane(definition, priority),
+      cursorOf: lane => this.#openCursor(definition, lane),
+    })
+    return new Queue(definition, lanes.cursor, { ...host, cell: lanes.streams }, lanes)
+  }
+
+  #openCursor(definition: QueueDefinition, { stream, cursor: id }: Pick<QueueLane, 'stream' | 'cursor'>): Cursor {
+    const { cursors } = this.#homeOf(definition)
+    const cursor = cursors.open(id)
+    assert(cursor, `the cursor of queue ${definition.name} is missing`)
+    cursors.own(stream, id)
+    return cursor
+  }
+
+  #makeLane(definition: QueueDefinition, priority: number): QueueLane {
+    const { ledger } = this.#options
+    const { id, isKept } = definition
+    const home = this.#homeOf(definition)
+    let made: QueueLane | undefined
+    atomically(ledger, () => {
+      const stream = home.ledger.define('stream')
+      const lane = { priority, stream, cursor: home.cursors.create(stream, 0).id }
+      if (isKept) ledger.fact(machineKinds.directory, factTypes.laneOpened, factOf(laneOpened, { id, lane }))
+      else this.#table.addLane(id, lane)
+      made = lane
+    })
+    assert(made)
+    return made
   }
 
   #homeOf({ isKept }: { isKept: boolean }): { ledger: Pick<Ledger, 'define' | 'drop'>; cursors: CursorStore } {

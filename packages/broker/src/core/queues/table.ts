@@ -22,6 +22,13 @@ export interface QueueDefinition {
   readonly isKept: boolean
 }
 
+/** The stream and the cursor of messages of one priority. */
+export interface QueueLane {
+  readonly priority: number
+  readonly stream: StreamId
+  readonly cursor: CursorId
+}
+
 /** Whoever a queue can belong to alone: a connection. Only its identity counts. */
 export type QueueOwner = object
 
@@ -31,6 +38,8 @@ export class QueueTable {
   /** By namespace, then by name, in the order of creation. */
   readonly #byName = new Map<string, Map<string, QueueDefinition>>()
   readonly #byStream = new Map<StreamId, QueueDefinition>()
+  /** By id; of queues that have others than their own. */
+  readonly #lanes = new Map<string, QueueLane[]>()
 
   get count(): number {
     return this.#byId.size
@@ -64,12 +73,28 @@ export class QueueTable {
     else this.#byName.set(namespace, new Map([[name, queue]]))
   }
 
+  /** Those that were made besides the queue's own one. */
+  lanesOf(id: string): readonly QueueLane[] {
+    return this.#lanes.get(id) ?? []
+  }
+
+  addLane(id: string, lane: QueueLane): void {
+    const queue = this.#byId.get(id)
+    assert(queue, `No queue has the id ${id}`)
+    this.#byStream.set(lane.stream, queue)
+    const lanes = this.#lanes.get(id)
+    if (lanes) lanes.push(lane)
+    else this.#lanes.set(id, [lane])
+  }
+
   /** What it was. */
   remove(id: string): QueueDefinition {
     const queue = this.#byId.get(id)
     assert(queue, `No queue has the id ${id}`)
     this.#byId.delete(id)
     this.#byStream.delete(queue.stream)
+    for (const { stream } of this.lanesOf(id)) this.#byStream.delete(stream)
+    this.#lanes.delete(id)
     const names = this.#byName.get(queue.namespace)
     names?.delete(queue.name)
     if (names?.size === 0) this.#byName.delete(queue.namespace)
