@@ -132,10 +132,14 @@ export class Subscription {
     return Math.min(credit, prefetch, this.options.shared?.room ?? Infinity)
   }
 
-  get isEligible(): boolean {
-    if (this.isOver || this.isPaused || this.isPassive) return false
+  /** Of several that stand by, the one that is given messages; otherwise all are. */
+  get isActive(): boolean {
     const { onlyFor } = this.#dispatcher
-    return (onlyFor === undefined || onlyFor === this) && this.room > 0
+    return onlyFor === undefined || onlyFor === this
+  }
+
+  get isEligible(): boolean {
+    return !this.isOver && !this.isPaused && !this.isPassive && this.isActive && this.room > 0
   }
 
   /** Messages that may be given before more are granted; undefined: not counted. */

@@ -1,5 +1,4 @@
 import type { ConsumerInfo } from '../../core/connections.ts'
-import type { ConsumerInfo } from '../../core/connections.ts'
 import type { Channel } from './channel.ts'
 import { Consuming } from './consuming.ts'
 import { AmqpException } from './errors.ts'
@@ -38,10 +37,6 @@ export class Basic {
       confirms: publishing.isConfirming,
       transactional: this.#transaction !== undefined,
     }
-  }
-
-  get consumers(): ConsumerInfo[] {
-    return this.consuming.consumerInfos
   }
 
   get consumers(): readonly ConsumerInfo[] {

@@ -1,14 +1,12 @@
 import type { ConsumerInfo } from '../../core/connections.ts'
 import type { RecordView } from '../../core/cursor/record-view.ts'
 import { SharedPrefetch, type Subscription } from '../../core/cursor/subscription.ts'
-import type { ConsumerInfo } from '../../core/connections.ts'
 import { BrokerError } from '../../core/errors.ts'
 import type { Queue } from '../../core/queues/queue.ts'
 import type { Channel } from './channel.ts'
 import { replyAddress, replyQueue, ReplyQueues, type ReplyConsumer } from './direct-reply.ts'
 import { deliveredOf } from './delivered.ts'
 import { AmqpException } from './errors.ts'
-import { headerOf } from './mapping.ts'
 import { headerOf } from './mapping.ts'
 import {
   basicCancel,
@@ -58,8 +56,6 @@ export class Taker {
   isOver = false
   /** It was cancelled; what it holds is still its own. */
   isCancelled = false
-  /** Of a consumer: as it is shown to who looks after the broker. */
-  info: ConsumerInfo | undefined
 
   constructor(tag: string) {
     this.tag = tag
@@ -137,10 +133,6 @@ export class Consuming {
     this.#channel = channel
   }
 
-  get consumerInfos(): ConsumerInfo[] {
-    return Array.from(this.#consumers.values(), ({ info }) => info).filter(info => info !== undefined)
-  }
-
   get consumerCount(): number {
     return this.#consumers.size + (this.#reply ? 1 : 0)
   }
@@ -163,13 +155,6 @@ export class Consuming {
     }
     if (name === replyQueue) this.#consumeReplies(tag, flags.noAck)
     else this.#subscribe(this.#queueToRead(name), tag, fields)
-    const taker = this.#consumers.get(tag)
-    if (taker) {
-      const { noAck, exclusive: isExclusive } = flags
-      const { prefetchCount } = this
-      const queue = queueNamed(channel, name)
-      taker.info = { tag, queue, isAcknowledging: !noAck, isExclusive, prefetchCount, arguments: given.map(headerOf) }
-    }
     if (!flags.noWait) channel.send(basicConsumeOk, { consumerTag: tag })
   }
 
