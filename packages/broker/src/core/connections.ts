@@ -60,6 +60,8 @@ export interface ConsumerInfo {
   readonly queue: string
   readonly isAcknowledging: boolean
   readonly isExclusive: boolean
+  /** Of several that stand by, the one that is given messages; otherwise all are. */
+  readonly isActive: boolean
   readonly prefetchCount: number
   readonly arguments: readonly Header[]
 }
