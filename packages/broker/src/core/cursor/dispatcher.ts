@@ -26,6 +26,8 @@ export interface DispatcherOptions {
   isExpired?(record: RecordView): boolean
   /** Whether such a message may be dropped now; when it becomes true, `schedule` is called. */
   mayDrop?(): boolean
+  /** A message no longer waits: it is given out, or about to be dropped. */
+  left?(record: RecordView): void
   /** There is nothing to do at present: nobody to take anything, or nothing to take. */
   idle?(): void
   /** The last consumer has gone, of its own accord. Called when all is done that comes of it. */
@@ -203,6 +205,7 @@ export class Dispatcher implements SubscriptionHost {
     }
     if (this.#options.isExpired?.(this.#reader.record) === true) {
       if (this.#options.mayDrop?.() === false) return this.#findNothing(pull)
+      this.#options.left?.(this.#reader.record)
       cursor.drop(from, from, 'expired')
       return 1
     }
@@ -294,6 +297,7 @@ export class Dispatcher implements SubscriptionHost {
     const found = this.#reader.find(offset)
     assert(found !== 'unread', 'what was taken has been read')
     const isThere = found === 'found'
+    if (isThere) this.#options.left?.(this.#reader.record)
     if (isThere && this.#options.isExpired?.(this.#reader.record) !== true) return true
     this.cursor.drop(offset, offset, isThere ? 'expired' : 'gap')
     return false

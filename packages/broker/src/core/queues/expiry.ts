@@ -19,6 +19,8 @@ export interface ExpiryOptions {
   leftMs(record: RecordView): number
   /** How many messages may be dropped now; when it is 0, `look` is called as soon as it is more. */
   room(): number
+  /** A message is about to be dropped. */
+  left(record: RecordView): void
 }
 
 /** So many messages are dropped in one turn. */
@@ -84,7 +86,10 @@ export class Expiry implements TimerTarget {
     if (first >= end) return this.#reader.clear()
     let next = first
     // Neighbours go together.
-    while (next - first < max && next < end && cursor.nextAvailable(next) === next && this.#leftMs(next) <= 0) next++
+    while (next - first < max && next < end && cursor.nextAvailable(next) === next && this.#leftMs(next) <= 0) {
+      this.#options.left(this.#reader.record)
+      next++
+    }
     if (next > first) cursor.drop(first, next - 1, 'expired')
     else if (this.#reader.find(first) === 'unread') return this.#read(first)
     else if (this.#reader.find(first) === 'absent') cursor.drop(first, first, 'gap')

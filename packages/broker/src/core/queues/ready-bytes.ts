@@ -6,9 +6,17 @@ import type { QueueStreams } from '../volatile/volatile-streams.ts'
 interface ReadyBytesOptions {
   cursor: Cursor
   cell: QueueStreams
+  /** Offsets of all that may wait at present, ascending. */
+  present(): readonly Stretch[]
   soon(run: () => void): void
   /** All is counted. */
   counted(): void
+}
+
+/** Offsets of [from, to). */
+export interface Stretch {
+  from: number
+  to: number
 }
 
 /** So many messages are counted in one turn. */
@@ -20,14 +28,13 @@ export const bodyBytes = ({ valueBytes }: RecordView): number => Math.max(0, val
  * Bytes of the bodies of messages that wait, without memory for each: what comes and goes is added and subtracted when it passes by. What was there
  * before this start has to be read once, which is done when somebody needs the figure; until then it is estimated from what is stored.
  *
- * Invariant: `#counted` is the sum over all messages that wait but those of [`#from`, `#to`), which are still to be read.
+ * Invariant: `#counted` is the sum over all messages that wait but those of the stretches in `#unread`.
  */
 export class ReadyBytes {
   readonly #options: ReadyBytesOptions
   readonly #reader: RecordReader
   #counted = 0
-  #from: number
-  #to: number
+  #unread: Stretch[] = []
   #isRunning = false
   #isClosed = false
 
@@ -35,26 +42,26 @@ export class ReadyBytes {
     const { cursor, cell } = options
     this.#options = options
     this.#reader = new RecordReader(cell, cursor.stream)
-    this.#from = cursor.floor
-    this.#to = cell.bounds(cursor.stream)?.endOffset ?? 0
     // What comes back was weighed when it was given out, in this life.
     cursor.givenBack = (offset, bytes) => {
       if (this.#isCounted(offset)) this.#counted += bytes
     }
-    if (this.#left === 0) this.#from = this.#to
+    this.#unread = this.#waiting()
   }
 
   /** Whether `bytes` is more than an estimate. */
   get isExact(): boolean {
-    return this.#from >= this.#to
+    return this.#unread.length === 0
   }
 
   get bytes(): number {
     if (this.isExact) return Math.max(0, this.#counted)
-    const { cursor, cell } = this.#options
-    const bounds = cell.bounds(cursor.stream)
-    const stored = bounds ? Math.max(1, bounds.endOffset - bounds.startOffset) : 1
-    return Math.max(0, Math.round(this.#counted + (this.#left * cell.sizeBytes(cursor.stream)) / stored))
+    const { cursor, cell, present } = this.#options
+    let stored = 0
+    for (const { from, to } of present()) stored += to - from
+    let left = 0
+    for (const { from, to } of this.#unread) left += to - from
+    return Math.max(0, Math.round(this.#counted + (left * cell.sizeBytes(cursor.stream)) / Math.max(stored, left)))
   }
 
   /** A message has come. */
@@ -72,15 +79,13 @@ export class ReadyBytes {
   /** Nothing waits any more, durable or not. */
   purged(): void {
     this.#counted = 0
-    this.#from = this.#to
+    this.#unread = []
     this.#reader.clear()
   }
 
   /** Messages have gone that nobody has looked at: what is left must be counted. */
   lost(): void {
-    const { cursor, cell } = this.#options
-    this.#from = cursor.floor
-    this.#to = cell.bounds(cursor.stream)?.endOffset ?? 0
+    this.#unread = this.#waiting()
     this.#counted = 0
     this.count()
   }
@@ -98,14 +103,17 @@ export class ReadyBytes {
     this.#reader.clear()
   }
 
-  /** Of the messages that are not counted yet, how many wait. */
-  get #left(): number {
-    const { next, returnedCount } = this.#options.cursor
-    return Math.max(0, this.#to - Math.max(this.#from, next)) + (this.#from < next ? returnedCount : 0)
+  /** Stretches that begin with something that waits. */
+  #waiting(): Stretch[] {
+    const { cursor, present } = this.#options
+    return present()
+      .map(({ from, to }) => ({ from: cursor.nextAvailable(from), to }))
+      .filter(({ from, to }) => from < to)
   }
 
   #isCounted(offset: number): boolean {
-    return offset < this.#from || offset >= this.#to
+    for (const { from, to } of this.#unread) if (offset >= from && offset < to) return false
+    return true
   }
 
   #turn(): void {
@@ -119,25 +127,27 @@ export class ReadyBytes {
 
   /** Counts the next message that waits. False: it has to be read first. */
   #step(): boolean {
-    const at = this.#options.cursor.nextAvailable(this.#from)
-    if (at >= this.#to) {
-      this.#from = this.#to
+    const stretch = this.#unread[0]
+    if (!stretch) return true
+    const at = this.#options.cursor.nextAvailable(stretch.from)
+    if (at >= stretch.to) {
+      this.#unread.shift()
       return true
     }
     const found = this.#reader.find(at)
-    if (found === 'unread') return this.#read(at)
+    if (found === 'unread') return this.#read(at, stretch)
     if (found === 'found') this.#counted += bodyBytes(this.#reader.record)
-    this.#from = at + 1
+    stretch.from = at + 1
     return true
   }
 
-  #read(offset: number): boolean {
+  #read(offset: number, stretch: Stretch): boolean {
     this.#isRunning = true
     const isThere = this.#reader.read(offset, true, error => {
       this.#isRunning = false
       if (this.#isClosed) return
       // What cannot be read weighs nothing: who consumes it will hear of it.
-      if (error !== undefined) this.#from = offset + 1
+      if (error !== undefined) stretch.from = offset + 1
       this.count()
     })
     if (isThere) this.#isRunning = false

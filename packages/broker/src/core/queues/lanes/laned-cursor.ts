@@ -364,6 +364,11 @@ export class LanedCursor implements Cursor {
     }
   }
 
+  /** Places of all that may wait at present. */
+  present(): { from: number; to: number }[] {
+    return this.#lanes.map(lane => ({ from: lane.base + lane.cursor.floor, to: lane.base + this.#visibleEnd(lane) }))
+  }
+
   /** Up to `max` places of messages that are not settled, from `from` on. */
   unsettled(from: number, max: number): number[] {
     const places: number[] = []
