@@ -14,7 +14,11 @@ interface Binding {
 }
 
 /** Makes a binding or removes it, and resolves when that is durable. Throws `AmqpException` and `BrokerError`. */
-export async function changeBinding(change: 'bind' | 'unbind', connection: Connection, binding: Binding): Promise<void> {
+export async function changeBinding(
+  change: 'bind' | 'unbind',
+  connection: Connection,
+  binding: Binding,
+): Promise<void> {
   const { broker, namespace } = connection
   const { kind, key, given } = binding
   const [name, source] = [cleanName(binding.name), cleanName(binding.source)]
@@ -27,7 +31,13 @@ export async function changeBinding(change: 'bind' | 'unbind', connection: Conne
   const isThere = checkEnds(change, connection, kind, name, source)
   if (!isThere) return connection.settled()
   const toTopic = kind === 'queue' && findTopic(connection, name) !== undefined
-  const definition = { source, kind: toTopic ? 'topic' : kind, destination: name, key, arguments: given.map(headerOf) } as const
+  const definition = {
+    source,
+    kind: toTopic ? 'topic' : kind,
+    destination: name,
+    key,
+    arguments: given.map(headerOf),
+  } as const
   if (change === 'bind') await broker.router.bind(namespace, definition)
   else await broker.router.unbind(namespace, definition)
 }

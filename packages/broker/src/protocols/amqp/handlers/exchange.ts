@@ -52,7 +52,10 @@ const kinds: Readonly<Record<string, ExchangeKind>> = {
   'x-consistent-hash': 'hash',
   'x-delayed-message': 'delayed',
 }
-const typeOf = (kind: unknown): string => Object.entries(kinds).find(([, each]) => each === kind)?.[0] ?? String(kind)
+
+/** What clients call a kind of exchanges. */
+export const exchangeType = (kind: unknown): string =>
+  Object.entries(kinds).find(([, each]) => each === kind)?.[0] ?? String(kind)
 
 /** Arguments that mean something, by the settings that they are. */
 const argumentOf = {
@@ -60,6 +63,15 @@ const argumentOf = {
   [exchangeSettings.hashHeader]: 'hash-header',
   [exchangeSettings.innerKind]: 'x-delayed-type',
 } as const
+
+/** The arguments that give these settings. */
+export function exchangeArguments(config: ReadonlyMap<string, string>): Header[] {
+  return Object.entries(argumentOf).flatMap(([setting, name]) => {
+    const text = config.get(setting)
+    if (text === undefined) return []
+    return [{ name, value: setting === exchangeSettings.innerKind ? exchangeType(text) : text }]
+  })
+}
 
 async function declare(channel: Channel, fields: Declare): Promise<void> {
   const { connection } = channel
@@ -136,10 +148,10 @@ function checkSame(connection: Connection, present: ExchangeDefinition, options:
   if (!difference) return
   const what = resource('exchange', name, connection.namespace)
   const [has, wants] = difference.values as [string | boolean | undefined, string | boolean | undefined]
-  if (difference.name === 'kind') throw inequivalent(what, 'type', typeOf(has), typeOf(wants))
+  if (difference.name === 'kind') throw inequivalent(what, 'type', exchangeType(has), exchangeType(wants))
   if (difference.name === 'auto.delete') throw inequivalent(what, 'auto_delete', has, wants)
   if (difference.name === exchangeSettings.innerKind) {
-    throw inequivalent(what, argumentOf[exchangeSettings.innerKind], typeOf(has), typeOf(wants))
+    throw inequivalent(what, argumentOf[exchangeSettings.innerKind], exchangeType(has), exchangeType(wants))
   }
   const argument = Object.entries(argumentOf).find(([setting]) => setting === difference.name)?.[1]
   throw inequivalent(what, argument ?? difference.name, has, wants)

@@ -163,7 +163,10 @@ function checkLimit({ broker, namespace }: Connection, name: string): void {
   const max = broker.namespaces.limitOf(namespace, 'queues')
   if (max === undefined || broker.queues.list(namespace).length < max) return
   const what = resource('queue', name, namespace)
-  throw new AmqpException('preconditionFailed', `cannot declare ${what}: queue limit in vhost '${namespace}' (${max}) is reached`)
+  throw new AmqpException(
+    'preconditionFailed',
+    `cannot declare ${what}: queue limit in vhost '${namespace}' (${max}) is reached`,
+  )
 }
 
 function checkKept({ namespace }: Connection, name: string, flags: Declare['flags']): void {
@@ -177,7 +180,8 @@ function checkSame(connection: Connection, queue: Queue, flags: Declare['flags']
   const { definition } = queue
   const what = resource('queue', definition.name, connection.namespace)
   const { durable, exclusive, autoDelete } = flags
-  if (definition.owner !== (exclusive ? connection.owner : undefined)) throw locked(definition.name, connection.namespace)
+  if (definition.owner !== (exclusive ? connection.owner : undefined))
+    throw locked(definition.name, connection.namespace)
   if (definition.isDurable !== (durable && !exclusive)) {
     throw inequivalent(what, 'durable', definition.isDurable, durable)
   }
@@ -192,7 +196,12 @@ function checkSameTopic(connection: Connection, topic: Topic, options: readonly 
   checkSameArguments(what, topicArguments(topic.config), options, queueTypeOf(options))
 }
 
-function checkSameArguments(what: string, present: readonly Header[], options: readonly Header[], type: QueueType): void {
+function checkSameArguments(
+  what: string,
+  present: readonly Header[],
+  options: readonly Header[],
+  type: QueueType,
+): void {
   // Both in the form in which they are kept: what means the same is the same.
   const wanted = argumentProblem(options)
     ? options
