@@ -18,6 +18,8 @@ export interface TopicSubscriber {
  * Each verb that settles takes the tickets [first, last] and returns how many of them were open.
  */
 export interface TopicSubscription {
+  /** Whether it is given records. */
+  readonly isActive: boolean
   /** Records that it was given and has not settled. */
   readonly heldCount: number
   /** Records that it may hold; 0: no limit. */

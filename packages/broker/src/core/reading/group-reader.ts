@@ -82,6 +82,9 @@ export class GroupReader implements TopicSubscription {
     this.#prefetch = options.prefetch
   }
 
+  get isActive(): boolean {
+    return !this.#isOver && !this.#isRetired
+  }
   get heldCount(): number {
     return this.#tickets.count
   }

@@ -78,6 +78,9 @@ export class LogReader implements TopicSubscription {
     this.#schedule()
   }
 
+  get isActive(): boolean {
+    return !this.#isOver && !this.#isRetired
+  }
   get heldCount(): number {
     return this.#held
   }

@@ -3,9 +3,10 @@ import type { RecordView } from '../../core/cursor/record-view.ts'
 import { SharedPrefetch, type Subscription } from '../../core/cursor/subscription.ts'
 import { BrokerError } from '../../core/errors.ts'
 import type { Queue } from '../../core/queues/queue.ts'
+import type { Topic } from '../../core/topic.ts'
 import type { Channel } from './channel.ts'
 import { replyAddress, replyQueue, ReplyQueues, type ReplyConsumer } from './direct-reply.ts'
-import { deliveredOf } from './delivered.ts'
+import { deliveredOf, type Delivered } from './delivered.ts'
 import { AmqpException } from './errors.ts'
 import { headerOf } from './mapping.ts'
 import {
@@ -17,10 +18,11 @@ import {
   type basicConsume,
 } from './messages/basic.ts'
 import type { Arguments } from './messages/method.ts'
-import { findQueue, queueNamed } from './names.ts'
+import { findQueue, findTopic, queueNamed } from './names.ts'
 import { contentOf, type Published } from './publishing.ts'
 import { demand, resource } from './rights.ts'
 import { shortBytes } from './sending.ts'
+import { consumeTopic } from './stream-consuming.ts'
 import { fieldOf, type Table } from './table.ts'
 import { inRuns, Unacked, type Delivery } from './unacked.ts'
 
@@ -141,7 +143,8 @@ export class Consuming {
     return Array.from(this.#consumers.values(), ({ info }) => info)
   }
 
-  consume(fields: ConsumeFields): void {
+  /** What is behind waits while a topic is looked into. */
+  consume(fields: ConsumeFields): Promise<void> | undefined {
     const { queue: name, consumerTag, flags } = fields
     const channel = this.#channel
     const { connection } = channel
@@ -153,9 +156,30 @@ export class Consuming {
     if (this.consumerCount >= consumersPerChannelMax) {
       throw new AmqpException('notAllowed', `reached maximum (${consumersPerChannelMax}) of consumers per channel`)
     }
+    const topic = name === replyQueue ? undefined : findTopic(connection, queueNamed(channel, name))
+    if (topic) return this.#consumeTopic(topic, tag, fields)
     if (name === replyQueue) this.#consumeReplies(tag, flags.noAck)
     else this.#subscribe(this.#queueToRead(name), tag, fields)
     if (!flags.noWait) channel.send(basicConsumeOk, { consumerTag: tag })
+    return undefined
+  }
+
+  async #consumeTopic(topic: Topic, tag: string, fields: ConsumeFields): Promise<void> {
+    const channel = this.#channel
+    const { noAck, exclusive, noWait } = fields.flags
+    demand(channel.connection, 'read', 'queue', topic.name)
+    const prefetchCount = this.prefetchCount || this.globalPrefetchCount
+    const taker = new Consumer(tag, topic.name, prefetchCount, fields)
+    const options = { tag, noAck, exclusive, prefetchCount, arguments: fields.arguments }
+    const subscription = await consumeTopic(channel.connection, topic, options, {
+      deliver: (delivered, offset, deliveryCount) => this.#send(taker, delivered, offset, deliveryCount, noAck),
+      ended: () => this.#ended(taker),
+    })
+    if (this.#isOver) return subscription.cancel()
+    taker.source = subscription
+    if (this.#isPaused) subscription.pause()
+    this.#consumers.set(tag, taker)
+    if (!noWait) channel.send(basicConsumeOk, { consumerTag: tag })
   }
 
   cancel(tag: string, noWait: boolean): void {
@@ -242,6 +266,10 @@ export class Consuming {
     const { connection } = this.#channel
     const name = queueNamed(this.#channel, given)
     demand(connection, 'read', 'queue', name)
+    if (findTopic(connection, name)) {
+      const what = resource('queue', name, connection.namespace)
+      throw new AmqpException('notImplemented', `basic.get not supported by stream queues ${what}`)
+    }
     return findQueue(connection, name)
   }
 
@@ -279,9 +307,13 @@ export class Consuming {
   }
 
   #deliver(taker: Taker, queue: Queue, record: RecordView, deliveryCount: number, noAck: boolean): void {
+    const delivered = deliveredOf(this.#channel.connection, record, toldCount(queue, deliveryCount))
+    this.#send(taker, delivered, record.offset, deliveryCount, noAck)
+  }
+
+  #send(taker: Taker, delivered: Delivered, offset: number, deliveryCount: number, noAck: boolean): void {
     const { connection, basic } = this.#channel
-    const deliveryTag = noAck ? this.unacked.skip() : this.unacked.add(taker, record.offset)
-    const delivered = deliveredOf(connection, record, toldCount(queue, deliveryCount))
+    const deliveryTag = noAck ? this.unacked.skip() : this.unacked.add(taker, offset)
     const isFull = !this.#isPaused && connection.queuedBytes + delivered.body.length > queuedBytesMax
     basic.sending.deliver(taker.tagBytes, deliveryTag, deliveryCount > 1, delivered, isFull ? this.#resume : undefined)
     if (isFull) this.#pause()
