@@ -94,6 +94,7 @@ export class Upkeep {
   /** Bytes of the bodies of messages that wait, durable or not: exact, or estimated while they are counted or too many to be read again. */
   get readyBytes(): number {
     const { cursor, host } = this.#options
+    if (this.readyCount + this.#unsettled === 0) this.#bytes.purged()
     if (!this.#bytes.isExact && host.cell.sizeBytes(cursor.stream) <= countedBytesMax) this.#bytes.count()
     return this.#bytes.bytes
   }
