@@ -15,6 +15,7 @@ import { namespaceContents } from './core/namespaces/contents.ts'
 import { Namespaces } from './core/namespaces/namespaces.ts'
 import { TopicConsumers } from './core/reading/topic-consumers.ts'
 import { Delayed } from './core/delayed/delayed.ts'
+import { Schedules } from './core/delayed/schedules.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Quotas } from './core/quotas/quotas.ts'
@@ -196,6 +197,7 @@ async function openCore(
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
   const router = new Router({ ...base, topics, queues })
   const delayed = new Delayed({ ...base, router, pressure: cell, soon, log: logFor('delayed') })
+  const schedules = new Schedules({ ...base, router })
   const contents = namespaceContents({ topics, queues, router, identity })
   const namespaces = new Namespaces({ ...base, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
@@ -215,6 +217,7 @@ async function openCore(
     queues,
     router,
     delayed,
+    schedules,
     topicConsumers,
     work,
     groups,
@@ -231,6 +234,7 @@ async function openCore(
   const stop = [
     () => namespaces.close(),
     () => shareGroups.close(),
+    () => schedules.close(),
     () => delayed.close(),
     () => work.close(),
     () => core.queues.close(),

@@ -2,6 +2,7 @@ import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Connections } from './connections.ts'
 import type { Delayed } from './delayed/delayed.ts'
+import type { Schedules } from './delayed/schedules.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Namespaces } from './namespaces/namespaces.ts'
@@ -40,6 +41,8 @@ export interface Broker {
   readonly router: Router
   /** Messages that are to be published later. */
   readonly delayed: Delayed
+  /** Messages that are published again and again. */
+  readonly schedules: Schedules
   /** Queues whose messages have numbers and priorities, and may wait. */
   readonly work: WorkQueues
   readonly groups: Groups

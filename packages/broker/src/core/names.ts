@@ -35,6 +35,9 @@ export const checkNamespaceName = (name: string): void => checkName(name, 'a nam
 /** Those of exchanges follow the same rule. */
 export const checkExchangeName = (name: string): void => checkName(name, 'an exchange')
 
+/** And those of schedules. */
+export const checkScheduleName = (name: string): void => checkName(name, 'a schedule')
+
 function checkName(name: string, what: string): void {
   const bytes = Buffer.byteLength(name)
   if (bytes === 0) throw new BrokerError('name-invalid', `${what} needs a name`)

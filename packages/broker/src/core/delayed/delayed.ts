@@ -15,7 +15,7 @@ import { fetchRecord } from './record-fetch.ts'
 import { readLater, type Later } from './stored.ts'
 import { delayMaxMs } from './tiers.ts'
 import type { VolumeState } from './volume-state.ts'
-import { placeOf, Volumes, type DelayedId } from './volumes.ts'
+import { placeOf, Volumes, type DelayedId, type DelayedSizes } from './volumes.ts'
 import { machineKinds } from '../../cell/machine.ts'
 
 export interface DelayedOptions {
@@ -24,6 +24,7 @@ export interface DelayedOptions {
   router: Router
   limits: Limits
   pressure: Pressure
+  sizes?: DelayedSizes | undefined
   /** Calls `run` in a later turn, after what is waiting already. */
   soon(run: () => void): void
   log(level: 'warn' | 'error', message: string): void
@@ -61,7 +62,7 @@ export class Delayed {
     this.#router = router
     this.#limits = limits
     this.#clock = new DueClock(ledger.clock)
-    this.#volumes = new Volumes(ledger, cell)
+    this.#volumes = new Volumes(ledger, cell, options.sizes)
     this.#firing = new Firing(this.#volumes, this.#clock, options)
   }
 

@@ -50,7 +50,7 @@ export const scheduleSet = struct({
   timeZone: string16,
   exchange: string16,
   key: string16,
-  /** As `writeStored` writes it. */
+  /** As `writeRepeated` writes it. */
   message: bytes32,
   /** Bits: `scheduleFlags`. */
   flags: u8,

@@ -3,12 +3,11 @@ import type { Ledger } from '../../cell/machine.ts'
 import { machineKinds } from '../../cell/machine.ts'
 import { BrokerError } from '../errors.ts'
 import { atomically } from '../refusals.ts'
-import type { Destination } from '../routing/place.ts'
-import type { PublishOutcome } from '../routing/publisher.ts'
 import type { Router } from '../routing/router.ts'
 import type { DueClock } from './due-clock.ts'
 import { delayedFacts, factOf, fired } from './facts.ts'
 import { loadRecords, type Wanted } from './load.ts'
+import { publishNow } from './publish-now.ts'
 import { readLater, type Later, type StoredLater } from './stored.ts'
 import { VolumeQueue } from './volume-queue.ts'
 import type { Run, VolumeState } from './volume-state.ts'
@@ -310,15 +309,12 @@ class Group {
   }
 
   /** Whether it went where it is to go, or is not to go anywhere. */
-  #deliver({ namespace, exchange, key, headers, message }: StoredLater): boolean {
-    const { router } = this.#options
-    const destinations = destinationsOf(router, namespace, exchange, [key, ...(message.keys ?? [])], headers)
-    this.#bytes += (message.value?.length ?? 0) * Math.max(1, destinations.length)
-    let outcome: PublishOutcome | undefined
-    router.deliver(destinations, key, message, told => (outcome = told))
-    if (outcome?.error === 'storage-full' || outcome?.error === 'shutting-down') return false
+  #deliver(later: StoredLater): boolean {
+    const places = publishNow(this.#options.router, later)
+    if (places === undefined) return false
+    this.#bytes += (later.message.value?.length ?? 0) * Math.max(1, places)
     this.publishedCount++
-    if (destinations.length === 0) this.unroutedCount++
+    if (places === 0) this.unroutedCount++
     return true
   }
 
@@ -330,18 +326,4 @@ class Group {
       this.#options.ledger.fact(machineKinds.delayed, delayedFacts.fired, payload)
     }
   }
-}
-
-/** Where a message goes by any of its keys, each place once. */
-function destinationsOf(
-  router: Router,
-  namespace: string,
-  exchange: string,
-  keys: readonly string[],
-  headers: Later['headers'],
-): readonly Destination[] {
-  const [first = '', ...more] = keys
-  const found = router.route(namespace, exchange, first, headers) ?? []
-  if (more.length === 0) return found
-  return [...new Set([...found, ...more.flatMap(key => router.route(namespace, exchange, key, headers) ?? [])])]
 }

@@ -4,8 +4,6 @@ import type { Heaped } from '../work/heap.ts'
 import { fetchRecord } from './record-fetch.ts'
 import type { Run } from './volume-state.ts'
 
-/** Messages that one block leads to, at most. */
-export const blockEntriesMax = 512
 const entryBytes = 8
 /** Of a block's form: its first byte. */
 const blockVersion = 1

@@ -87,8 +87,8 @@ export function readLater(record: RecordView, nowMs: number): StoredLater {
   return { namespace, exchange, key, headers: routed, message, dueMs, sinceMs: record.timestampMs }
 }
 
-/** The same message again, for a schedule that keeps it: a time to live begins anew each time. */
-export function writeMessage(message: QueueMessage, nowMs: number): Buffer {
+/** A message that a schedule keeps, and the headers by which it is routed: a time to live begins anew each time. */
+export function writeRepeated({ headers: routed, message }: Pick<Later, 'headers' | 'message'>, nowMs: number): Buffer {
   const out = new Writer()
   const { key = null, value, headers = [], expiresMs = -1 } = message
   out.u8(storedVersion)
@@ -96,25 +96,29 @@ export function writeMessage(message: QueueMessage, nowMs: number): Buffer {
   out.nullableBytes32(value)
   out.bytes32(stampBytes({ ...noStamp, ...stampOf(message), expiresMs: -1 }))
   out.varlong(expiresMs < 0 ? -1 : Math.max(0, expiresMs - nowMs))
+  out.bytes32(routed && routed.length > 0 ? encodeArguments(routed) : nothing)
   out.uvarint(headers.length)
   for (const header of headers) {
-    out.string16(header.key)
+    out.string32(header.key)
     out.nullableBytes32(header.value)
   }
   return out.take()
 }
 
-export function readMessage(bytes: Buffer, nowMs: number): QueueMessage {
+/** Bytes share those of the source. */
+export function readRepeated(bytes: Buffer, nowMs: number): Pick<Later, 'headers' | 'message'> {
   const from = new Reader(bytes)
   if (from.u8() !== storedVersion) throw new Error('The message of a schedule was written by a newer broker')
   const key = from.nullableBytes32()
   const value = from.nullableBytes32()
   const stamp = readStamp(from.bytes32())
   const ttlMs = from.varlong()
+  const encoded = from.bytes32()
   const headers = Array.from({ length: from.uvarint() }, () => {
-    return { key: from.string16(), value: from.nullableBytes32() }
+    return { key: from.string32(), value: from.nullableBytes32() }
   })
-  return { key, value, headers, ...stamp, expiresMs: ttlMs < 0 ? -1 : nowMs + ttlMs }
+  const message = { key, value, headers, ...stamp, expiresMs: ttlMs < 0 ? -1 : nowMs + ttlMs }
+  return { headers: encoded.length > 0 ? decodeArguments(encoded) : undefined, message }
 }
 
 /** Those fields of the stamp that the message has. */

@@ -11,8 +11,9 @@ import { TimerWheel } from '../timers/wheel.ts'
 import { Topics } from '../topics.ts'
 import { Delayed } from './delayed.ts'
 import { DelayedMachine } from './machine.ts'
+import { Schedules } from './schedules.ts'
 import type { Later } from './stored.ts'
-import type { DelayedId } from './volumes.ts'
+import type { DelayedId, DelayedSizes } from './volumes.ts'
 
 /** A wall clock that can be set, besides time that passes when the test says so. */
 export class WallClock extends ManualClock {
@@ -29,11 +30,14 @@ export interface DelayedNode extends TestCell {
   queues: Queues
   router: Router
   delayed: Delayed
+  schedules: Schedules
   clock: WallClock
   /** What was logged by what waits. */
   told: string[]
-  /** As a process that is killed would. */
+  /** As a process that is killed would; what was taken becomes durable. */
   kill(): Promise<void>
+  /** The same, and what is not durable yet is lost. */
+  cut(): Promise<void>
   close(): Promise<void>
 }
 
@@ -42,7 +46,7 @@ let starts = 0
 export async function startDelayed(
   stores: Stores,
   clock = new WallClock(),
-  more: Partial<Limits> = {},
+  { sizes, ...more }: Partial<Limits> & { sizes?: DelayedSizes } = {},
 ): Promise<DelayedNode> {
   const machines = {
     directory: () => new DirectoryMachine(),
@@ -63,8 +67,10 @@ export async function startDelayed(
   const router = new Router({ ...base, topics, queues })
   const told: string[] = []
   const tell = (level: string, message: string): void => void told.push(`${level} ${message}`)
-  const delayed = new Delayed({ ...base, router, pressure: cell.cell, soon, log: tell })
+  const delayed = new Delayed({ ...base, router, pressure: cell.cell, sizes, soon, log: tell })
+  const schedules = new Schedules({ ...base, router })
   const stop = (): void => {
+    schedules.close()
     delayed.close()
     queues.close()
     cursors.close()
@@ -73,11 +79,15 @@ export async function startDelayed(
     stop()
     return abandon(cell)
   }
+  const cut = (): Promise<void> => {
+    cell.cell.journal.abandon()
+    return kill()
+  }
   const close = async (): Promise<void> => {
     stop()
     await cell.cell.close()
   }
-  return { ...cell, topics, queues, router, delayed, clock, told, kill, close }
+  return { ...cell, topics, queues, router, delayed, schedules, clock, told, kill, cut, close }
 }
 
 export const later = (exchange: string, key: string, text: string, more: Partial<Later> = {}): Later => {

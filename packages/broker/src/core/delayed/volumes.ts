@@ -4,7 +4,7 @@ import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { makeBatch } from '../../storage/record-batch.ts'
 import { atomically } from '../refusals.ts'
 import { closed, delayedFacts, factOf, indexed, opened, waiting } from './facts.ts'
-import { blockBatch, blockEntriesMax, isBehind } from './index-run.ts'
+import { blockBatch, isBehind } from './index-run.ts'
 import { DelayedMachine } from './machine.ts'
 import { recordOf, type Later } from './stored.ts'
 import { tierOf, tiers } from './tiers.ts'
@@ -23,9 +23,17 @@ export function placeOf(machine: DelayedMachine, id: DelayedId): { volume: Volum
   return volume && offset < volume.count ? { volume, offset } : undefined
 }
 
-/** Messages of one volume, and of all, whose due times are only in memory. */
-const recentMax = 1 << 16
-const recentOfAllMax = 1 << 19
+/** Sizes that nobody should need to turn: small ones let a test meet every edge. */
+export interface DelayedSizes {
+  /** Messages of one volume, and of all, whose due times are only in memory. */
+  readonly recentMax: number
+  readonly recentOfAllMax: number
+  /** Messages to which one block of an index leads. */
+  readonly blockEntriesMax: number
+}
+
+const defaultSizes: DelayedSizes = { recentMax: 1 << 16, recentOfAllMax: 1 << 19, blockEntriesMax: 512 }
+
 /** Offsets in an index have 32 bits. */
 const countMax = 2 ** 31
 
@@ -44,15 +52,17 @@ export class Volumes {
   observer: VolumeObserver | undefined
   readonly #ledger: Ledger
   readonly #cell: CellClient
+  readonly #sizes: DelayedSizes
   /** By tier and beginning: the one that takes more. */
   readonly #writable = new Map<string, VolumeState>()
   #recentCount = 0
 
-  constructor(ledger: Ledger, cell: CellClient) {
+  constructor(ledger: Ledger, cell: CellClient, sizes: DelayedSizes = defaultSizes) {
     const machine = ledger.machine(machineKinds.delayed)
     assert(machine instanceof DelayedMachine)
     this.#ledger = ledger
     this.#cell = cell
+    this.#sizes = sizes
     this.machine = machine
     for (const volume of machine.volumes.values()) {
       this.#writable.set(keyOf(volume.tier, volume.fromMs), volume)
@@ -126,7 +136,8 @@ export class Volumes {
 
   /** Due times go to the disk when there are many of them in memory. */
   #indexSome(): void {
-    if (this.#recentCount < recentMax) return
+    const { recentMax, recentOfAllMax } = this.#sizes
+    if (this.#recentCount < Math.min(recentMax, recentOfAllMax)) return
     let most: VolumeState | undefined
     for (const volume of this.machine.volumes.values()) {
       if (volume.recentCount > (most?.recentCount ?? 0)) most = volume
@@ -135,6 +146,7 @@ export class Volumes {
   }
 
   #index(volume: VolumeState): void {
+    const { blockEntriesMax } = this.#sizes
     const { dues, offsets } = sortedRecent(volume)
     const nowMs = this.#ledger.clock.nowMs()
     const first = (this.#cell.bounds(volume.index)?.endOffset ?? 0) + this.#cell.unsettled(volume.index)
