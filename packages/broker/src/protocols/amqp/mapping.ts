@@ -129,7 +129,8 @@ function readProperty(message: Message, field: Field, arrivedMs: number): boolea
       const number = typeof value === 'number' || typeof value === 'bigint' ? Number(value) : NaN
       if (!Number.isSafeInteger(number)) return false
       if (name === names.timestampMs) message.timestampMs = number
-      else message.delayUntilMs = arrivedMs + number
+      // One that is not above 0 says that the time is over.
+      else if (number > 0) message.delayUntilMs = arrivedMs + number
       return true
     }
     default:

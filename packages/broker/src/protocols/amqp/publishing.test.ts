@@ -288,3 +288,20 @@ test('what was confirmed is there after a restart, with its properties', async t
   )
   assert.deepEqual(rest[0]?.properties, given)
 })
+
+test('an exchange that holds messages back does so for as long as they say', async t => {
+  const channel = await channelOf(t)
+  await channel.confirm()
+  const inner = { name: 'x-delayed-type', type: 'S', value: 'direct' } as const
+  await channel.declareExchange('later', 'x-delayed-message', { arguments: [inner] })
+  await channel.declare('q')
+  await channel.bind('q', 'later', 'k')
+  const consumer = await channel.consume('q', { noAck: true })
+  const delay = (value: number): Properties => ({ headers: [{ name: 'x-delay', type: 'I', value }], messageId: 'id' })
+  assert.equal(await channel.publish('later', 'k', 'second', delay(60), { mandatory: true }), true)
+  assert.equal(await channel.publish('later', 'k', 'first'), true)
+  const [first, second] = await consumer.take(2)
+  assert.deepEqual([String(first?.body), String(second?.body)], ['first', 'second'])
+  assert.deepEqual(second?.properties, { headers: [{ name: 'x-delay', type: 'I', value: -60 }], messageId: 'id' })
+  assert.deepEqual([second.exchange, second.routingKey, channel.returned.length], ['later', 'k', 0])
+})

@@ -12,7 +12,7 @@ import { decodeProperties, encodeProperties, envelopeHeadBytes, envelopeOf, head
 import { basicAck, basicNack, basicReturn, type Properties } from './messages/basic.ts'
 import { demand, demandKey, resource } from './rights.ts'
 import { findField, PropertyScan, propertyBits } from './scan.ts'
-import { fieldOf, type Table } from './table.ts'
+import { fieldOf, type Field, type Table } from './table.ts'
 
 /** A body gets its buffer in steps, so that an announcement alone costs nothing. */
 const firstBodyBytesMax = 256 * 1024
@@ -33,6 +33,10 @@ export interface Published {
   readonly message: QueueMessage
   readonly destinations: readonly Destination[]
   readonly replyTo: ReplyConsumer | undefined
+  /** It is to be routed so many milliseconds later; 0: now. */
+  readonly delayMs: number
+  /** Only of one that is routed later. */
+  readonly headers: readonly Header[]
 }
 
 /** What was published in one block, and perhaps others between that were not. */
@@ -128,9 +132,10 @@ export class Publishing {
   }
 
   /** Sends a message where it belongs. Returns the block that makes it safe (-1: it is), or why it was refused. */
-  send(published: Published): number | PublishError {
+  send(published: Published): number | PublishError | 'limit-reached' {
     const { broker } = this.#channel.connection
     const { destinations, key, message, replyTo } = published
+    if (published.delayMs > 0) return this.#sendLater(published)
     if (replyTo) replyTo.deliver(published)
     if (destinations.length === 0) {
       if (published.isMandatory && !replyTo) this.#return(published)
@@ -141,6 +146,13 @@ export class Publishing {
     return error ?? seq
   }
 
+  /** Where it leads is decided when its time has come: it cannot be returned. */
+  #sendLater({ exchange, key, headers, message, delayMs }: Published): number | PublishError | 'limit-reached' {
+    const { broker, namespace } = this.#channel.connection
+    const { seq, error } = broker.delayed.post({ namespace, exchange, key, headers, message }, delayMs)
+    return error ?? seq
+  }
+
   #whole(body: Buffer): void {
     const published = this.#decide(body)
     if (this.hold) return this.hold(ownBytes(published))
@@ -148,7 +160,7 @@ export class Publishing {
     if (this.isConfirming) this.#confirm(this.confirms.begin(), result)
   }
 
-  #confirm(sequence: number, result: number | PublishError): void {
+  #confirm(sequence: number, result: number | PublishError | 'limit-reached'): void {
     // The broker ends: nobody can say what becomes of it.
     if (result === 'shutting-down') return
     if (typeof result !== 'number' || result < 0) {
@@ -190,11 +202,13 @@ export class Publishing {
     demandKey(connection, 'write', exchange, key)
     const keys: string[] = []
     let hiddenKeyCount = 0
+    let delayMs = 0
     let envelope = this.#envelope
     if (scan.flags & (propertyBits.replyTo | propertyBits.userId | propertyBits.headers)) {
       this.#checkUser(scan.userId)
       if (scan.headersAt >= 0) hiddenKeyCount = this.#furtherKeys(keys)
-      envelope = this.#rewritten(hiddenKeyCount > 0)
+      if (scan.headersAt >= 0 && definition.kind === 'delayed') delayMs = delayOf(this.#properties().headers ?? [])
+      envelope = this.#rewritten(hiddenKeyCount > 0, delayMs > 0)
     }
     const expiresMs = scan.flags & propertyBits.expiration ? this.#expiry(scan.expiration) : -1
     const message: QueueMessage = {
@@ -208,8 +222,10 @@ export class Publishing {
       priority: scan.priority,
     }
     const replyTo = exchange === '' && isReplyQueue(key) ? ReplyQueues.of(connection.broker).find(key) : undefined
-    const destinations = replyTo ? nowhere : this.#route(definition, key, keys)
-    return { exchange, key, isMandatory: this.#isMandatory, message, destinations, replyTo }
+    const isLater = delayMs > 0
+    const destinations = replyTo || isLater ? nowhere : this.#route(definition, key, keys)
+    const headers = isLater ? this.#routingHeaders(exchange) : noHeaders
+    return { exchange, key, isMandatory: this.#isMandatory, message, destinations, replyTo, delayMs, headers }
   }
 
   #keyOf(key: string): Buffer | null {
@@ -242,11 +258,12 @@ export class Publishing {
   }
 
   /** The envelope, without what consumers are not to see, and with where answers really go. */
-  #rewritten(hasBlindCopies: boolean): Buffer {
+  #rewritten(hasBlindCopies: boolean, isLater: boolean): Buffer {
     const answersHere = this.#scan.replyTo === replyQueue
-    if (!answersHere && !hasBlindCopies) return this.#envelope
+    if (!answersHere && !hasBlindCopies && !isLater) return this.#envelope
     const properties = this.#properties()
     if (hasBlindCopies) properties.headers = (properties.headers ?? []).filter(({ name }) => name !== blindCopy)
+    if (isLater) properties.headers = (properties.headers ?? []).map(delayed)
     if (answersHere) {
       if (!this.replyConsumer) throw new AmqpException('preconditionFailed', 'fast reply consumer does not exist')
       properties.replyTo = this.replyConsumer.address
@@ -333,6 +350,23 @@ const noHeaders: readonly Header[] = []
 function isSame(envelope: Buffer, properties: Buffer): boolean {
   if (envelope.length !== envelopeHeadBytes + properties.length) return false
   return envelope.compare(properties, 0, properties.length, envelopeHeadBytes) === 0
+}
+
+const delayName = 'x-delay'
+
+/** How long a delayed exchange is to hold the message back; 0: it says nothing of that. */
+function delayOf(headers: Table): number {
+  const field = fieldOf(headers, delayName)
+  if (!field || !'bBsuIilL'.includes(field.type)) return 0
+  return Math.max(0, Number(field.value))
+}
+
+/** Consumers see that the time is over by its sign, as RabbitMQ's plugin has it. */
+function delayed(field: Field): Field {
+  if (field.name !== delayName) return field
+  const delayMs = Number(field.value)
+  if (field.type === 'I') return { name: delayName, type: 'I', value: -delayMs }
+  return { name: delayName, type: 'l', value: -BigInt(Math.trunc(delayMs)) }
 }
 
 function keysOf(headers: Table, name: string): string[] {
