@@ -61,6 +61,8 @@ type State =
   /** The client's words are looked at, which can take a moment. */
   | 'busy'
   | 'securing'
+  /** The client has proved who it is, and is told the same of the server; it has to say that it knows. */
+  | 'proven'
   | 'tuning'
   | 'opening'
   | 'over'
@@ -68,7 +70,7 @@ type State =
 /**
  * How a connection begins.
  *
- *   starting --start-ok--> securing --(secure, secure-ok)--> tuning --tune-ok--> opening --open--> over
+ *   starting --start-ok--> busy --(secure, secure-ok)--> tuning --tune-ok--> opening --open--> over
  *
  * [AMQP 0-9-1, 2.2.4]
  */
@@ -108,6 +110,8 @@ export class Handshake {
     if (method === connectionSecureOk && state === 'securing') {
       return this.#next(connectionSecureOk.codec.read(fields).response)
     }
+    // What the client says to our own proof is nothing. [RFC 4422, 4]
+    if (method === connectionSecureOk && state === 'proven') return this.#tune()
     if (method === connectionTuneOk && state === 'tuning') return this.#tuneOk(connectionTuneOk.codec.read(fields))
     if (method === connectionOpen && state === 'opening')
       return this.#open(connectionOpen.codec.read(fields).virtualHost)
@@ -152,13 +156,15 @@ export class Handshake {
     const { broker, context } = this.#host
     const { subject } = context.tls ?? {}
     if (subject === undefined) throw new AmqpException('commandInvalid', 'the client has shown no certificate')
-    this.#succeed({ user: broker.identity.certificateName(subject), proof: 'certificate', expiresMs: undefined })
+    this.#known = { user: broker.identity.certificateName(subject), proof: 'certificate', expiresMs: undefined }
+    this.#tune()
   }
 
   /** There are no users: whoever comes is let in, under the name that they give. */
   #welcome(response: Buffer): void {
     const [, user = ''] = response.toString().split('\0')
-    this.#succeed({ user: user === '' ? anonymous : user, proof: 'none', expiresMs: undefined })
+    this.#known = { user: user === '' ? anonymous : user, proof: 'none', expiresMs: undefined }
+    this.#tune()
   }
 
   #next(response: Buffer): void {
@@ -177,7 +183,10 @@ export class Handshake {
     if (this.#state !== 'busy') return
     if (step.kind === 'success') {
       const proof = this.#mechanism === 'OAUTHBEARER' ? 'token' : 'password'
-      return this.#succeed({ user: step.principal, proof, expiresMs: step.expiresMs })
+      this.#known = { user: step.principal, proof, expiresMs: step.expiresMs }
+      if (step.data.length === 0) return this.#tune()
+      this.#state = 'proven'
+      return this.#host.send(connectionSecure, { challenge: step.data })
     }
     if (step.kind === 'challenge') {
       this.#state = 'securing'
@@ -193,8 +202,7 @@ export class Handshake {
     })
   }
 
-  #succeed(known: Known): void {
-    this.#known = known
+  #tune(): void {
     this.#exchange = undefined
     this.#state = 'tuning'
     this.#host.send(connectionTune, this.#offer)

@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { Writer } from '@dragoman/wire'
+import { logIn } from '../../core/identity/sasl/client.ts'
+import type { BrokerOptions, RunningBroker } from '../../main.ts'
+import { protocolHeader } from './framing.ts'
+import {
+  connectionClose,
+  connectionCloseOk,
+  connectionOpen,
+  connectionOpenOk,
+  connectionSecure,
+  connectionSecureOk,
+  connectionStart,
+  connectionTune,
+  connectionTuneOk,
+  connectionUpdateSecret,
+  connectionUpdateSecretOk,
+} from './messages/connection.ts'
+import { channelOpen, channelOpenOk } from './messages/channel.ts'
+import { table, type Table } from './table.ts'
+import { start } from './test-bench.ts'
+import { Peer, type LoginOptions } from './test-peer.ts'
+
+const tellsFailure: Table = [
+  { name: 'capabilities', type: 'F', value: [{ name: 'authentication_failure_close', type: 't', value: true }] },
+]
+const users = 'ann:secret'
+
+async function connect(t: TestContext, options: BrokerOptions = {}): Promise<Peer> {
+  const peer = await Peer.connect(await start(t, options))
+  t.after(() => peer.destroy())
+  return peer
+}
+
+for (const [what, header] of [
+  ['AMQP 1.0', 'AMQP\0\x01\0\0'],
+  ['SASL of AMQP 1.0', 'AMQP\x03\x01\0\0'],
+  ['AMQP 0-8', 'AMQP\x01\x01\x08\0'],
+  ['HTTP', 'GET / HT'],
+] as const) {
+  test(`who begins with ${what} is told the version that is spoken, and sent away`, async t => {
+    const peer = await connect(t)
+    peer.bytes(Buffer.from(header, 'latin1'))
+    assert.deepEqual(await peer.rest(), protocolHeader)
+  })
+}
+
+test('the header of 0-9 is taken for that of 0-9-1', async t => {
+  const peer = await connect(t)
+  peer.bytes(Buffer.from('AMQP\x01\x01\0\x09', 'latin1'))
+  assert.equal((await peer.expect(connectionStart)).versionMinor, 9)
+})
+
+test('start tells what clients look for', async t => {
+  const peer = await connect(t)
+  peer.bytes(protocolHeader)
+  const { mechanisms, locales, serverProperties } = await peer.expect(connectionStart)
+  assert.equal(mechanisms, 'PLAIN AMQPLAIN')
+  assert.equal(locales, 'en_US')
+  const capabilities = serverProperties.find(({ name }) => name === 'capabilities')
+  assert(capabilities?.type === 'F')
+  assert(capabilities.value.every(({ type, value }) => type === 't' && value === true))
+  assert.deepEqual(
+    capabilities.value.map(({ name }) => name),
+    [
+      'publisher_confirms',
+      'exchange_exchange_bindings',
+      'basic.nack',
+      'consumer_cancel_notify',
+      'connection.blocked',
+      'consumer_priorities',
+      'authentication_failure_close',
+      'per_consumer_qos',
+      'direct_reply_to',
+    ],
+  )
+})
+
+test('without users, any name and password will do, by PLAIN and by AMQPLAIN', async t => {
+  const broker = await start(t)
+  const writer = new Writer()
+  table.write(writer, [
+    { name: 'LOGIN', type: 'S', value: 'guest' },
+    { name: 'PASSWORD', type: 'S', value: 'guest' },
+  ])
+  const amqplain = writer.take().subarray(4)
+  for (const options of [{}, { mechanism: 'AMQPLAIN', response: amqplain }]) {
+    const peer = await Peer.open(broker, options)
+    assert.equal(broker.core.connections.list()[0]?.user, 'guest')
+    peer.destroy()
+    while (broker.core.connections.list().length > 0) await new Promise(resolve => setImmediate(resolve))
+  }
+})
+
+const amqplainOf = (user: string, password: string): Buffer => {
+  const writer = new Writer()
+  table.write(writer, [
+    { name: 'LOGIN', type: 'S', value: user },
+    { name: 'PASSWORD', type: 'S', value: password },
+  ])
+  return writer.take().subarray(4)
+}
+
+for (const [what, options, isRight] of [
+  ['PLAIN', { response: Buffer.from('\0ann\0secret') }, true],
+  ['PLAIN with another password', { response: Buffer.from('\0ann\0guess') }, false],
+  ['AMQPLAIN', { mechanism: 'AMQPLAIN', response: amqplainOf('ann', 'secret') }, true],
+  ['AMQPLAIN with another password', { mechanism: 'AMQPLAIN', response: amqplainOf('ann', 'guess') }, false],
+] as [string, LoginOptions, boolean][]) {
+  test(`with users, ${what} is ${isRight ? 'taken' : 'refused with 403, and its answer is held back'}`, async t => {
+    const peer = await connect(t, { users })
+    await peer.login({ ...options, clientProperties: tellsFailure })
+    if (isRight) return void (await peer.expect(connectionTune))
+    const mechanism = options.mechanism ?? 'PLAIN'
+    assert.equal(
+      await peer.refusal(),
+      `403 ACCESS_REFUSED - Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`,
+    )
+    peer.send(connectionCloseOk, {})
+    assert.equal(await peer.next(), undefined)
+  })
+}
+
+test('a client that does not want to know why it could not log in is only sent away', async t => {
+  const peer = await connect(t, { users })
+  await peer.login({ response: Buffer.from('\0ann\0guess') })
+  assert.equal(await peer.next(), undefined)
+})
+
+test('SCRAM needs two rounds, and a third in which the server proves who it is', async t => {
+  const peer = await connect(t, { users })
+  const mechanism = 'SCRAM-SHA-256'
+  let isFirst = true
+  await logIn({ mechanism, user: 'ann', password: 'secret', nonce: 'abcdef' }, async response => {
+    if (isFirst) assert.match((await peer.login({ mechanism, response })).mechanisms, /PLAIN AMQPLAIN.* SCRAM-SHA-256/)
+    else peer.send(connectionSecureOk, { response })
+    isFirst = false
+    return (await peer.expect(connectionSecure)).challenge
+  })
+  peer.send(connectionSecureOk, { response: Buffer.alloc(0) })
+  await peer.expect(connectionTune)
+})
+
+test('a mechanism that is not offered is COMMAND_INVALID', async t => {
+  const peer = await connect(t)
+  await peer.login({ mechanism: 'EXTERNAL' })
+  assert.equal(await peer.refusal(), "503 COMMAND_INVALID - unknown authentication mechanism 'EXTERNAL'")
+})
+
+for (const [what, limits, reason] of [
+  ['frame_max below the least', { frameMax: 4095 }, 'frame_max = 4095 is lower than the minimum allowed value (4096)'],
+  ['no frame_max', { frameMax: 0 }, 'frame_max = 0 (no limit) is higher than the maximum allowed value (131072)'],
+  ['too much frame_max', { frameMax: 131_073 }, 'frame_max = 131073 is higher than the maximum allowed value (131072)'],
+  ['no channel_max', { channelMax: 0 }, 'channel_max = 0 (no limit) is higher than the maximum allowed value (2047)'],
+] as const) {
+  test(`${what} cannot be agreed upon`, async t => {
+    const peer = await connect(t)
+    await peer.login()
+    await peer.expect(connectionTune)
+    peer.send(connectionTuneOk, { channelMax: 10, frameMax: 4096, heartbeat: 0, ...limits })
+    assert.equal(await peer.refusal(), `530 NOT_ALLOWED - negotiated ${reason}`)
+  })
+}
+
+async function open(peer: Peer, virtualHost: string, options: LoginOptions = {}): Promise<void> {
+  await peer.login(options)
+  const tune = await peer.expect(connectionTune)
+  peer.send(connectionTuneOk, tune)
+  peer.send(connectionOpen, { virtualHost })
+}
+
+test('a virtual host that is not there is NOT_ALLOWED, and one that is made is there', async t => {
+  const broker = await start(t)
+  const peer = await Peer.connect(broker)
+  await open(peer, 'orders')
+  assert.equal(await peer.refusal(), '530 NOT_ALLOWED - vhost orders not found')
+  await broker.core.namespaces.set('orders')
+  const other = await Peer.connect(broker)
+  await open(other, 'orders')
+  await other.expect(connectionOpenOk)
+  assert.equal(broker.core.connections.count({ namespace: 'orders' }), 1)
+  peer.destroy()
+  other.destroy()
+})
+
+test('connections are refused at the limit of their virtual host', async t => {
+  const broker = await start(t)
+  await broker.core.namespaces.setLimit('/', 'connections', 1)
+  const one = await Peer.open(broker)
+  const other = await Peer.connect(broker)
+  await open(other, '/')
+  assert.equal(
+    await other.refusal(),
+    "530 NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (1) is reached",
+  )
+  one.destroy()
+  other.destroy()
+})
+
+test('methods out of their turn are CHANNEL_ERROR', async t => {
+  const peer = await connect(t)
+  peer.bytes(protocolHeader)
+  await peer.expect(connectionStart)
+  peer.send(connectionOpen, { virtualHost: '/' })
+  assert.equal(
+    await peer.refusal(),
+    '504 CHANNEL_ERROR - unexpected method connection.open in connection state starting',
+  )
+})
+
+test('frames of channels before the connection is open are unexpected', async t => {
+  const peer = await connect(t)
+  peer.bytes(protocolHeader)
+  await peer.expect(connectionStart)
+  peer.send(channelOpen, {}, 1)
+  assert.match(await peer.refusal(), /^505 UNEXPECTED_FRAME - type 1 on channel 1/)
+})
+
+test('a table that is cut off is SYNTAX_ERROR', async t => {
+  const peer = await connect(t)
+  peer.bytes(protocolHeader)
+  await peer.expect(connectionStart)
+  peer.frame(1, 0, Buffer.from('000a000bffffffff', 'hex'))
+  assert.match(await peer.refusal(), /^502 SYNTAX_ERROR - Cannot take a table/)
+})
+
+test('a new secret is taken when it is right, and ends the connection when it is not', async t => {
+  const broker: RunningBroker = await start(t, { users })
+  const peer = await Peer.open(broker, { response: Buffer.from('\0ann\0secret') })
+  t.after(() => peer.destroy())
+  peer.send(connectionUpdateSecret, { newSecret: Buffer.from('secret'), reason: 'because' })
+  await peer.expect(connectionUpdateSecretOk)
+  peer.send(connectionUpdateSecret, { newSecret: Buffer.from('guess'), reason: 'because' })
+  assert.equal(await peer.refusal(), '530 NOT_ALLOWED - New secret was refused by one of the backends')
+})
+
+test('a connection is shown while it is open, and is closed with the reason that is given', async t => {
+  const broker = await start(t)
+  const clientProperties: Table = [{ name: 'connection_name', type: 'S', value: 'orders' }]
+  const peer = await Peer.open(broker, { clientProperties, heartbeat: 30 })
+  t.after(() => peer.destroy())
+  peer.send(channelOpen, {}, 5)
+  await peer.expect(channelOpenOk, 5)
+  const [shown] = broker.core.connections.list()
+  assert(shown)
+  const { givenName, user, namespace, protocol, mechanism, state, frameMax, channelMax, heartbeatSeconds } = shown
+  assert.deepEqual(
+    { givenName, user, namespace, protocol, mechanism, state, frameMax, channelMax, heartbeatSeconds },
+    {
+      givenName: 'orders',
+      user: 'guest',
+      namespace: '/',
+      protocol: 'AMQP 0-9-1',
+      mechanism: 'PLAIN',
+      state: 'running',
+      frameMax: 131_072,
+      channelMax: 2047,
+      heartbeatSeconds: 30,
+    },
+  )
+  assert.match(shown.name, /^127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+$/)
+  assert(shown.receivedBytes > 0 && shown.sentBytes > 0)
+  assert.deepEqual(
+    shown.channels().map(({ number, state: of, unacked }) => ({ number, of, unacked })),
+    [{ number: 5, of: 'running', unacked: 0 }],
+  )
+  shown.close('closed by an operator')
+  assert.equal(await peer.refusal(), '320 CONNECTION_FORCED - closed by an operator')
+  peer.send(connectionCloseOk, {})
+  assert.equal(await peer.next(), undefined)
+  assert.equal(broker.core.connections.list().length, 0)
+})
+
+test('when the broker stops, clients are told', async () => {
+  const { startBroker } = await import('../../main.ts')
+  const broker = await startBroker({ data: 'memory', amqp: 0 })
+  const peer = await Peer.open(broker)
+  const closed = broker.close()
+  assert.equal(await peer.refusal(), "320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
+  peer.destroy()
+  await closed
+})
+
+test('close is answered, and nothing after it', async t => {
+  const peer = await Peer.open(await start(t))
+  peer.send(connectionClose, { replyCode: 200 })
+  peer.send(channelOpen, {}, 1)
+  await peer.expect(connectionCloseOk)
+  assert.equal(await peer.next(), undefined)
+})
