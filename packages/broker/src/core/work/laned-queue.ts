@@ -275,6 +275,7 @@ export class LanedQueue implements WorkQueue, TimerTarget {
         },
       }),
     )
+    this.#freeForgotten(lane)
     for (const note of [...state.notes.values()]) this.#restore(lane, note)
     if (!state.isSide) return
     // What came to the side and has no note was never answered for.
@@ -282,6 +283,22 @@ export class LanedQueue implements WorkQueue, TimerTarget {
       if (this.#host.numberOf(lane, offset) === undefined || !lane.take(lane.aside, offset)) break
       this.#place(this.#host.note(lane, offset, { place: 'waiting' }))
     }
+  }
+
+  /** What was taken to be put somewhere, when the broker ended before it was noted where. */
+  #freeForgotten(lane: Lane): void {
+    const { state, cursor } = lane
+    if (cursor.inFlightCount === 0) return
+    const { aside } = lane
+    const forgotten: number[] = []
+    for (const { first, last, consumer } of cursor.pending()) {
+      if (consumer !== aside) continue
+      for (let offset = first; offset <= last; offset++) {
+        const note = state.notes.get(offset)
+        if (!note || note.place === 'lane') forgotten.push(offset)
+      }
+    }
+    for (const offset of forgotten) cursor.release(aside, offset, offset, 'uncounted')
   }
 
   #restore(lane: Lane, note: Note): void {

@@ -217,3 +217,18 @@ test('a worker that took the last job of a tube that it does not watch can leave
   worker.close()
   while ((await statistic(other, 'stats', 'current-connections')) !== '1');
 })
+
+test('a job that was on its way to another place when the broker ended is ready', async t => {
+  const data = directory(t)
+  const first = await startBroker({ data, beanstalk: 0 })
+  const before = await BeanstalkDriver.connect(network, { host: '127.0.0.1', port: first.port('beanstalk') })
+  const ids = [await before.publish('default', 'one'), await before.publish('default', 'two')]
+  const [lane] = first.core.work.get(homeNamespace, 'default')?.lanes ?? []
+  assert(lane)
+  for (const offset of [0, 1]) assert(lane.take(lane.aside, offset))
+  await first.close()
+  const second = await start(t, { data })
+  const after = await connect(t, second)
+  assert.equal(await statistic(after, 'stats', 'current-jobs-reserved'), '0')
+  for (const id of ids) assert.equal((await after.ask('reserve-with-timeout 0')).line, `RESERVED ${id} 3`)
+})
