@@ -106,7 +106,7 @@ class BrokerWorld {
 
   constructor(seed: number, traces: boolean, workloads: readonly WorkloadMaker[]) {
     this.#makers = workloads
-    const simulator = new Simulator(seed, { traceLines: traces ? 20_000 : 0 })
+    const simulator = new Simulator(seed, { traceLines: traces ? 200_000 : 0 })
     const { random } = simulator
     this.simulator = simulator
     this.#broker = simulator.process('broker', { onFatal: error => this.#stopped(error) })

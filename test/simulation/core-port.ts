@@ -14,8 +14,7 @@ const answerMsMax = 8_000
 /** Calls the core within the broker's own process. */
 export class CorePort implements QueuePort {
   readonly #shared: Shared
-  /** When the newest call is made: they keep their order. */
-  #lastMs = 0
+  #calls: { incarnation: number; waiting: (() => void)[] } = { incarnation: -1, waiting: [] }
 
   constructor(shared: Shared) {
     this.#shared = shared
@@ -58,8 +57,11 @@ export class CorePort implements QueuePort {
       }
       let cancel = simulator.at(20, 'watch', watch)
       if (!broker.isRunning(incarnation) || !this.#shared.running()) return
-      this.#lastMs = Math.max(this.#lastMs + 1e-6, simulator.nowMs + simulator.random.float() * 0.2)
-      simulator.at(this.#lastMs - simulator.nowMs, 'core', run, broker)
+      if (this.#calls.incarnation !== incarnation) this.#calls = { incarnation, waiting: [] }
+      const { waiting } = this.#calls
+      waiting.push(run)
+      // Events change their order, calls do not.
+      simulator.at(simulator.random.float() * 0.2, 'core', () => waiting.shift()?.(), broker)
     })
   }
 

@@ -130,7 +130,7 @@ export class QueueHistory {
       copy.deliveries > 0 &&
       (copy.deliveredIn === life || isDurable(copy.deliveredMs, copy.deliveredIn))
     )
-      doubt('was delivered before, and is not marked so')
+      doubt(`was delivered at ${copy.deliveredMs.toFixed(0)}, and is not marked so`)
     if (redelivered && copy.deliveries === 0 && this.goneMs < publish.askedMs)
       doubt('is marked as delivered before, and was not')
     if (!redelivered) this.#checkOrder(hold, copy, doubt)

@@ -53,4 +53,35 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     find: 'if (this.#isClosed || !queue.isIdle || !queue.isEmpty) return',
     replace: 'if (this.#isClosed || !queue.isIdle || queue.isEmpty) return',
   },
+  'an acknowledged message is not written down': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: 'const { floor } = this.#machine\n    this.#begin(cursorFacts.acked, -1)',
+    replace:
+      'const { floor } = this.#machine\n    if (first % 16 === 7) return 1\n    this.#begin(cursorFacts.acked, -1)',
+  },
+  'a message goes to its queues in several blocks': {
+    file: 'core/routing/publisher.ts',
+    find: 'else ledger.atomic(() => this.#postAll(destinations, sending))',
+    replace: 'else this.#postAll(destinations, sending)',
+  },
+  'a route that is kept outlives its binding': {
+    file: 'core/routing/resolver.ts',
+    find: 'this.#kept.drop(node)',
+    replace: '',
+  },
+  'a message that comes again is not marked': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: 'else taken.add(offset, offset, count + 1)',
+    replace: 'else taken.add(offset, offset, 1)',
+  },
+  'what was given back comes last': {
+    file: 'core/cursor/cell-cursor.ts',
+    find: 'const taken = machine.pending.returnedCount > 0 ?',
+    replace: 'const taken = machine.pending.returnedCount > 0 && machine.next >= to ?',
+  },
+  'bindings are not in checkpoints': {
+    file: 'core/routing/table.ts',
+    find: '[...outgoing.values()].filter(({ isDurable }) => isDurable)',
+    replace: "[...outgoing.values()].filter(({ key }) => key !== 'a')",
+  },
 }

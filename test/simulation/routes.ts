@@ -151,7 +151,8 @@ export class Routes implements Workload {
     this.shared.operations++
     if (outcome === undefined) return
     this.shared.acknowledged++
-    this.durable(publish.askedMs)
+    // A refusal does not wait for anything.
+    if (outcome === 'done' || outcome === 'unrouted') this.durable(publish.askedMs)
     publish.answeredMs = simulator.nowMs
     const { certain, possible } = this.bindings.reach(exchange, key, publish.askedMs)
     this.#answered(publish, outcome, certain, possible)

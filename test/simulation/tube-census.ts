@@ -36,10 +36,14 @@ async function sure(client: TubeClient, line: string): Promise<Asked> {
 
 /** Those that were cut off: the broker hears of it late, or their time is over. */
 async function untilNobodyHolds(tubes: Tubes, client: TubeClient): Promise<void> {
+  const { simulator } = tubes
+  const untilMs = simulator.nowMs + 60_000
   for (;;) {
-    const stats = statisticsOf(await sure(client, 'stats'))
+    const answer = await sure(client, 'stats')
+    const stats = statisticsOf(answer)
     if (stats['current-jobs-reserved'] === 0 && stats['current-connections'] === 1) return
-    await tubes.simulator.sleep(500)
+    if (simulator.nowMs > untilMs) simulator.fail(`somebody holds jobs for ever: ${String(answer.body)}`)
+    await simulator.sleep(500)
   }
 }
 
