@@ -193,9 +193,9 @@ async function openCore(
   const base = { ledger: cell, cell: client, limits: settings }
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const soon = (run: () => void): void => clock.soon(run)
-  const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, soon })
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
   const router = new Router({ ...base, topics, queues })
+  const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
   const delayed = new Delayed({ ...base, router, pressure: cell, soon, log: logFor('delayed') })
   const schedules = new Schedules({ ...base, router })
   const contents = namespaceContents({ topics, queues, router, identity })

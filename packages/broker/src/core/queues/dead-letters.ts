@@ -33,11 +33,12 @@ export interface DeadLettersHost {
   log(level: 'warn' | 'error', message: string): void
 }
 
-interface DeadLettersOptions {
+export interface DeadLettersOptions {
   namespace: string
+  /** By which histories tell of it. */
   name: string
   cursor: Cursor
-  config(): QueueConfig
+  config(): Pick<QueueConfig, 'deadLetterExchange' | 'deadLetterKey'>
   host: DeadLettersHost
   /** There is room for messages again. */
   eased(): void

@@ -19,7 +19,7 @@ import { checkQueueName, quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
 import { atomically, durably } from '../refusals.ts'
 import { VolatileHome } from '../volatile/volatile-home.ts'
-import type { Republishing } from './dead-letters.ts'
+import { DeadLetters, type DeadLettersOptions, type Republishing } from './dead-letters.ts'
 import { differenceOf, queueConfig } from './queue-config.ts'
 import { Queue, type QueueHost } from './queue.ts'
 import { QueueLanes } from './lanes/queue-lanes.ts'
@@ -108,6 +108,11 @@ export class Queues {
   set republishing(republishing: Republishing) {
     this.#republishing = republishing
     for (const queue of this.#open.values()) queue.configured()
+  }
+
+  /** Brings away what is dropped of a cursor that belongs to no queue. */
+  deadLettersOf(of: Omit<DeadLettersOptions, 'host' | 'eased'>): DeadLetters {
+    return new DeadLetters({ ...of, host: this.#host, eased: () => {} })
   }
 
   get(namespace: string, name: string): Queue | undefined {

@@ -14,6 +14,8 @@ export interface GroupReaderHost {
   /** Calls `run` in a later turn. */
   soon(run: () => void): void
   after(delayMs: number, run: () => void): () => void
+  /** Called for each partition that is consumed, more than once. */
+  using(partition: SharePartition): void
 }
 
 export interface GroupReaderOptions {
@@ -158,6 +160,7 @@ export class GroupReader implements TopicSubscription {
     this.#partitions = [...topic.partitions.keys()].flatMap(
       partition => shareGroups.partition(this.#group, topic.id, partition) ?? [],
     )
+    for (const partition of this.#partitions) this.#host.using(partition)
     const partitions = this.#inTurn()
     const request = {
       partitions,

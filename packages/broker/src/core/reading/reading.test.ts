@@ -14,6 +14,7 @@ import { attributeBits, makeBatch } from '../../storage/record-batch.ts'
 import { Cursors } from '../cursor/cursors.ts'
 import { CursorMachine } from '../cursor/machine.ts'
 import { DirectoryMachine } from '../directory.ts'
+import { Queues } from '../queues/queues.ts'
 import { MembershipsMachine } from '../groups/assigned/machine.ts'
 import { Groups } from '../groups/groups.ts'
 import { GroupsMachine } from '../groups/machine.ts'
@@ -54,10 +55,14 @@ class Bench {
     this.topics = topics
     const settings = { shareDeliveryLimit: 3 }
     const groups = new Groups({ ledger, random: new Random(2), limits: defaultLimits, topics, settings })
-    const cursors = new Cursors(ledger, new TimerWheel(clock))
+    const wheel = new TimerWheel(clock)
+    const cursors = new Cursors(ledger, wheel)
+    const random = new Random(3)
     this.shares = new ShareGroups({ ledger, cell, cursors, topics, groups, limits: defaultLimits })
     const soon = (run: () => void): void => void setImmediate(run)
-    this.consumers = new TopicConsumers({ ledger, cell, topics, shareGroups: this.shares, soon })
+    const log = (_level: string, message: string): never => assert.fail(message)
+    const queues = new Queues({ ledger, cell, cursors, wheel, random, limits: defaultLimits, soon, log })
+    this.consumers = new TopicConsumers({ ledger, cell, topics, shareGroups: this.shares, queues, soon })
   }
 
   get topic() {

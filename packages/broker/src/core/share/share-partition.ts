@@ -33,6 +33,8 @@ export class SharePartition {
   /** Somebody reads what is available, and others leave it alone until it is taken. */
   isRead = false
   isClosed = false
+  /** Brings away what is given up, if anybody does. */
+  deadLetters: { close(): void } | undefined
   readonly #host: SharePartitionHost
   readonly #waiting = new Set<Waiter>()
   readonly #unwatchCursor: () => void
@@ -147,6 +149,7 @@ export class SharePartition {
   /** The group has no use for it any more: those who wait look again, and find nothing. */
   close(): void {
     this.isClosed = true
+    this.deadLetters?.close()
     this.#unwatchCursor()
     this.#unwatchStream?.()
     const waiting = [...this.#waiting]

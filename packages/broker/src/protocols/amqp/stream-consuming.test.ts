@@ -113,6 +113,40 @@ test('consumers of a group share a topic: each message is taken once, and comes 
   assert.deepEqual([String(again.body), again.redelivered], [String(held[1]?.body), true])
 })
 
+test('what a group gives up of a log goes to a queue, with its history', async t => {
+  const broker = await start(t)
+  await broker.core.topics.create(homeNamespace, 'orders')
+  const channel = await (await connect(t, broker)).channel()
+  await channel.qos(1)
+  await channel.declare('failed')
+  const given = {
+    'x-group': text('workers'),
+    'x-dead-letter-exchange': text(''),
+    'x-dead-letter-routing-key': text('failed'),
+  }
+  const consumer = await channel.consume('orders', { arguments: args(given) })
+  const failed = await channel.consume('failed')
+  const headers = [{ key: 'trace', value: Buffer.from('7') }]
+  await append(broker, 'orders', 0, [
+    { key: Buffer.from('k'), value: Buffer.from('bad'), headers, timestampMs: 1000 },
+    { value: Buffer.from('poison'), timestampMs: 1000 },
+    { value: Buffer.from('good'), timestampMs: 1000 },
+  ])
+  channel.reject((await consumer.next()).deliveryTag, false)
+  const bad = await failed.next()
+  assert.deepEqual([String(bad.body), String(header(bad, 'trace'))], ['bad', '7'])
+  assert.deepEqual([header(bad, 'x-first-death-queue'), header(bad, 'x-first-death-reason')], ['orders', 'rejected'])
+  channel.ack(bad.deliveryTag)
+  for (let round = 0; round < 5; round++) {
+    const poison = await consumer.next()
+    assert.equal(String(poison.body), 'poison')
+    channel.reject(poison.deliveryTag, true)
+  }
+  assert.equal(String((await consumer.next()).body), 'good')
+  const poison = await failed.next()
+  assert.deepEqual([String(poison.body), header(poison, 'x-first-death-reason')], ['poison', 'delivery_limit'])
+})
+
 test('records of logs have their keys and headers, and tell their partition', async t => {
   const broker = await start(t)
   await broker.core.topics.create(homeNamespace, 'events', { partitions: 2 })

@@ -5,8 +5,8 @@ import type { Connection } from './connection.ts'
 import { deliveredOf, type Delivered } from './delivered.ts'
 import { AmqpException } from './errors.ts'
 import { decodeProperties, encodeProperties } from './mapping.ts'
-import { resource } from './rights.ts'
-import { filterHeader, groupOf, readFrom, streamFilter } from './streams.ts'
+import { demand, resource } from './rights.ts'
+import { deadLettersOf, filterHeader, groupOf, readFrom, streamFilter } from './streams.ts'
 import { fieldOf, type Field, type Table } from './table.ts'
 
 /** A consumer of a topic, as its channel sees it. */
@@ -26,7 +26,7 @@ export interface TopicConsumerOptions {
 
 /**
  * Begins to give records of a topic to a consumer: all of them from where its arguments say, or those that no other consumer of its group
- * (argument `x-group`) has. Each tells its offset in the header `x-stream-offset`, and its partition when there are several.
+ * (argument `x-group`) has, of which those that are given up go to its `x-dead-letter-exchange`. Each of the former tells its offset in the header `x-stream-offset`, and its partition when there are several.
  * Rejects with `AmqpException` or `BrokerError`.
  */
 export async function consumeTopic(
@@ -45,6 +45,11 @@ export async function consumeTopic(
   if (group !== undefined && isWanted) {
     throw new AmqpException('preconditionFailed', `x-stream-filter and x-group exclude each other for ${what}`)
   }
+  const deadLetters = deadLettersOf(given)
+  if (deadLetters && group === undefined) {
+    throw new AmqpException('preconditionFailed', `x-dead-letter-exchange needs an x-group to consume ${what}`)
+  }
+  if (deadLetters) demand(connection, 'write', 'exchange', deadLetters.exchange)
   // Who does not acknowledge can hold nothing: what he is sent is his.
   const prefetch = noAck ? 0 : prefetchCount
   let subscription: TopicSubscription | undefined
@@ -62,7 +67,12 @@ export async function consumeTopic(
   subscription =
     group === undefined
       ? await topicConsumers.read(topic, from, { prefetch }, subscriber)
-      : await topicConsumers.share(topic, { namespace, group }, { name, prefetch, isSettled: noAck }, subscriber)
+      : await topicConsumers.share(
+          topic,
+          { namespace, group },
+          { name, prefetch, isSettled: noAck, deadLetters },
+          subscriber,
+        )
   return subscription
 }
 

@@ -83,6 +83,15 @@ export function groupOf(args: Table): string | undefined {
   return name
 }
 
+/** Where what a group gives up is to go; undefined: nowhere. */
+export function deadLettersOf(args: Table): { exchange: string; key: string | undefined } | undefined {
+  const exchange = fieldOf(args, 'x-dead-letter-exchange')
+  const key = fieldOf(args, 'x-dead-letter-routing-key')
+  if (exchange && exchange.type !== 'S') throw invalid('x-dead-letter-exchange', exchange)
+  if (key && (key.type !== 'S' || !exchange)) throw invalid('x-dead-letter-routing-key', key)
+  return exchange && { exchange: String(exchange.value), key: key && String(key.value) }
+}
+
 function invalid(argument: string, { type, value }: Field): AmqpException {
   const shown = type === 'F' || type === 'A' ? 'a table' : `'${String(value)}'`
   return new AmqpException('preconditionFailed', `invalid arg '${argument}': ${shown}`)
