@@ -4,7 +4,7 @@ import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { quote } from '../names.ts'
 import { atomically, durably } from '../refusals.ts'
-import type { PublishError } from '../routing/publisher.ts'
+import type { Posted, PublishError } from '../routing/publisher.ts'
 import type { Router } from '../routing/router.ts'
 import { DueClock } from './due-clock.ts'
 import { cancelled, delayedFacts, factOf } from './facts.ts'
@@ -31,12 +31,9 @@ export interface DelayedOptions {
 }
 
 /** What was decided of a message that is to be published later. */
-export interface PostedLater {
+export interface PostedLater extends Posted {
   /** Empty when it is refused. */
   readonly id: DelayedId
-  readonly error?: PublishError | 'limit-reached' | undefined
-  /** The block that makes it durable; -1 when it is refused. */
-  readonly seq: number
 }
 
 /**
@@ -63,6 +60,7 @@ export class Delayed {
     this.#limits = limits
     this.#clock = new DueClock(ledger.clock)
     this.#volumes = new Volumes(ledger, cell, options.sizes)
+    router.delays = this
     this.#firing = new Firing(this.#volumes, this.#clock, options)
   }
 
@@ -110,9 +108,9 @@ export class Delayed {
   }
 
   /** Like `post`, and calls `done` when the message is durable, or at once with a refusal. */
-  publish(later: Later, delayMs: number, done: (outcome: Omit<PostedLater, 'seq'>) => void): void {
-    const { id, error, seq } = this.post(later, delayMs)
-    this.#ledger.whenDurable(seq, done, { id, error })
+  publish(later: Later, delayMs: number, done: (posted: PostedLater) => void): void {
+    const posted = this.post(later, delayMs)
+    this.#ledger.whenDurable(posted.seq, done, posted)
   }
 
   /** Undefined when nothing that waits has that id. */
@@ -138,7 +136,11 @@ export class Delayed {
   async cancelAll(query: Omit<DelayedQuery, 'after' | 'max'>): Promise<number> {
     let count = 0
     let after: string | undefined
-    do {
+    const mayBe = (): boolean => {
+      const { namespace, exchange } = query
+      return namespace === undefined ? this.count > 0 : this.countOf(namespace, exchange) > 0
+    }
+    while (mayBe()) {
       const page = await this.list({ ...query, max: cancelledTogether, ...(after === undefined ? {} : { after }) })
       const places = page.messages.flatMap(found => {
         const place = placeOf(this.#machine, found.id)
@@ -147,7 +149,8 @@ export class Delayed {
       atomically(this.#ledger, () => places.forEach(place => this.#cancel(place)))
       count += places.length
       after = page.next
-    } while (after !== undefined)
+      if (after === undefined) break
+    }
     await durably(this.#ledger, this.#ledger.openSeq)
     return count
   }
@@ -181,7 +184,7 @@ export class Delayed {
 
   #put(later: Later, dueMs: number, nowMs: number): PostedLater {
     try {
-      return this.#volumes.put(later, dueMs, nowMs)
+      return { isRouted: true, ...this.#volumes.put(later, dueMs, nowMs) }
     } catch (error) {
       if (error instanceof BrokerError && (error.code === 'storage-full' || error.code === 'shutting-down')) {
         return refused(error.code)
@@ -219,4 +222,4 @@ interface Place {
 
 const cancelledTogether = 500
 
-const refused = (error: NonNullable<PostedLater['error']>): PostedLater => ({ id: '', error, seq: -1 })
+const refused = (error: PublishError): PostedLater => ({ id: '', isRouted: false, error, seq: -1 })

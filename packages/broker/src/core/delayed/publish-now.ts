@@ -1,5 +1,4 @@
 import type { Destination } from '../routing/place.ts'
-import type { PublishOutcome } from '../routing/publisher.ts'
 import type { Router } from '../routing/router.ts'
 import type { Later } from './stored.ts'
 
@@ -9,10 +8,8 @@ import type { Later } from './stored.ts'
  */
 export function publishNow(router: Router, { namespace, exchange, key, headers, message }: Later): number | undefined {
   const destinations = destinationsOf(router, namespace, exchange, [key, ...(message.keys ?? [])], headers)
-  let outcome: PublishOutcome | undefined
-  router.deliver(destinations, key, message, told => (outcome = told))
-  const isRefused = outcome?.error === 'storage-full' || outcome?.error === 'shutting-down'
-  return isRefused ? undefined : destinations.length
+  const { error } = router.postTo(destinations, key, message)
+  return error === 'storage-full' || error === 'shutting-down' ? undefined : destinations.length
 }
 
 /** Where a message goes by any of its keys, each place once. */

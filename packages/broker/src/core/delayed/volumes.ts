@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { AppendError, CellClient } from '../../cell/client.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
-import { makeBatch } from '../../storage/record-batch.ts'
+import { bodyOf } from '../../storage/batch-builder.ts'
 import { atomically } from '../refusals.ts'
 import { closed, delayedFacts, factOf, indexed, opened, waiting } from './facts.ts'
 import { blockBatch, isBehind } from './index-run.ts'
@@ -72,26 +72,24 @@ export class Volumes {
 
   /** Keeps a message until `dueMs`, within one block. Returns its id, or why it is refused. Throws `BrokerError`. */
   put(later: Later, dueMs: number, nowMs: number): { id: DelayedId; error?: AppendError; seq: number } {
-    let refusal: AppendError | undefined
+    let error: AppendError | undefined
     let id = ''
     const seq = atomically(this.#ledger, () => {
       const volume = this.#volumeFor(dueMs, nowMs)
       const offset = volume.count
-      this.#cell.append(volume.messages, makeBatch([recordOf(later, dueMs, nowMs)]), ({ error, baseOffset }) => {
-        refusal = error
-        assert(error !== undefined || baseOffset === offset, 'a volume knows its messages')
-      })
-      if (refusal !== undefined) return
+      const taken = this.#cell.gather(volume.messages, bodyOf(recordOf(later, dueMs, nowMs)))
+      if (typeof taken !== 'number') {
+        error = taken
+        return
+      }
       const { namespace, exchange } = later
-      this.#fact(
-        delayedFacts.waiting,
-        factOf(waiting, { volume: volume.number, due: dueMs - volume.fromMs, namespace, exchange }),
-      )
+      const fact = { volume: volume.number, due: dueMs - volume.fromMs, namespace, exchange }
+      this.#fact(delayedFacts.waiting, factOf(waiting, fact))
       this.#recentCount++
       id = idOf(volume, offset)
       this.observer?.added(volume, offset)
     })
-    if (refusal !== undefined) return { id: '', error: refusal, seq: -1 }
+    if (error !== undefined) return { id: '', error, seq: -1 }
     this.#indexSome()
     return { id, seq }
   }

@@ -19,6 +19,8 @@ export interface Publication {
   /** By which it is routed, too; what is stored is the message alone. */
   readonly headers?: readonly Header[]
   readonly message: QueueMessage
+  /** An exchange of the kind `delayed` routes it so much later. */
+  readonly delayMs?: number
 }
 
 export interface PublishOutcome {
@@ -34,7 +36,12 @@ export interface Posted extends PublishOutcome {
   readonly seq: number
 }
 
-export type PublishError = AppendError | NonNullable<PublishResult['error']> | 'exchange-not-found' | 'access-denied'
+export type PublishError =
+  | AppendError
+  | NonNullable<PublishResult['error']>
+  | 'exchange-not-found'
+  | 'access-denied'
+  | 'limit-reached'
 
 interface PublisherOptions {
   ledger: Ledger

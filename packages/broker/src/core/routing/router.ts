@@ -60,6 +60,8 @@ export class Router {
   readonly #table: RoutingTable
   readonly #resolver: Resolver
   readonly #publisher: Publisher
+  /** Who keeps messages until their time has come. */
+  delays: { post(publication: Publication, delayMs: number): Posted } | undefined
 
   /** Over a cell that has been recovered. */
   constructor({ ledger, cell, topics, queues, limits, headersOf = () => noHeaders }: RouterOptions) {
@@ -204,11 +206,15 @@ export class Router {
    * Like `publish`, for who publishes much: tells at once what was decided, and of which block it is part. Many messages need one call of
    * `Ledger.whenDurable` then, and no function each.
    */
-  post({ namespace, exchange, key, headers, message }: Publication): Posted {
+  post(publication: Publication): Posted {
+    const { namespace, exchange, key, headers, message, delayMs = 0 } = publication
     const node = this.#table.exchange(namespace, exchange)
     if (!node) return this.#publisher.refuse('exchange-not-found')
     if (node.definition.internal) return this.#publisher.refuse('access-denied')
     const stamped = exchange === defaultExchange ? message : { ...message, exchange }
+    if (delayMs > 0 && node.definition.kind === 'delayed' && this.delays) {
+      return this.delays.post({ ...publication, message: stamped }, delayMs)
+    }
     return this.postTo(this.route(namespace, exchange, key, headers) ?? [], key, stamped)
   }
 
