@@ -4,11 +4,14 @@ import { makeBatch, type NewRecord } from '../../storage/record-batch.ts'
 import type { Cursor, DropReason } from '../cursor/cursor.ts'
 import { Dispatcher } from '../cursor/dispatcher.ts'
 import type { DeliveryCounts } from '../cursor/counts.ts'
-import type { ReadError } from '../cursor/record-reader.ts'
+import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
+import type { RecordView } from '../cursor/record-view.ts'
 import type { Subscription, SubscribeOptions, Subscriber } from '../cursor/subscription.ts'
 import { BrokerError } from '../errors.ts'
 import { quote } from '../names.ts'
-import { browse, everything, type BrowsedMessage, type MessageFilter } from './browse.ts'
+import { browse, everything, read, type BrowsedMessage, type MessageFilter } from './browse.ts'
+import { dropOne, Move, type MoveOptions } from './move.ts'
+import type { Stretch } from './ready-bytes.ts'
 import { queueConfig, type QueueConfig } from './queue-config.ts'
 import { withStamp, type Stamp } from './stamp.ts'
 import type { QueueLanes } from './lanes/queue-lanes.ts'
@@ -60,6 +63,7 @@ export class Queue {
   readonly #upkeep: Upkeep
   readonly #unwatch: (() => void)[]
   #trimmedTo: number
+  #move: Move | undefined
 
   constructor(definition: QueueDefinition, cursor: Cursor, host: QueueHost, lanes?: QueueLanes) {
     this.definition = definition
@@ -76,7 +80,7 @@ export class Queue {
       cursor,
       host,
       config: () => this.config,
-      present: () => lanes?.cursor.present() ?? [{ from: cursor.floor, to: this.#end }],
+      present: () => this.#present(),
       eased: () => this.#dispatcher.schedule(),
     })
     const upkeep = this.#upkeep
@@ -243,6 +247,50 @@ export class Queue {
     return browse({ name: this.definition.name, cursor, cell: this.#host.cell, unsettled, isHeir }, from, max, filter)
   }
 
+  /**
+   * Brings messages that wait elsewhere, in later turns. Throws `BrokerError` `queue-in-use` when that is being done already, and
+   * `request-invalid` when they would go where they are.
+   */
+  move(options: MoveOptions): Move {
+    const { namespace, name } = this.definition
+    if (this.#move) throw new BrokerError('queue-in-use', `messages of ${quote(name)} are being moved`)
+    if (typeof options.to === 'object' && options.to.queue === name) {
+      throw new BrokerError('request-invalid', `messages of ${quote(name)} cannot be moved to where they are`)
+    }
+    const { cursor } = this
+    const left = (record: RecordView): void => this.#upkeep.left(record)
+    const present = this.#present()
+    const total = this.readyCount
+    const move = new Move({ ...options, namespace, name, cursor, host: this.#host, total, present, left })
+    this.#move = move
+    void move.done.then(() => (this.#move = undefined))
+    return move
+  }
+
+  /** How far messages are moved; undefined: nobody has asked for it, or it is over. */
+  get moving(): Move | undefined {
+    return this.#move
+  }
+
+  /**
+   * Drops one message that waits. False: it is not there, or somebody holds it. Rejects with `BrokerError` `limit-reached` when too many
+   * that nobody has had wait before it.
+   */
+  async drop(offset: number): Promise<boolean> {
+    const { cursor } = this
+    const reader = new RecordReader(this.#host.cell, cursor.stream)
+    if (cursor.stateOf(offset) === 'settled' || !this.#present().some(({ from, to }) => offset >= from && offset < to))
+      return false
+    await read(reader, offset, this.definition.name)
+    if (reader.find(offset) !== 'found') return false
+    return dropOne(cursor, reader.record, record => this.#upkeep.left(record))
+  }
+
+  /** Offsets of all that may wait at present. */
+  #present(): readonly Stretch[] {
+    return this.#lanes?.cursor.present() ?? [{ from: this.cursor.floor, to: this.#end }]
+  }
+
   /** The first `max` offsets from `from` on that are not settled. */
   #unsettled(from: number, max: number): number[] {
     const { cursor } = this
@@ -260,6 +308,7 @@ export class Queue {
   /** Consumers are told; nothing is given out any more. */
   close(): void {
     for (const unwatch of this.#unwatch) unwatch()
+    this.#move?.gone()
     this.#upkeep.close()
     this.#dispatcher.close()
   }
