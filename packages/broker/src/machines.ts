@@ -8,6 +8,7 @@ import { TransactionsMachine } from './core/transactions/machine.ts'
 import { NamespacesMachine } from './core/namespaces/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
 import { ShareGroupsMachine } from './core/share/machine.ts'
+import { PoliciesMachine } from './core/policies/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
 import { WorkMachine } from './core/work/machine.ts'
 
@@ -21,6 +22,7 @@ export const machines: MachineFactories = {
   shareGroups: () => new ShareGroupsMachine(),
   quotas: () => new QuotasMachine(),
   cursor: () => new CursorMachine(),
+  policies: () => new PoliciesMachine(),
   work: () => new WorkMachine(),
   delayed: () => new DelayedMachine(),
   namespaces: () => new NamespacesMachine(),

@@ -67,6 +67,8 @@ export const machineKinds = {
   memberships: 7,
   /** Lanes, numbers and histories of messages of work queues. `core/work/` */
   work: 8,
+  /** Settings for queues and exchanges by the patterns of their names. `core/policies/` */
+  policies: 9,
   /** Messages that are to be published later, and schedules. `core/delayed/` */
   delayed: 10,
   /** Which namespaces there are, and parameters. `core/namespaces/` */

@@ -15,6 +15,7 @@ export interface Limits {
   bindingsMax: number
   /** Of key and arguments of one binding. */
   bindingBytesMax: number
+  policiesMax: number
   /** Messages that the consumers of one queue may hold. */
   queueInFlightMax: number
   /** Messages that are to be published later. */
@@ -67,6 +68,7 @@ export const defaultLimits: Limits = {
   exchangesMax: 100_000,
   bindingsMax: 500_000,
   bindingBytesMax: 4096,
+  policiesMax: 1000,
   queueInFlightMax: 1_000_000,
   delayedMax: 1_000_000_000,
   delayedPerNamespaceMax: 1_000_000_000,

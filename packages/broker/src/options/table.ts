@@ -254,6 +254,7 @@ export const rows = {
     'Bindings of all exchanges together; each takes 700 to 1,600 bytes of memory.',
   ),
   bindingBytesMax: option('limits', size(256, 32 * KiB), 4 * KiB, 'Key and arguments of one binding.'),
+  policiesMax: option('limits', count(0, 100_000), 1000, 'Policies and operator policies together.'),
   queueInFlightMax: option(
     'limits',
     count(1, 100_000_000),

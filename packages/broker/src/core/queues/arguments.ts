@@ -157,6 +157,11 @@ export function queueTypeOf(given: readonly Header[]): QueueType {
   return queueTypes.find(type => type === value) ?? 'classic'
 }
 
+/** The type of a queue with these settings. */
+export function queueTypeIn(config: ReadonlyMap<string, string>): QueueType {
+  return queueTypeOf(queueArguments(config))
+}
+
 /** The first argument with which a queue cannot be made. Names that are not known are passed over. */
 export function argumentProblem(given: readonly Header[]): ArgumentProblem | undefined {
   const all: Arguments = new Map(given.map(({ name, value }) => [name, value]))

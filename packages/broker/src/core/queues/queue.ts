@@ -21,6 +21,8 @@ import { Upkeep, type UpkeepHost } from './upkeep.ts'
 /** What a queue needs of its surroundings. */
 export interface QueueHost extends UpkeepHost {
   readonly inFlightMax: number
+  /** Its own settings with those that policies add. */
+  settingsOf(definition: QueueDefinition): ReadonlyMap<string, string>
   /** The last consumer of the queue has gone. */
   deserted(queue: Queue): void
 }
@@ -55,13 +57,13 @@ const trimEvery = 4096
  */
 export class Queue {
   readonly definition: QueueDefinition
-  readonly config: QueueConfig
   readonly cursor: Cursor
   readonly #host: QueueHost
   readonly #lanes: QueueLanes | undefined
   readonly #dispatcher: Dispatcher
   readonly #upkeep: Upkeep
   readonly #unwatch: (() => void)[]
+  #config: QueueConfig
   #trimmedTo: number
   #move: Move | undefined
 
@@ -70,16 +72,16 @@ export class Queue {
     this.cursor = cursor
     this.#host = host
     this.#lanes = lanes
-    this.config = queueConfig(definition.config)
+    this.#config = queueConfig(host.settingsOf(definition))
     this.#trimmedTo = cursor.floor
-    cursor.deliveryLimit = this.config.deliveryLimit
-    const { singleActiveConsumer: singleActive } = this.config
+    cursor.deliveryLimit = this.#config.deliveryLimit
+    const { singleActiveConsumer: singleActive } = this.#config
     const { cell, inFlightMax } = host
     this.#upkeep = new Upkeep({
       definition,
       cursor,
       host,
-      config: () => this.config,
+      config: () => this.#config,
       present: () => this.#present(),
       eased: () => this.#dispatcher.schedule(),
     })
@@ -144,8 +146,14 @@ export class Queue {
     return this.#dispatcher.consumerCount
   }
 
+  /** As it was declared, and as policies have it at present. */
+  get config(): QueueConfig {
+    return this.#config
+  }
+
   /** Its settings, or where dead letters go, may be others. */
   configured(): void {
+    this.#config = queueConfig(this.#host.settingsOf(this.definition))
     this.#upkeep.configured()
   }
 

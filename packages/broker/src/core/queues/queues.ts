@@ -19,6 +19,7 @@ import { checkQueueName, quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
 import { atomically, durably } from '../refusals.ts'
 import { VolatileHome } from '../volatile/volatile-home.ts'
+import type { Policies } from '../policies/policies.ts'
 import { DeadLetters, type DeadLettersOptions, type Republishing } from './dead-letters.ts'
 import { differenceOf, queueConfig } from './queue-config.ts'
 import { Queue, type QueueHost } from './queue.ts'
@@ -30,6 +31,8 @@ export interface QueuesOptions {
   cell: CellClient
   cursors: CursorStore
   wheel: TimerWheel
+  /** Absent: there are none. */
+  policies?: Policies
   random: Random
   limits: Limits
   /** Calls `run` in a later turn, after what is waiting already. */
@@ -90,6 +93,7 @@ export class Queues {
       wheel,
       republishing: () => this.#republishing,
       inFlightMax: limits.queueInFlightMax,
+      settingsOf: definition => options.policies?.settingsOf({ kind: 'queue', ...definition }) ?? definition.config,
       nowMs: () => ledger.clock.nowMs(),
       monotonicMs: () => ledger.clock.monotonicMs(),
       // What is left to do when the broker closes is done after the next start.
@@ -102,6 +106,9 @@ export class Queues {
     const { streams } = this.#volatile
     this.#volatileHost = { ...this.#host, cell: streams, isFull: () => this.#volatile.isFull() }
     for (const definition of this.#table.list()) this.#live(definition)
+    options.policies?.watch((namespace, mayConcern) => {
+      for (const queue of this.list(namespace)) if (mayConcern(queue.definition.name)) queue.configured()
+    })
   }
 
   /** Where dead letters go. Until it is set, they wait. */

@@ -52,6 +52,8 @@ export interface Binding {
 export interface ExchangeNode {
   readonly definition: ExchangeDefinition
   readonly place: Place
+  /** Gets what no binding matches, by the exchange's own settings or by a policy. It need not exist. */
+  alternate: string | undefined
   /** By `bindingKey`, in the order in which they were made. */
   readonly outgoing: Map<string, Binding>
   readonly matcher: Matcher

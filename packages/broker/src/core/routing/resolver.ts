@@ -1,5 +1,5 @@
 import type { Header } from '../message.ts'
-import { alternateOf, type RoutingTable } from './table.ts'
+import type { RoutingTable } from './table.ts'
 import type { Destination, ExchangeNode, Place } from './place.ts'
 
 type Route = readonly Destination[]
@@ -63,14 +63,14 @@ export class Resolver {
       if (place.exchange) nodes.push(place.exchange)
       else found.push(place)
     }
-    for (const { definition, matcher } of nodes) {
+    for (const { definition, matcher, alternate: other } of nodes) {
       matched.length = 0
       if (!matcher.isByKey) isByKey = false
       matcher.match(key, headers, matched)
       for (const place of matched) reach(place)
-      const alternate = matched.length === 0 ? alternateOf(definition) : undefined
-      const other = alternate === undefined ? undefined : this.#table.exchange(definition.namespace, alternate)
-      if (other) reach(other.place)
+      const alternate =
+        matched.length === 0 && other !== undefined ? this.#table.exchange(definition.namespace, other) : undefined
+      if (alternate) reach(alternate.place)
     }
     return { found: found.length === 0 ? nowhere : found, isByKey }
   }

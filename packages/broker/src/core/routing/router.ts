@@ -8,6 +8,7 @@ import type { Limits } from '../limits.ts'
 import type { Header } from '../message.ts'
 import type { MappedRecord } from '../origins.ts'
 import { quote } from '../names.ts'
+import type { Policies } from '../policies/policies.ts'
 import type { Queues } from '../queues/queues.ts'
 import { atomically, durably } from '../refusals.ts'
 import type { Topics } from '../topics.ts'
@@ -36,6 +37,8 @@ export interface RouterOptions {
   topics: Topics
   queues: Queues
   limits: Limits
+  /** Absent: there are none. */
+  policies?: Policies
   /** The headers of a stored message, by which it is routed once more when it is dead-lettered. */
   headersOf?(record: MappedRecord): readonly Header[]
 }
@@ -64,7 +67,7 @@ export class Router {
   delays: { post(publication: Publication, delayMs: number): Posted } | undefined
 
   /** Over a cell that has been recovered. */
-  constructor({ ledger, cell, topics, queues, limits, headersOf = () => noHeaders }: RouterOptions) {
+  constructor({ ledger, cell, topics, queues, limits, policies, headersOf = () => noHeaders }: RouterOptions) {
     const directory = ledger.machine(machineKinds.directory)
     assert(directory instanceof DirectoryMachine)
     this.#ledger = ledger
@@ -73,9 +76,19 @@ export class Router {
     this.#resolver = new Resolver(directory.routing)
     const publisher = new Publisher({ ledger, cell, topics, queues })
     this.#publisher = publisher
+    if (policies) this.#obey(policies)
     queues.republishing = new Republisher({ resolver: this.#resolver, publisher, headersOf })
     topics.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
     queues.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
+  }
+
+  #obey(policies: Policies): void {
+    const table = this.#table
+    table.policyAlternate = (namespace, name) => policies.alternateOf(namespace, name)
+    for (const node of table.exchanges()) table.govern(node)
+    policies.watch((namespace, mayConcern) => {
+      for (const node of table.exchanges(namespace)) if (mayConcern(node.definition.name)) table.govern(node)
+    })
   }
 
   get(namespace: string, name: string): ExchangeDefinition | undefined {

@@ -48,6 +48,8 @@ export class RoutingTable {
   bindingCount = 0
   /** Called when what leads from an exchange has changed, or when it has come or is gone. */
   changed: ((exchange: ExchangeNode) => void) | undefined
+  /** The alternate that a policy gives to an exchange which has none by its own settings. */
+  policyAlternate: ((namespace: string, name: string) => string | undefined) | undefined
 
   place(kind: PlaceKind, namespace: string, name: string): Place | undefined {
     if (kind === 'exchange') return this.exchange(namespace, name)?.place
@@ -109,13 +111,25 @@ export class RoutingTable {
     for (const binding of node.outgoing.values()) this.#remove(binding)
     for (const binding of node.place.incoming ?? []) this.#remove(binding)
     names.exchanges.delete(name)
-    const alternate = alternateOf(node.definition)
-    if (alternate !== undefined) {
-      const others = names.byAlternate.get(alternate)
-      others?.delete(node)
-      if (others?.size === 0) names.byAlternate.delete(alternate)
-    }
+    passNoMore(names, node)
     this.exchangeCount--
+  }
+
+  /** Its alternate may be another one: its own settings say nothing of it, and a policy has come or gone. */
+  govern(node: ExchangeNode): void {
+    const { definition, alternate: before } = node
+    const alternate = this.#alternateOf(definition)
+    if (alternate === before) return
+    const names = this.#names(definition.namespace)
+    passNoMore(names, node)
+    node.alternate = alternate
+    passTo(names, node)
+    this.changed?.(node)
+  }
+
+  #alternateOf({ namespace, name, config }: ExchangeDefinition): string | undefined {
+    if (name === defaultExchange) return undefined
+    return config.get(exchangeSettings.alternate) ?? this.policyAlternate?.(namespace, name)
   }
 
   bind(fact: BoundFact): void {
@@ -191,17 +205,29 @@ export class RoutingTable {
     const { namespace, name, isDurable } = definition
     const place = new Place('exchange', namespace, name, isDurable)
     const matcher = name === defaultExchange ? new NameMatcher(names.places) : matcherOf(definition)
-    const node: ExchangeNode = { definition, place, outgoing: new Map(), matcher }
+    const alternate = this.#alternateOf(definition)
+    const node: ExchangeNode = { definition, place, alternate, outgoing: new Map(), matcher }
     place.exchange = node
     names.exchanges.set(name, node)
-    const alternate = alternateOf(definition)
-    if (alternate !== undefined) {
-      const others = names.byAlternate.get(alternate)
-      if (others) others.add(node)
-      else names.byAlternate.set(alternate, new Set([node]))
-    }
+    passTo(names, node)
     this.changed?.(node)
   }
+}
+
+function passTo({ byAlternate }: Names, node: ExchangeNode): void {
+  const { alternate } = node
+  if (alternate === undefined) return
+  const others = byAlternate.get(alternate)
+  if (others) others.add(node)
+  else byAlternate.set(alternate, new Set([node]))
+}
+
+function passNoMore({ byAlternate }: Names, node: ExchangeNode): void {
+  const { alternate } = node
+  if (alternate === undefined) return
+  const others = byAlternate.get(alternate)
+  others?.delete(node)
+  if (others?.size === 0) byAlternate.delete(alternate)
 }
 
 function matcherOf(definition: ExchangeDefinition): Matcher {
@@ -217,10 +243,6 @@ function matcherOf(definition: ExchangeDefinition): Matcher {
     case 'hash':
       return new HashRing(definition.config.get(exchangeSettings.hashHeader))
   }
-}
-
-export function alternateOf({ config }: ExchangeDefinition): string | undefined {
-  return config.get(exchangeSettings.alternate)
 }
 
 export function exchangeFact(definition: ExchangeDefinition): Infer<typeof exchangeDeclared> {

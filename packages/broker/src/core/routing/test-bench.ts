@@ -5,6 +5,8 @@ import { Cursors } from '../cursor/cursors.ts'
 import { CursorMachine } from '../cursor/machine.ts'
 import { DirectoryMachine } from '../directory.ts'
 import { defaultLimits, type Limits } from '../limits.ts'
+import { PoliciesMachine } from '../policies/machine.ts'
+import { Policies } from '../policies/policies.ts'
 import { Queues } from '../queues/queues.ts'
 import { TimerWheel } from '../timers/wheel.ts'
 import { Topics } from '../topics.ts'
@@ -13,6 +15,7 @@ import { Router } from './router.ts'
 
 export interface RouterNode extends TestCell {
   topics: Topics
+  policies: Policies
   queues: Queues
   router: Router
   clock: ManualClock
@@ -30,7 +33,11 @@ export async function startRouter(
   clock = new ManualClock(),
   log: (level: string, message: string) => void = (level, message) => assert.fail(`${level} ${message}`),
 ): Promise<RouterNode> {
-  const machines = { directory: () => new DirectoryMachine(), cursor: () => new CursorMachine() }
+  const machines = {
+    directory: () => new DirectoryMachine(),
+    policies: () => new PoliciesMachine(),
+    cursor: () => new CursorMachine(),
+  }
   const cell = await openCell(stores, { clock, machines })
   const limits = { ...defaultLimits, ...more }
   // Ids must not come again after a restart.
@@ -40,8 +47,9 @@ export async function startRouter(
   const cursors = new Cursors(cell.cell, wheel)
   const soon = (run: () => void): void => clock.soon(run)
   const base = { ledger: cell.cell, cell: cell.client, limits }
-  const queues = new Queues({ ...base, cursors, wheel, random, soon, log })
-  const router = new Router({ ...base, topics, queues })
+  const policies = new Policies(base)
+  const queues = new Queues({ ...base, policies, cursors, wheel, random, soon, log })
+  const router = new Router({ ...base, policies, topics, queues })
   const stop = (): void => {
     queues.close()
     cursors.close()
@@ -54,7 +62,7 @@ export async function startRouter(
     stop()
     await cell.cell.close()
   }
-  return { ...cell, topics, queues, router, clock, kill, close }
+  return { ...cell, topics, policies, queues, router, clock, kill, close }
 }
 
 export function publish(node: RouterNode, exchange: string, key: string, text = ''): Promise<PublishOutcome> {
