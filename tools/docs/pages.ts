@@ -2,6 +2,7 @@ import { docsTable } from '@dragoman/wire'
 import { errors, type ErrorCode } from '../../packages/broker/src/core/errors.ts'
 import { defaultGroupSettings } from '../../packages/broker/src/core/groups/settings.ts'
 import { optionsMarkdown } from '../../packages/broker/src/options/index.ts'
+import { entries } from '../../packages/broker/src/entries.ts'
 import { protocols, type ProtocolEntry } from '../../packages/broker/src/protocols/index.ts'
 import { answerOf } from '../../packages/broker/src/protocols/beanstalk/errors.ts'
 import { brokerConfigTable } from '../../packages/broker/src/protocols/kafka/broker-configs.ts'
@@ -16,7 +17,7 @@ import { exitCodesHelp } from '../../packages/cli/src/exit-codes.ts'
 /** Every generated page: its path from the root and its text. */
 export async function pages(): Promise<Map<string, string>> {
   const made = new Map<string, string>()
-  made.set('docs/operating/config.md', marked(optionsMarkdown(protocols), 'packages/broker/src/options/table.ts'))
+  made.set('docs/operating/config.md', marked(optionsMarkdown(entries), 'packages/broker/src/options/table.ts'))
   made.set('docs/operating/errors.md', marked(errorsPage(), 'packages/broker/src/core/errors.ts'))
   made.set('docs/operating/cli.md', marked(await commandsPage(), 'packages/cli/src/commands/'))
   for (const protocol of protocols) {

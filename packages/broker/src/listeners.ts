@@ -2,7 +2,7 @@ import type { Log } from './admin/log.ts'
 import { isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } from './options/address.ts'
 import { flagOf } from './options/option.ts'
 import { advertisedName, tlsName, type Settings } from './options/table.ts'
-import { protocols, type ProtocolEntry } from './protocols/index.ts'
+import { entries, type ListenerEntry } from './entries.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { NetworkError, type Address, type Runtime } from './runtime/runtime.ts'
 import { StartError } from './start-error.ts'
@@ -21,7 +21,7 @@ export interface OpenListener {
 
 /** One of the two listeners that a protocol can have. */
 interface Wanted {
-  readonly entry: ProtocolEntry
+  readonly entry: ListenerEntry
   readonly name: string
   /** Of its options: `kafka`, `kafkaTls`. */
   readonly option: string
@@ -59,7 +59,7 @@ function wantedListeners(settings: Settings): Wanted[] {
   const add = (isSecure: boolean, at: ListenAt, rest: Omit<Wanted, 'isSecure' | 'at'>): void => {
     if (at !== 'off') wanted.push({ ...rest, at, isSecure })
   }
-  for (const entry of protocols) {
+  for (const entry of entries) {
     const values = settings.listeners.get(entry.name)
     if (values === undefined) continue
     const { at, asked, advertised, tls, tlsAdvertised } = values

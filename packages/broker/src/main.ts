@@ -31,7 +31,8 @@ import { machines } from './machines.ts'
 import { bindListeners, type OpenListener } from './listeners.ts'
 import { readObject, settle } from './options/read.ts'
 import { optionTable, type Settings, type Values } from './options/table.ts'
-import { protocols, type ProtocolName } from './protocols/index.ts'
+import { entries, type ListenerName } from './entries.ts'
+import { protocols } from './protocols/index.ts'
 import { realRuntime } from './runtime/real/real-runtime.ts'
 import type { Address, Runtime } from './runtime/runtime.ts'
 import { checkExposure, makeIdentity, readSecurity, watchTls, type SecurityParts } from './security.ts'
@@ -46,8 +47,8 @@ type Scalar<T> = T extends number | boolean ? T | string : T extends readonly un
  * any free one) or an address.
  */
 export type BrokerOptions = { [K in Exclude<keyof Values, 'config'>]?: Scalar<Values[K]> } & {
-  [P in ProtocolName | `${ProtocolName}Tls`]?: number | string
-} & { [P in ProtocolName as `${P}Advertised` | `${P}TlsAdvertised`]?: string }
+  [P in ListenerName | `${ListenerName}Tls`]?: number | string
+} & { [P in ListenerName as `${P}Advertised` | `${P}TlsAdvertised`]?: string }
 
 /** What surrounds a broker; all of it has a default. */
 export interface Surroundings {
@@ -66,7 +67,7 @@ export interface Surroundings {
 
 export interface RunningBroker {
   /** The port on which a protocol listens. Throws when its listener is off. */
-  port(protocol: ProtocolName | `${ProtocolName}-tls`): number
+  port(protocol: ListenerName | `${ListenerName}-tls`): number
   readonly listeners: readonly { readonly name: string; readonly address: Address }[]
   /** The core, as the sessions see it. */
   readonly core: Broker
@@ -84,11 +85,11 @@ export async function startBroker(
   options: BrokerOptions = {},
   surroundings: Surroundings = {},
 ): Promise<RunningBroker> {
-  const given = readObject(optionTable(protocols), options)
-  for (const { name } of protocols) if (!given.has(name)) given.set(name, { text: 'off', origin: name })
+  const given = readObject(optionTable(entries), options)
+  for (const { name } of entries) if (!given.has(name)) given.set(name, { text: 'off', origin: name })
   // An embedded broker is quiet unless there is something to worry about.
   if (!given.has('logLevel')) given.set('logLevel', { text: 'warn', origin: 'logLevel' })
-  return openBroker(settle(protocols, [given]), surroundings)
+  return openBroker(settle(entries, [given]), surroundings)
 }
 
 /** The same from settings: what the command line does. */
@@ -225,7 +226,7 @@ async function openCore(
     transactions,
     quotas,
     origins: new Origins(await Promise.all(protocols.map(({ origin }) => origin()))),
-    volume: volumeOf(settings.data, runtime.disk),
+    volume: volumeOf(settings.data, runtime.disk, cell, settings.reserveBytes),
     identity,
     limits: settings,
     addresses,
@@ -333,7 +334,7 @@ class EmbeddedBroker implements RunningBroker {
     this.listeners = listeners
   }
 
-  port(protocol: ProtocolName | `${ProtocolName}-tls`): number {
+  port(protocol: ListenerName | `${ListenerName}-tls`): number {
     const listener = this.listeners.find(({ name }) => name === protocol)
     if (!listener) throw new Error(`The listener of ${protocol} is off`)
     return listener.address.port

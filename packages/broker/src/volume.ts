@@ -1,12 +1,21 @@
+import type { Cell } from './cell/cell.ts'
 import type { Volume } from './core/broker.ts'
 import type { Disk } from './runtime/runtime.ts'
 
-/** The place that option `data` names. */
-export function volumeOf(data: string, disk: Disk): Volume {
-  if (data === 'memory') return { name: data, space: () => Promise.resolve(undefined) }
+/** The place that option `data` names, and the cell that keeps its data there. */
+export function volumeOf(data: string, disk: Disk, cell: Cell, reserveBytes: number): Volume {
   return {
     name: data,
+    reserveBytes,
+    get isFull() {
+      return cell.full
+    },
+    journal() {
+      const { lastSeq, pendingBytes, keptBytes } = cell.journal
+      return { lastSeq, pendingBytes, keptBytes }
+    },
     async space() {
+      if (data === 'memory') return undefined
       const [totalBytes, freeBytes] = await Promise.all([disk.totalBytes(data), disk.freeBytes(data)])
       return { totalBytes, freeBytes }
     },

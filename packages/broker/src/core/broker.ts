@@ -67,4 +67,10 @@ export interface Volume {
   readonly name: string
   /** Bytes that it can hold, and those that are left; undefined in memory. */
   space(): Promise<{ totalBytes: number; freeBytes: number } | undefined>
+  /** Nothing that grows the data is taken any more. */
+  readonly isFull: boolean
+  /** With less left, it is full. */
+  readonly reserveBytes: number
+  /** How far the journal is: the number of its newest block, bytes that are not in it yet, and bytes that a start would read. */
+  journal(): { lastSeq: number; pendingBytes: number; keptBytes: number }
 }

@@ -12,7 +12,7 @@ import {
   showHostPort,
   type Given,
 } from '@dragoman/broker/options'
-import { protocols } from '@dragoman/broker/protocols'
+import { entries } from '@dragoman/broker/entries'
 import { defineCommand, optional, UsageError, type Parameter } from '../command.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { packageVersion } from '../package-version.ts'
@@ -20,7 +20,7 @@ import { packageVersion } from '../package-version.ts'
 /** A shutdown that takes longer is given up. */
 const shutdownMsMax = 10_000
 
-const table = optionTable(protocols)
+const table = optionTable(entries)
 
 const options: Record<string, Parameter<unknown>> = {}
 for (const [name, { kind, default: value, section, help }] of table) {
@@ -69,7 +69,7 @@ async function readSettings(args: readonly string[]): Promise<Settings> {
   const path = flags.get('config')?.text ?? environment.get('config')?.text
   const sources: Given[] = [flags, environment]
   if (path !== undefined) sources.push(readFileOptions(table, await parseYaml(await readConfig(path), path), path))
-  return settle(protocols, sources)
+  return settle(entries, sources)
 }
 
 async function readConfig(path: string): Promise<string> {

@@ -162,6 +162,12 @@ export class Identity {
     return common === undefined ? subject : common.replaceAll(/\\(.)/g, '$1')
   }
 
+  /** Who may do everything: the broker itself. */
+  get everything(): Access {
+    const all = { ...this.#policy('none'), isEnforced: false, standingInNamespaces: (): Standing => 'all' }
+    return new Authorizer(all).access(anonymous, '')
+  }
+
   /** Whether the user is there and has this password. Takes milliseconds, of another thread. */
   checkPassword(name: string, password: string): Promise<boolean> {
     return this.#passwords.check(this.user(name), password)

@@ -1,0 +1,80 @@
+import { predeclared, type ExchangeDefinition } from '../../core/routing/exchange.ts'
+import { exchangeArguments, exchangeType } from '../../protocols/amqp/handlers/exchange.ts'
+import { exchangeDeclare, exchangeDelete } from '../../protocols/amqp/messages/exchange.ts'
+import { booleanOf, required, textOf, type Call, type Fields } from './call.ts'
+import { directly } from './direct.ts'
+import { notFound } from './errors.ts'
+import type { Item } from './listing.ts'
+import { madeOrChanged, noContent, type Route } from './route.ts'
+import { jsonOfHeaders, tableOf } from './values.ts'
+
+export const exchangeRoutes: readonly Route[] = [
+  { path: '/api/exchanges', need: 'vhost', on: { GET: call => call.pages(exchangeItems(call)) } },
+  { path: '/api/exchanges/:vhost', need: 'vhost', on: { GET: call => call.pages(exchangeItems(call)) } },
+  {
+    path: '/api/exchanges/:vhost/:exchange',
+    need: 'vhost',
+    on: { GET: call => call.one(exchangeItem(exchangeOf(call))), PUT: putExchange, DELETE: removeExchange },
+  },
+]
+
+export function exchangeItem(definition: ExchangeDefinition, policy?: Item): Item {
+  const { name, namespace: vhost, isDurable, autoDelete, internal } = definition
+  return {
+    name,
+    vhost,
+    type: exchangeType(definition.kind),
+    durable: isDurable,
+    auto_delete: autoDelete,
+    internal,
+    arguments: jsonOfHeaders(exchangeArguments(definition.config)),
+    user_who_performed_action: predeclared.has(name) ? 'rmq-internal' : '',
+    ...policy,
+  }
+}
+
+function exchangeItems(call: Call): Item[] {
+  return call.vhosts.flatMap(vhost => call.core.router.list(vhost)).map(definition => exchangeItem(definition))
+}
+
+/** Throws `Refusal`. */
+export function exchangeOf(call: Call): ExchangeDefinition {
+  const found = call.core.router.get(call.vhost, call.param('exchange'))
+  if (!found) throw notFound()
+  return found
+}
+
+/** Declares an exchange as the fields say. */
+export function declareExchange(call: Call, vhost: string, name: string, fields: Fields): Promise<void> {
+  return directly(call, vhost, channel =>
+    channel.run(exchangeDeclare, {
+      reserved1: 0,
+      exchange: name,
+      type: textOf(fields, 'type', 'direct'),
+      flags: {
+        passive: false,
+        durable: booleanOf(fields, 'durable', true),
+        autoDelete: booleanOf(fields, 'auto_delete', false),
+        internal: booleanOf(fields, 'internal', false),
+        noWait: false,
+      },
+      arguments: tableOf(fields.arguments, 'arguments'),
+    }),
+  )
+}
+
+async function putExchange(call: Call): Promise<unknown> {
+  const [vhost, name] = [call.vhost, call.param('exchange')]
+  required(call.fields, 'type')
+  const isNew = !call.core.router.get(vhost, name)
+  await declareExchange(call, vhost, name, call.fields)
+  return madeOrChanged(isNew)
+}
+
+async function removeExchange(call: Call): Promise<unknown> {
+  const { name, namespace } = exchangeOf(call)
+  const ifUnused = call.query.get('if-unused') === 'true'
+  const flags = { ifUnused, noWait: false }
+  await directly(call, namespace, channel => channel.run(exchangeDelete, { reserved1: 0, exchange: name, flags }))
+  return noContent
+}

@@ -1,0 +1,72 @@
+import { jsonAnswer } from '../http/message.ts'
+import type { Call } from './call.ts'
+import { badRequest, notFound } from './errors.ts'
+import { Result, type Handler, type Route } from './route.ts'
+import { listenersOf } from './listeners.ts'
+import { nodeName } from './state.ts'
+
+const ok: Handler = () => ({ status: 'ok' })
+const check = (path: string, handler: Handler): Route => ({ path, need: 'management', on: { GET: handler } })
+
+/**
+ * Health for who runs the broker (`/health`, without a user), and the checks that clients of this API know. What is about several nodes is
+ * always well: there is one.
+ */
+export const healthRoutes: readonly Route[] = [
+  { path: '/health', need: 'nothing', on: { GET: ready } },
+  { path: '/health/live', need: 'nothing', on: { GET: () => ({ status: 'ok' }) } },
+  { path: '/health/ready', need: 'nothing', on: { GET: ready } },
+  check('/api/health/checks/alarms', alarms),
+  check('/api/health/checks/local-alarms', alarms),
+  check('/api/health/checks/metadata-store/initialized', ok),
+  check('/api/health/checks/metadata-store/initialized/with-data', ok),
+  check('/api/health/checks/node-is-mirror-sync-critical', ok),
+  check('/api/health/checks/node-is-quorum-critical', ok),
+  check('/api/health/checks/is-in-service', ok),
+  check('/api/health/checks/ready-to-serve-clients', alarms),
+  check('/api/health/checks/virtual-hosts', ok),
+  check('/api/health/checks/reached-target-cluster-size', ok),
+  check('/api/health/checks/quorum-queues-without-elected-leaders/all-vhosts', ok),
+  check('/api/health/checks/quorum-queues-without-elected-leaders/vhost/:vhost', call => (call.vhost, ok(call))),
+  check('/api/health/checks/port-listener/:port', portListener),
+  check('/api/health/checks/protocol-listener/:protocols', protocolListener),
+  check('/api/aliveness-test/:vhost', call => (call.vhost, ok(call))),
+  check('/api/healthchecks/node', ok),
+  check('/api/healthchecks/node/:node', call => {
+    if (call.param('node') !== nodeName) throw notFound()
+    return ok(call)
+  }),
+]
+
+/** Well, unless nothing can be written any more. */
+function ready({ core }: Call): unknown {
+  if (!isDiskFull(core)) return { status: 'ok' }
+  return new Result(jsonAnswer(503, { status: 'failed', reason: 'the disk is full: nothing can be written' }))
+}
+
+function alarms({ core }: Call): unknown {
+  if (!isDiskFull(core)) return { status: 'ok' }
+  const found = [{ node: nodeName, resource: 'disk' }]
+  return new Result(jsonAnswer(503, { status: 'failed', reason: 'There are alarms in effect', alarms: found }))
+}
+
+/** Whether nothing can be written any more. */
+export const isDiskFull = ({ volume }: Call['core']): boolean => volume.isFull
+
+function portListener(call: Call): unknown {
+  const ports = listenersOf(call).map(({ port }) => port)
+  const port = Number(call.param('port'))
+  if (!Number.isInteger(port)) throw badRequest('Invalid port')
+  if (ports.includes(port)) return { status: 'ok', port }
+  return new Result(jsonAnswer(503, { status: 'failed', reason: 'No active listener', missing: port, ports }))
+}
+
+/** One name, or several with commas between them: one of them will do. */
+function protocolListener(call: Call): unknown {
+  const wanted = call.param('protocols').split(',')
+  const protocols = [...new Set(listenersOf(call).map(({ protocol }) => protocol))]
+  const found = wanted.find(name => protocols.some(known => known.toLowerCase() === name.toLowerCase()))
+  if (found !== undefined) return { status: 'ok', protocol: found }
+  const reason = 'No active listener'
+  return new Result(jsonAnswer(503, { status: 'failed', reason, missing: wanted, protocols }))
+}

@@ -1,0 +1,134 @@
+import type { Call } from './call.ts'
+import { Result, type Route } from './route.ts'
+import { sumOfCounts } from './totals.ts'
+
+/** In the text format of Prometheus, for everybody: there are numbers of the whole broker in it and no names but those of protocols. */
+export const metricsRoutes: readonly Route[] = [{ path: '/metrics', need: 'nothing', on: { GET: metrics } }]
+
+type Sample = [labels: string, value: number]
+
+interface Metric {
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  readonly help: string
+  readonly samples: readonly Sample[]
+}
+
+const one = (value: number): Sample[] => [['', value]]
+
+async function metrics(call: Call): Promise<Result> {
+  const texts = [...messages(call), ...traffic(call), ...(await ofProcess(call))].map(show)
+  const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-cache' }
+  return new Result({ status: 200, headers, body: texts.join('') })
+}
+
+function show({ name, type, help, samples }: Metric): string {
+  const lines = samples.map(([labels, value]) => `${name}${labels === '' ? '' : `{${labels}}`} ${value}\n`)
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`
+}
+
+function messages({ core }: Call): Metric[] {
+  const queues = core.queues.list()
+  const sum = (of: (queue: (typeof queues)[number]) => number): number =>
+    queues.reduce((total, queue) => total + of(queue), 0)
+  const counts = sumOfCounts(queues)
+  const dropped = new Map<string, number>()
+  for (const { statistics } of queues) {
+    for (const [reason, count] of statistics.dropped) dropped.set(reason, (dropped.get(reason) ?? 0) + count)
+  }
+  const counter = (name: string, help: string, samples: readonly Sample[]): Metric => ({
+    ...{ name: `dragoman_queue_${name}_total`, type: 'counter' },
+    ...{ help: `${help}, since the start, of the queues that there are.`, samples },
+  })
+  const gauge = (name: string, help: string, value: number): Metric => ({
+    ...{ name: `dragoman_${name}`, type: 'gauge', help, samples: one(value) },
+  })
+  return [
+    gauge('queues', 'Queues.', queues.length),
+    gauge('topics', 'Topics.', core.topics.list().length),
+    gauge('exchanges', 'Exchanges, those that every namespace has included.', core.router.list().length),
+    gauge('namespaces', 'Namespaces.', core.namespaces.list().length),
+    gauge(
+      'queue_messages_ready',
+      'Messages that wait in queues.',
+      sum(({ readyCount }) => readyCount),
+    ),
+    gauge(
+      'queue_messages_unacked',
+      'Messages that consumers hold.',
+      sum(({ inFlightCount }) => inFlightCount),
+    ),
+    gauge(
+      'queue_messages_ready_bytes',
+      'Bytes of the bodies of those that wait.',
+      sum(of => of.readyBytes),
+    ),
+    gauge(
+      'queue_consumers',
+      'Consumers of queues.',
+      sum(({ consumerCount }) => consumerCount),
+    ),
+    gauge('delayed_messages', 'Messages that are to be published later.', core.delayed.count),
+    counter('published', 'Messages that came into queues', one(counts.publish)),
+    counter('delivered', 'Messages given to consumers', [
+      ['how="pushed",ack="manual"', counts.deliver],
+      ['how="pushed",ack="auto"', counts.deliver_no_ack],
+      ['how="pulled",ack="manual"', counts.get],
+      ['how="pulled",ack="auto"', counts.get_no_ack],
+    ]),
+    counter('redelivered', 'Messages that were given out once more', one(counts.redeliver)),
+    counter('acked', 'Messages that were acknowledged', one(counts.ack)),
+    counter('refused', 'Messages that a full queue did not take', one(sum(({ statistics }) => statistics.refused))),
+    counter(
+      'dropped',
+      'Messages that left without an acknowledgement',
+      Array.from(dropped, ([reason, count]): Sample => [`reason="${reason}"`, count]),
+    ),
+  ]
+}
+
+function traffic({ core }: Call): Metric[] {
+  const byProtocol = new Map<string, { connections: number; received: number; sent: number }>()
+  for (const { protocol, receivedBytes, sentBytes } of core.connections.list()) {
+    const sum = byProtocol.get(protocol) ?? { connections: 0, received: 0, sent: 0 }
+    sum.connections++
+    sum.received += receivedBytes
+    sum.sent += sentBytes
+    byProtocol.set(protocol, sum)
+  }
+  const samples = Array.from(byProtocol, ([protocol, { connections }]): Sample => {
+    return [`protocol="${protocol.replaceAll(/["\\\n]/g, '')}"`, connections]
+  })
+  return [
+    {
+      ...{ name: 'dragoman_connections', type: 'gauge', samples },
+      help: 'Connections, of the protocols that tell of theirs one by one.',
+    },
+  ]
+}
+
+async function ofProcess({ core }: Call): Promise<Metric[]> {
+  const { volume } = core
+  const space = await volume.space()
+  const { rss, heapUsed } = process.memoryUsage()
+  const gauge = (name: string, help: string, value: number): Metric => ({
+    ...{ name: `dragoman_${name}`, type: 'gauge', help, samples: one(value) },
+  })
+  const { lastSeq, pendingBytes, keptBytes } = volume.journal()
+  const disk = space
+    ? [
+        gauge('disk_free_bytes', 'Bytes that are left where the data is.', space.freeBytes),
+        gauge('disk_size_bytes', 'Bytes that the disk holds.', space.totalBytes),
+      ]
+    : []
+  return [
+    { ...gauge('journal_blocks_total', 'Blocks of the journal, since its beginning.', lastSeq + 1), type: 'counter' },
+    gauge('journal_pending_bytes', 'Bytes that wait to be written to the journal.', pendingBytes),
+    gauge('journal_kept_bytes', 'Bytes of the journal that a start would read.', keptBytes),
+    ...disk,
+    gauge('disk_reserve_bytes', 'With less left, nothing is written.', volume.reserveBytes),
+    gauge('disk_full', '1 while nothing can be written because the disk is full.', volume.isFull ? 1 : 0),
+    gauge('process_resident_memory_bytes', 'Memory of the process.', rss),
+    gauge('process_heap_bytes', 'Memory of the process that objects take.', heapUsed),
+  ]
+}
