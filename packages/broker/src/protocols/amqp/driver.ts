@@ -102,7 +102,7 @@ export class AmqpDriver {
   private constructor(connection: Connection) {
     this.#connection = connection
     connection.handle({
-      data: chunk => this.#bytes.feed(chunk, () => this.#cut()),
+      data: chunk => (this.#isIgnoring ? undefined : this.#bytes.feed(chunk, () => this.#cut())),
       ended: () => {
         this.#over(new Error('The broker has closed the connection'))
         connection.destroy()
@@ -128,6 +128,12 @@ export class AmqpDriver {
     await channel.call(channelClass.channelOpen, {}, channelClass.channelOpenOk)
     return channel
   }
+
+  /** What comes from now on is not looked at: for who sends what has no answer. */
+  ignoreAnswers(): void {
+    this.#isIgnoring = true
+  }
+  #isIgnoring = false
 
   /** Sends any bytes. */
   send(...parts: Buffer[]): void {

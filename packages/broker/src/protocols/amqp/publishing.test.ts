@@ -263,7 +263,7 @@ test('a transaction takes effect as a whole, or not at all', async t => {
 })
 
 test('what was confirmed is there after a restart, with its properties', async t => {
-  const data = directory(t)
+  const data = directory()
   const first = await startBroker({ data, amqp: 0 })
   const driver = await AmqpDriver.connect(network, { host: '127.0.0.1', port: first.port('amqp') })
   const channel = await driver.channel()

@@ -26,9 +26,9 @@ export async function channelOf(t: TestContext, options: BrokerOptions = {}): Pr
   return (await connect(t, await start(t, options))).channel()
 }
 
-/** A directory that goes with the test. */
-export function directory(t: TestContext): string {
+/** A directory that goes with the process: what runs over it ends before. */
+export function directory(): string {
   const path = mkdtempSync(join(tmpdir(), 'dragoman-test-'))
-  t.after(() => rmSync(path, { recursive: true, force: true }))
+  process.once('exit', () => rmSync(path, { recursive: true, force: true }))
   return path
 }
