@@ -7,7 +7,6 @@ import {
   queueTypeOf,
   topicArguments,
   topicSettings,
-  type QueueType,
 } from '../../../core/queues/arguments.ts'
 import type { Queue } from '../../../core/queues/queue.ts'
 import type { Topic } from '../../../core/topic.ts'
@@ -32,6 +31,7 @@ import {
 } from '../messages/queue.ts'
 import { checkReserved, cleanName, findQueue, findTopic, locked, noQueue, queueNamed } from '../names.ts'
 import { demand, demandAny, resource } from '../rights.ts'
+import { fieldOf } from '../table.ts'
 import { changeBinding } from './binding.ts'
 import { on, type Entry } from './handler.ts'
 
@@ -112,9 +112,9 @@ async function declareActively(connection: Connection, given: string, fields: De
   const name = given === '' ? newName(connection) : given
   demand(connection, 'configure', 'queue', name)
   const queue = broker.queues.get(namespace, name)
-  if (queue) checkSame(connection, queue, flags, options)
+  if (queue) checkSame(connection, queue, fields, options)
   const topic = broker.topics.get(namespace, name)
-  if (topic) checkSameTopic(connection, topic, options)
+  if (topic) checkSameTopic(connection, topic, fields, options)
   if (queue ?? topic) return name
   if (given !== '') checkReserved('queue', name)
   checkArguments(connection, name, options)
@@ -176,10 +176,10 @@ function checkKept({ namespace }: Connection, name: string, flags: Declare['flag
   throw new AmqpException('preconditionFailed', `invalid property '${problem}' for ${what}`)
 }
 
-function checkSame(connection: Connection, queue: Queue, flags: Declare['flags'], options: readonly Header[]): void {
+function checkSame(connection: Connection, queue: Queue, fields: Declare, options: readonly Header[]): void {
   const { definition } = queue
   const what = resource('queue', definition.name, connection.namespace)
-  const { durable, exclusive, autoDelete } = flags
+  const { durable, exclusive, autoDelete } = fields.flags
   if (definition.owner !== (exclusive ? connection.owner : undefined))
     throw locked(definition.name, connection.namespace)
   if (definition.isDurable !== (durable && !exclusive)) {
@@ -188,28 +188,30 @@ function checkSame(connection: Connection, queue: Queue, flags: Declare['flags']
   if (definition.autoDelete !== autoDelete) {
     throw inequivalent(what, 'auto_delete', definition.autoDelete, autoDelete)
   }
-  checkSameArguments(what, queueArguments(definition.config), options, queueTypeOf(options))
+  checkSameArguments(what, queueArguments(definition.config), fields, options)
 }
 
-function checkSameTopic(connection: Connection, topic: Topic, options: readonly Header[]): void {
+function checkSameTopic(connection: Connection, topic: Topic, fields: Declare, options: readonly Header[]): void {
   const what = resource('queue', topic.name, connection.namespace)
-  checkSameArguments(what, topicArguments(topic.config), options, queueTypeOf(options))
+  checkSameArguments(what, topicArguments(topic.config), fields, options)
 }
 
 function checkSameArguments(
   what: string,
   present: readonly Header[],
+  fields: Declare,
   options: readonly Header[],
-  type: QueueType,
 ): void {
   // Both in the form in which they are kept: what means the same is the same.
   const wanted = argumentProblem(options)
     ? options
-    : type === 'stream'
+    : queueTypeOf(options) === 'stream'
       ? topicArguments(topicSettings(options))
       : queueArguments(queueSettings(options))
   const difference = argumentDifference(present, wanted)
-  if (difference) throw inequivalent(what, difference.name, ...difference.values)
+  if (!difference) return
+  const { name, values } = difference
+  throw inequivalent(what, name, ...values, fieldOf(fields.arguments, name)?.type)
 }
 
 async function purge(channel: Channel, fields: Arguments<typeof queuePurge>): Promise<void> {
