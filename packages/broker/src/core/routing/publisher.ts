@@ -96,7 +96,7 @@ export class Publisher {
     if (!topic) return 'never'
     const { messageBytesMax, cleanupPolicy } = topicConfig(topic)
     if (cleanupPolicy.compacts && (message.key ?? null) === null) return 'never'
-    return new Sending('', message, 0).topicBody.aloneBytes > messageBytesMax ? 'never' : undefined
+    return new Sending('', message, 0).body.aloneBytes > messageBytesMax ? 'never' : undefined
   }
 
   #tell(isRouted: boolean, error: PublishError | undefined, seq: number): Posted {
@@ -113,23 +113,22 @@ export class Publisher {
 
   #postTo({ kind, namespace, name }: Destination, sending: Sending): number | PublishError {
     const { topics, queues } = this.#options
-    if (kind === 'queue')
-      return queues.get(namespace, name)?.post(sending.queueBody, sending.message) ?? 'stream-not-found'
+    if (kind === 'queue') return queues.get(namespace, name)?.post(sending.body, sending.message) ?? 'stream-not-found'
     const topic = topics.get(namespace, name)
     return topic ? this.#postToTopic(topic, sending) : 'stream-not-found'
   }
 
-  #postToTopic(topic: Topic, { key, message, timestampMs, topicBody }: Sending): number | PublishError {
+  #postToTopic(topic: Topic, { key, message, timestampMs, body }: Sending): number | PublishError {
     const { ledger, cell } = this.#options
     const { partitions } = topic
     const settings = topicConfig(topic)
     // A record's own key keeps together what other producers give that key.
     const partition = partitions[partitionOf(message.key ?? Buffer.from(key), partitions.length)]!
-    if (topicBody.aloneBytes > settings.messageBytesMax) return 'message-too-large'
+    if (body.aloneBytes > settings.messageBytesMax) return 'message-too-large'
     // What is kept by key must have one.
     if (settings.cleanupPolicy.compacts && (message.key ?? null) === null) return 'message-invalid'
-    if (settings.timestampType !== 'append') return cell.gather(partition, topicBody)
-    const batch = Buffer.from(topicBody.alone)
+    if (settings.timestampType !== 'append') return cell.gather(partition, body)
+    const batch = Buffer.from(body.alone)
     stampBatch(batch, 0, timestampMs)
     let refusal: AppendError | undefined
     cell.append(partition, batch, ({ error }) => (refusal = error))
@@ -144,8 +143,7 @@ class Sending {
   readonly timestampMs: number
   error: PublishError | undefined
   seq = -1
-  #queueBody: RecordBody | undefined
-  #topicBody: RecordBody | undefined
+  #body: RecordBody | undefined
 
   constructor(key: string, message: QueueMessage, timestampMs: number) {
     this.key = key
@@ -153,14 +151,8 @@ class Sending {
     this.timestampMs = timestampMs
   }
 
-  get queueBody(): RecordBody {
-    return (this.#queueBody ??= bodyOf(recordOf(this.message, this.timestampMs)))
-  }
-
-  get topicBody(): RecordBody {
-    if (this.#topicBody) return this.#topicBody
-    const { key = null, value, headers = [] } = this.message
-    return (this.#topicBody = bodyOf({ key, value, headers, timestampMs: this.timestampMs }))
+  get body(): RecordBody {
+    return (this.#body ??= bodyOf(recordOf(this.message, this.timestampMs)))
   }
 
   settle(result: number | PublishError): void {

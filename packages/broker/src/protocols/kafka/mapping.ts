@@ -1,10 +1,12 @@
+import { isUtf8 } from 'node:buffer'
 import { envelopeHeader, headerText, newMessage, type HeaderValue, type Message } from '../../core/message.ts'
 import type { MappedRecord, Origin } from '../../core/origins.ts'
 import type { NewRecord } from '../../storage/record-batch.ts'
 
 /**
  * Records and the message between protocols. What a record has no field for is a header of a fixed name, as text; such headers
- * are read back into the properties, so that a message comes through unchanged in both directions.
+ * are read back into the properties, so that a message comes through unchanged in both directions. Headers have no types: what is text in
+ * UTF-8 is read as text.
  *
  * A Kafka client's own batches never pass here: they are stored and delivered as they are.
  */
@@ -12,7 +14,8 @@ export function toMessage(record: MappedRecord): Message {
   const message = newMessage(record.value, record.timestampMs)
   message.key = record.key
   for (const { key: name, value } of record.headers) {
-    if (value === null || !readProperty(message, name, value.toString())) message.headers.push({ name, value })
+    const text = value !== null && isUtf8(value) ? value.toString() : undefined
+    if (text === undefined || !readProperty(message, name, text)) message.headers.push({ name, value: text ?? value })
   }
   return message
 }
