@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { DriverChannel, Refusal } from './driver.ts'
 import type { Table } from './table.ts'
-import { channelOf, connect, start } from './test-bench.ts'
+import { channelOf, connect, start } from './testing/bench.ts'
 
 async function fill(channel: DriverChannel, queue: string, count: number): Promise<void> {
   await channel.declare(queue)

@@ -11,7 +11,7 @@ import {
   exchangeUnbindOk,
 } from './messages/exchange.ts'
 import type { Table } from './table.ts'
-import { channelOf, connect, start } from './test-bench.ts'
+import { channelOf, connect, start } from './testing/bench.ts'
 
 const alternate = (value: string): Table => [{ name: 'alternate-exchange', type: 'S', value }]
 const delayed = (value: string): Table => [{ name: 'x-delayed-type', type: 'S', value }]

@@ -19,8 +19,8 @@ import {
 } from './messages/connection.ts'
 import { channelOpen, channelOpenOk } from './messages/channel.ts'
 import { table, type Table } from './table.ts'
-import { start } from './test-bench.ts'
-import { Peer, type LoginOptions } from './test-peer.ts'
+import { start } from './testing/bench.ts'
+import { Peer, type LoginOptions } from './testing/peer.ts'
 
 const tellsFailure: Table = [
   { name: 'capabilities', type: 'F', value: [{ name: 'authentication_failure_close', type: 't', value: true }] },

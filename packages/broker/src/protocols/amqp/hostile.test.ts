@@ -5,7 +5,7 @@ import { startBroker } from '../../main.ts'
 import { AmqpDriver } from './driver.ts'
 import { frameEnd } from './framing.ts'
 import { methods } from './messages/index.ts'
-import { connect, network } from './test-bench.ts'
+import { connect, network } from './testing/bench.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 

@@ -5,7 +5,7 @@ import { startBroker } from '../../main.ts'
 import { AmqpDriver, type DriverChannel, type Refusal } from './driver.ts'
 import { properties as propertiesCodec, type Properties } from './messages/basic.ts'
 import type { Table } from './table.ts'
-import { channelOf, connect, directory, network, start } from './test-bench.ts'
+import { channelOf, connect, directory, network, start } from './testing/bench.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 

@@ -13,7 +13,7 @@ import {
   queueUnbindOk,
 } from './messages/queue.ts'
 import type { FieldValue, Table } from './table.ts'
-import { channelOf, connect, directory, network, start } from './test-bench.ts'
+import { channelOf, connect, directory, network, start } from './testing/bench.ts'
 
 const list = (given: Record<string, FieldValue>): Table =>
   Object.entries(given).map(([name, value]) => ({ name, ...value }))

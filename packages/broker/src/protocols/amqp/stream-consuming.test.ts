@@ -4,7 +4,7 @@ import { homeNamespace } from '../../core/broker.ts'
 import type { RunningBroker } from '../../main.ts'
 import { makeBatch, type NewRecord } from '../../storage/record-batch.ts'
 import type { DriverChannel, Received, Refusal } from './driver.ts'
-import { channelOf, connect, start } from './test-bench.ts'
+import { channelOf, connect, start } from './testing/bench.ts'
 import { fieldOf, type FieldValue, type Table } from './table.ts'
 
 const text = (value: string): FieldValue => ({ type: 'S', value })

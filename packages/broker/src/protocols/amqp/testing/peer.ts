@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { Reader } from '@dragoman/wire'
-import type { RunningBroker } from '../../main.ts'
-import { realRuntime } from '../../runtime/real/real-runtime.ts'
-import type { Connection } from '../../runtime/runtime.ts'
-import { encodeMethod } from './frames.ts'
-import { frameEnd, frameHeadBytes, frameTypes, protocolHeader } from './framing.ts'
+import type { RunningBroker } from '../../../main.ts'
+import { realRuntime } from '../../../runtime/real/real-runtime.ts'
+import type { Connection } from '../../../runtime/runtime.ts'
+import { encodeMethod } from '../frames.ts'
+import { frameEnd, frameHeadBytes, frameTypes, protocolHeader } from '../framing.ts'
 import {
   connectionClose,
   connectionOpen,
@@ -13,10 +13,10 @@ import {
   connectionStartOk,
   connectionTune,
   connectionTuneOk,
-} from './messages/connection.ts'
-import { methodsById } from './messages/index.ts'
-import type { Arguments, Method } from './messages/method.ts'
-import type { Table } from './table.ts'
+} from '../messages/connection.ts'
+import { methodsById } from '../messages/index.ts'
+import type { Arguments, Method } from '../messages/method.ts'
+import type { Table } from '../table.ts'
 
 export interface Got {
   readonly type: number

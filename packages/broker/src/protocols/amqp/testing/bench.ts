@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { startBroker, type BrokerOptions, type RunningBroker } from '../../main.ts'
-import { realRuntime } from '../../runtime/real/real-runtime.ts'
-import { AmqpDriver, type DriverChannel, type DriverOptions } from './driver.ts'
+import { startBroker, type BrokerOptions, type RunningBroker } from '../../../main.ts'
+import { realRuntime } from '../../../runtime/real/real-runtime.ts'
+import { AmqpDriver, type DriverChannel, type DriverOptions } from '../driver.ts'
 
 export const { network } = realRuntime()
 
