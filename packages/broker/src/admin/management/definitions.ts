@@ -8,6 +8,7 @@ import type { Item } from './listing.ts'
 import { clusterNameOf } from './overview.ts'
 import { globalParameters, parameterItems, setGlobal, setParameter } from './parameters.ts'
 import { keyPermissionItem, permissionItem } from './permissions.ts'
+import { policyItems, setPolicy } from './policies.ts'
 import { declareQueue } from './queues.ts'
 import { noContent, type Route } from './route.ts'
 import { compatibleVersion } from './state.ts'
@@ -49,9 +50,9 @@ function exportAll(call: Call): unknown {
     }),
     permissions: identity.governance.permissions.map(permissionItem),
     topic_permissions: identity.governance.keyPermissions.map(keyPermissionItem),
-    parameters: parameterItems(call),
+    parameters: [...parameterItems(call), ...operatorPolicies(call)],
     global_parameters: globalParameters(call),
-    policies: [],
+    policies: policyItems(call, 'user'),
     queues: vhosts.flatMap(({ name }) => queueDefinitions(call, name)),
     exchanges: vhosts.flatMap(({ name }) => exchangeDefinitions(call, name)),
     bindings: vhosts.flatMap(({ name }) => bindingDefinitions(call, name)),
@@ -70,12 +71,21 @@ function exportVhost(call: Call): unknown {
     description: definition?.description ?? '',
     metadata: { description: definition?.description ?? '', tags: definition?.tags ?? [] },
     limits: definition ? limitsOf(definition) : {},
-    parameters: without(parameterItems(call)),
-    policies: [],
+    parameters: without([...parameterItems(call), ...operatorPolicies(call)]),
+    policies: without(policyItems(call, 'user')),
     queues: without(queueDefinitions(call, vhost)),
     exchanges: without(exchangeDefinitions(call, vhost)),
     bindings: without(bindingDefinitions(call, vhost)),
   }
+}
+
+/** In files they are parameters. */
+const operatorComponent = 'operator_policy'
+
+function operatorPolicies(call: Call): Item[] {
+  return policyItems(call, 'operator').map(({ vhost, name, ...value }) => {
+    return { vhost, component: operatorComponent, name, value }
+  })
 }
 
 /** What lasts, but not what belongs to a connection; topics are queues of the type stream. */
@@ -145,6 +155,7 @@ async function importVhost(call: Call): Promise<unknown> {
 async function importContents(call: Call, fields: Fields): Promise<void> {
   const { core } = call
   await each(fields, 'parameters', of => importParameter(call, of))
+  await each(fields, 'policies', of => setPolicy(call, 'user', vhostOf(call, of), named(of), of))
   const system = call.asSystem()
   await each(fields, 'queues', of => {
     const [vhost, name] = [vhostOf(call, of), named(of)]
@@ -177,7 +188,10 @@ async function importLimits(call: Call, vhost: string, limits: unknown): Promise
 
 async function importParameter(call: Call, fields: Fields): Promise<void> {
   const component = textOf(fields, 'component', '')
-  await setParameter(call, vhostOf(call, fields), component, fields.value)
+  const vhost = vhostOf(call, fields)
+  if (component !== operatorComponent) return setParameter(call, vhost, component, fields.value)
+  if (!isFields(fields.value)) throw badRequest('the value of an operator policy must be an object')
+  await setPolicy(call, 'operator', vhost, named(fields), fields.value)
 }
 
 const named = (fields: Fields): string => textOf(fields, 'name', '')

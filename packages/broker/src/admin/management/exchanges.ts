@@ -5,6 +5,7 @@ import { booleanOf, required, textOf, type Call, type Fields } from './call.ts'
 import { directly } from './direct.ts'
 import { notFound } from './errors.ts'
 import type { Item } from './listing.ts'
+import { governedBy } from './policies.ts'
 import { madeOrChanged, noContent, type Route } from './route.ts'
 import { jsonOfHeaders, tableOf } from './values.ts'
 
@@ -14,11 +15,17 @@ export const exchangeRoutes: readonly Route[] = [
   {
     path: '/api/exchanges/:vhost/:exchange',
     need: 'vhost',
-    on: { GET: call => call.one(exchangeItem(exchangeOf(call))), PUT: putExchange, DELETE: removeExchange },
+    on: { GET: call => call.one(governedItem(call, exchangeOf(call))), PUT: putExchange, DELETE: removeExchange },
   },
 ]
 
-export function exchangeItem(definition: ExchangeDefinition, policy?: Item): Item {
+function governedItem({ core }: Call, definition: ExchangeDefinition): Item {
+  const { namespace, name } = definition
+  const { policy } = governedBy(core.policies, { kind: 'exchange', namespace, name })
+  return policy === null ? exchangeItem(definition) : { ...exchangeItem(definition), policy }
+}
+
+export function exchangeItem(definition: ExchangeDefinition): Item {
   const { name, namespace: vhost, isDurable, autoDelete, internal } = definition
   return {
     name,
@@ -29,12 +36,11 @@ export function exchangeItem(definition: ExchangeDefinition, policy?: Item): Ite
     internal,
     arguments: jsonOfHeaders(exchangeArguments(definition.config)),
     user_who_performed_action: predeclared.has(name) ? 'rmq-internal' : '',
-    ...policy,
   }
 }
 
 function exchangeItems(call: Call): Item[] {
-  return call.vhosts.flatMap(vhost => call.core.router.list(vhost)).map(definition => exchangeItem(definition))
+  return call.vhosts.flatMap(vhost => call.core.router.list(vhost)).map(definition => governedItem(call, definition))
 }
 
 /** Throws `Refusal`. */

@@ -7,6 +7,7 @@ import { booleanOf, textOf, type Call, type Fields } from './call.ts'
 import { directly } from './direct.ts'
 import { badRequest, notFound } from './errors.ts'
 import type { Item } from './listing.ts'
+import { governedBy } from './policies.ts'
 import { madeOrChanged, noContent, type Route } from './route.ts'
 import { nodeName } from './state.ts'
 import { depthOf, queueStatsOf } from './totals.ts'
@@ -65,9 +66,7 @@ function queueItem(call: Call, queue: Queue): Item {
     consumer_utilisation: queue.consumerCount > 0 ? 1 : 0,
     exclusive_consumer_tag: null,
     single_active_consumer_tag: null,
-    policy: null,
-    operator_policy: null,
-    effective_policy_definition: {},
+    ...governedBy(call.core.policies, { kind: 'queue', namespace: vhost, name, config }),
     head_message_timestamp: null,
     recoverable_slaves: null,
     storage_version: 2,
@@ -100,9 +99,7 @@ function topicItem(call: Call, topic: Topic): Item {
     online: [nodeName],
     state: 'running',
     consumers: 0,
-    policy: null,
-    operator_policy: null,
-    effective_policy_definition: {},
+    ...governedBy(call.core.policies, { kind: 'topic', namespace: topic.namespace, name: topic.name }),
     partitions: topic.partitions.length,
     memory: 0,
     message_bytes: bytes,

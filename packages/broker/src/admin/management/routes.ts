@@ -8,6 +8,7 @@ import { metricsRoutes } from './metrics.ts'
 import { overviewRoutes } from './overview.ts'
 import { parameterRoutes } from './parameters.ts'
 import { permissionRoutes } from './permissions.ts'
+import { policyRoutes } from './policies.ts'
 import { queueRoutes } from './queues.ts'
 import type { Route } from './route.ts'
 import { userRoutes } from './users.ts'
@@ -26,6 +27,7 @@ export const routes: readonly Route[] = [
   ...vhostRoutes,
   ...userRoutes,
   ...permissionRoutes,
+  ...policyRoutes,
   ...parameterRoutes,
   ...definitionRoutes,
 ]
