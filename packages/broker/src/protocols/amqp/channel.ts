@@ -71,7 +71,7 @@ export class Channel {
   }
 
   /** A method to the peer, unless the channel is over. */
-  send<W>(method: Method<any, W>, fields: W): void {
+  send<W>(method: Method<unknown, W>, fields: W): void {
     if (this.#state === 'open') this.connection.send(this.number, method, fields)
   }
 
@@ -142,7 +142,7 @@ export class Channel {
     const fields: unknown = method.codec.read(reader)
     reader.expectEnd()
     if (method.hasContent) this.#expects = 'header'
-    const pending = handle(this, fields)
+    const pending = handle(this, fields as never)
     if (pending) this.#block(pending, method)
     return method
   }

@@ -30,7 +30,7 @@ export interface Connection {
   /** The queue that was declared last in this connection's channel is the channel's; those that are exclusive are the connection's: this object. */
   readonly owner: object
   /** Queues a method frame. */
-  send<W>(channel: number, method: Method<any, W>, fields: W): void
+  send<W>(channel: number, method: Method<unknown, W>, fields: W): void
   /** Queues bytes of whole frames; they must not change until `written` is called. */
   write(parts: readonly Uint8Array[], written?: () => void): void
   /** Resolves when all that was decided is durable: what is answered may build on it. */

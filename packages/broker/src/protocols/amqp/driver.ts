@@ -177,7 +177,7 @@ export class AmqpDriver {
   }
 
   /** Asks on channel 0. */
-  call<W, T>(method: Method<any, W>, given: W, answer: Method<T, any>): Promise<T> {
+  call<W, T>(method: Method<unknown, W>, given: W, answer: Method<T, never>): Promise<T> {
     const answered = this.#expect(answer)
     this.send(this.frame(method, 0, given))
     return answered
@@ -213,7 +213,7 @@ export class AmqpDriver {
     await this.call(connectionClass.connectionOpen, { virtualHost }, connectionClass.connectionOpenOk)
   }
 
-  #expect<T>(answer: Method<T, any>): Promise<T> {
+  #expect<T>(answer: Method<T, never>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#gone) return reject(this.#gone)
       this.#calls.push({ answers: [answer], resolve: ({ given }) => resolve(given as T), reject })
@@ -308,14 +308,14 @@ export class DriverChannel {
   }
 
   /** Asks, and resolves with the answer. */
-  async call<W, T>(method: Method<any, W>, given: W, answer: Method<T, any>): Promise<T> {
+  async call<W, T>(method: Method<unknown, W>, given: W, answer: Method<T, never>): Promise<T> {
     const answered = this.#expect(answer)
     this.tell(method, given)
     return (await answered).given as T
   }
 
   /** Sends a method that is not answered. */
-  tell<W>(method: Method<any, W>, given: W): void {
+  tell<W>(method: Method<unknown, W>, given: W): void {
     if (this.#gone) throw this.#gone
     this.#driver.send(this.#driver.frame(method, this.number, given))
   }

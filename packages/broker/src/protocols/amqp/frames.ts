@@ -5,7 +5,7 @@ import type { Method } from './messages/method.ts'
 const writer = new Writer()
 
 /** A method frame. Throws `RangeError` when a field cannot hold its value. */
-export function encodeMethod<W>(channel: number, method: Method<any, W>, fields: W): Buffer[] {
+export function encodeMethod<W>(channel: number, method: Method<unknown, W>, fields: W): Buffer[] {
   beginFrame(writer, frameTypes.method, channel)
   writer.u32(method.id)
   try {

@@ -33,7 +33,7 @@ const external = 'EXTERNAL'
 export interface HandshakeHost {
   readonly broker: Broker
   readonly context: SessionContext
-  send<W>(method: Method<any, W>, fields: W): void
+  send<W>(method: Method<unknown, W>, fields: W): void
   /** `failed` is told to the client, if that wants to know; it is sent away. */
   refused(explanation: string, told: boolean): void
   tuned(frameMax: number): void

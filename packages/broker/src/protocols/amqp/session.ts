@@ -190,7 +190,7 @@ export class AmqpSession implements Session<Frame>, Connection {
     return Array.from(this.#channels.values(), channel => channel.info)
   }
 
-  send<W>(channel: number, method: Method<any, W>, fields: W): void {
+  send<W>(channel: number, method: Method<unknown, W>, fields: W): void {
     // Queues end with the broker, but they are not gone: that the connection is closed says more.
     if (this.#isLeaving && (method as Method) === basicCancel) return
     this.write(encodeMethod(channel, method, fields))

@@ -1,4 +1,4 @@
-import { custom, ProtocolError, Writer, type Codec, type Random, type Reader } from '@dragoman/wire'
+import { custom, ProtocolError, type Codec, type Random, type Reader, type Writer } from '@dragoman/wire'
 
 /** A value with the letter of its type on the wire. */
 export type FieldValue =
@@ -192,7 +192,7 @@ function sampleTable(random: Random, depth: number): Table {
   })
 }
 
-const types: readonly FieldType[] = [...'tbBsuIilLfdDSATFVx'] as FieldType[]
+const types: readonly FieldType[] = 'tbBsuIilLfdDSATFVx'.split('') as FieldType[]
 
 function sampleField(random: Random, depth: number): FieldValue {
   const type = random.pick(depth < 3 ? types : types.filter(letter => letter !== 'A' && letter !== 'F'))

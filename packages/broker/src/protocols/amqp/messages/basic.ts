@@ -145,7 +145,7 @@ export interface Properties {
   clusterId?: string
 }
 
-const propertyList = Object.entries(propertyCodecs) as [keyof Properties, Codec<any>][]
+const propertyList = Object.entries(propertyCodecs) as [keyof Properties, Codec<unknown, never>][]
 const highestBit = 15
 
 /** Sixteen bits that tell which properties are there, and those. Bits beyond the last property are refused. */
@@ -173,7 +173,7 @@ function writeProperties(writer: Writer, value: Properties): void {
     return value[name] === undefined ? sum : sum | (1 << (highestBit - index))
   }, 0)
   writer.u16(bits)
-  for (const [name, codec] of propertyList) if (value[name] !== undefined) codec.write(writer, value[name])
+  for (const [name, codec] of propertyList) if (value[name] !== undefined) codec.write(writer, value[name] as never)
 }
 
 function sampleProperties(random: Random): Properties {

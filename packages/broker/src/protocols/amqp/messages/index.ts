@@ -19,7 +19,7 @@ export const methods: readonly Method[] = [connection, channel, exchange, queue,
 export const methodsById: ReadonlyMap<number, Method> = new Map(methods.map(method => [method.id, method]))
 
 /** Every method and the header of messages by name: docs, fuzz and `dragoman decode`. */
-export const messages: Record<string, Codec<any>> = {
+export const messages: Record<string, Codec<unknown, never>> = {
   ...Object.fromEntries(methods.map(({ name, codec }) => [name, codec])),
   'content-header': basic.contentHeader,
 }

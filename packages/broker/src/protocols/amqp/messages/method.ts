@@ -1,7 +1,7 @@
 import type { Codec } from '@dragoman/wire'
 
 /** A method of the protocol, declared once. */
-export interface Method<T = any, W = any> {
+export interface Method<T = unknown, W = never> {
   /** As in the specification: `queue.declare`. */
   readonly name: string
   readonly classId: number
@@ -23,5 +23,5 @@ export function method<T, W>(
   return { name, classId, methodId, id: classId * 0x1_0000 + methodId, codec, hasContent }
 }
 
-export type Arguments<M> = M extends Method<infer T, any> ? T : never
-export type Answer<M> = M extends Method<any, infer W> ? W : never
+export type Arguments<M> = M extends Method<infer T, never> ? T : never
+export type Answer<M> = M extends Method<unknown, infer W> ? W : never

@@ -90,7 +90,7 @@ export class Peer {
     this.#connection.write(parts)
   }
 
-  send<W>(method: Method<any, W>, fields: W, channel = 0): void {
+  send<W>(method: Method<unknown, W>, fields: W, channel = 0): void {
     this.bytes(...encodeMethod(channel, method, fields))
   }
 
@@ -118,7 +118,7 @@ export class Peer {
     return this.#bytes
   }
 
-  async expect<T>(method: Method<T, any>, channel = 0): Promise<T> {
+  async expect<T>(method: Method<T, never>, channel = 0): Promise<T> {
     const got = await this.next()
     assert.deepEqual([got?.name, got?.channel], [method.name, channel], JSON.stringify(got?.fields))
     return got?.fields as T
