@@ -163,7 +163,8 @@ export class Leases {
 
   /** A burst long ago costs no memory. Slots get new numbers. */
   trim(): void {
-    if (this.#offset.length > 16 && this.size * 4 < this.#offset.length) this.#resize(this.size * 2)
+    const capacity = this.#offset.length
+    if (this.size === 0 ? capacity > 0 : capacity > 16 && this.size * 4 < capacity) this.#resize(this.size * 2)
   }
 
   /** Drops all slots; consumers stay. */

@@ -16,13 +16,11 @@ export class RecordReader {
   readonly #cell: QueueStreams
   readonly #stream: StreamId
   readonly #committed: boolean
-  readonly #ahead = new BatchWindow()
-  readonly #behind = new BatchWindow()
+  #ahead: BatchWindow | undefined
+  #behind: BatchWindow | undefined
+  #record: RecordView | undefined
   #readBytes = readBytesMin
   #cancel: (() => void) | undefined
-  /** What the last `find` has found. */
-  readonly record = new RecordView()
-
   /** `committed`: what is in transactions is there when they are committed. */
   constructor(cell: QueueStreams, stream: StreamId, committed = false) {
     this.#cell = cell
@@ -32,7 +30,12 @@ export class RecordReader {
 
   /** Bytes in memory. */
   get bytes(): number {
-    return this.#ahead.bytes + this.#behind.bytes
+    return (this.#ahead?.bytes ?? 0) + (this.#behind?.bytes ?? 0)
+  }
+
+  /** What the last `find` has found. */
+  get record(): RecordView {
+    return (this.#record ??= new RecordView())
   }
 
   /** Up to here (exclusive) all was read that follows what `find` was asked for last. */
@@ -40,12 +43,12 @@ export class RecordReader {
 
   /** `found`: it is in `record`. `absent`: the stream has no message for consumers there. `unread`: `read` it first. */
   find(offset: number): 'found' | 'absent' | 'unread' {
-    for (const window of [this.#ahead, this.#behind]) {
-      if (offset < window.from || offset >= window.to) continue
-      this.readTo = window.to
-      return window.find(offset, this.record) ? 'found' : 'absent'
-    }
-    return 'unread'
+    const ahead = this.#ahead
+    const behind = this.#behind
+    const window = ahead && offset >= ahead.from && offset < ahead.to ? ahead : behind
+    if (!window || offset < window.from || offset >= window.to) return 'unread'
+    this.readTo = window.to
+    return window.find(offset, this.record) ? 'found' : 'absent'
   }
 
   /**
@@ -53,7 +56,7 @@ export class RecordReader {
    * will be wanted behind it. An error is told to `done` in any case. One read at a time.
    */
   read(offset: number, isAhead: boolean, done: (error?: ReadError) => void): boolean {
-    const window = isAhead ? this.#ahead : this.#behind
+    const window = isAhead ? (this.#ahead ??= newWindow()) : (this.#behind ??= newWindow())
     const goesOn = isAhead && window.to === offset && window.bytes > 0
     this.#readBytes = goesOn ? Math.min(this.#readBytes * 2, readBytesMax) : readBytesMin
     const maxBytes = this.#readBytes
@@ -92,7 +95,21 @@ export class RecordReader {
   clear(): void {
     this.#cancel?.()
     this.#cancel = undefined
-    this.#ahead.clear()
-    this.#behind.clear()
+    giveBack(this.#ahead)
+    giveBack(this.#behind)
+    // What it shows is the windows' memory.
+    this.#ahead = this.#behind = this.#record = undefined
   }
+}
+
+/** Windows that nobody uses: there are many readers, and few that read at a time. */
+const spareWindows: BatchWindow[] = []
+const spareMax = 256
+
+const newWindow = (): BatchWindow => spareWindows.pop() ?? new BatchWindow()
+
+function giveBack(window: BatchWindow | undefined): void {
+  if (!window) return
+  window.clear()
+  if (spareWindows.length < spareMax) spareWindows.push(window)
 }
