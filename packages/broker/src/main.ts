@@ -2,13 +2,14 @@ import { createLog, type Log } from './admin/log.ts'
 import { Cell } from './cell/cell.ts'
 import type { StreamId } from './cell/client.ts'
 import { LocalCellClient } from './cell/local-client.ts'
-import { defaultCellSizes, type CellOptions, type CellSizes, type Retention } from './cell/options.ts'
+import { defaultCellSizes, type CellOptions, type CellSizes, type LiveRecords, type Retention } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
 import { Connections } from './core/connections.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { Groups } from './core/groups/groups.ts'
-import { Origins } from './core/origins.ts'
+import type { Header } from './core/message.ts'
+import { Origins, type MappedRecord } from './core/origins.ts'
 import type { GroupSettings } from './core/groups/settings.ts'
 import type { Identity } from './core/identity/identity.ts'
 import { namespaceContents } from './core/namespaces/contents.ts'
@@ -169,7 +170,9 @@ async function openCore(
   let queues: Queues | undefined
   const retentionOf = (stream: StreamId): Retention | undefined =>
     topics?.retentionOf(stream) ?? queues?.retentionOf(stream)
-  const cell = await openCell(runtime, stores, { sizes, retentionOf, log: logFor('cell') })
+  let live: Cursors | undefined
+  const liveOf = (stream: StreamId): LiveRecords | undefined => live?.liveOf(stream)
+  const cell = await openCell(runtime, stores, { sizes, retentionOf, liveOf, log: logFor('cell') })
   topics = await Topics.open(cell, {
     limits: settings,
     random,
@@ -187,7 +190,7 @@ async function openCore(
     sharedAssignors,
   })
   const wheel = new TimerWheel(clock)
-  const cursors = new Cursors(cell, wheel)
+  const cursors = (live = new Cursors(cell, wheel))
   const quotas = new Quotas({ ledger: cell, limits: settings })
   const addresses = new Map<string, Address>()
   const client = new LocalCellClient(cell)
@@ -195,7 +198,9 @@ async function openCore(
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const soon = (run: () => void): void => clock.soon(run)
   queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
-  const router = new Router({ ...base, topics, queues })
+  const origins = new Origins(await Promise.all(protocols.map(({ origin }) => origin())))
+  const headersOf = (record: MappedRecord): readonly Header[] => origins.messageOf(record).headers
+  const router = new Router({ ...base, topics, queues, headersOf })
   const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
   const delayed = new Delayed({ ...base, router, pressure: cell, soon, log: logFor('delayed') })
   const schedules = new Schedules({ ...base, router })
@@ -225,7 +230,7 @@ async function openCore(
     shareGroups,
     transactions,
     quotas,
-    origins: new Origins(await Promise.all(protocols.map(({ origin }) => origin()))),
+    origins,
     volume: volumeOf(settings.data, runtime.disk, cell, settings.reserveBytes),
     identity,
     limits: settings,
@@ -247,7 +252,7 @@ async function openCore(
 function openCell(
   runtime: Runtime,
   { chain, blobs }: Stores,
-  options: Pick<CellOptions, 'sizes' | 'retentionOf' | 'log'>,
+  options: Pick<CellOptions, 'sizes' | 'retentionOf' | 'liveOf' | 'log'>,
 ): Promise<Cell> {
   const { clock, random } = runtime
   return Cell.open({

@@ -20,6 +20,7 @@ import type { OpenSegment } from './large-batches.ts'
 import type { Restore } from './restore.ts'
 import { chooseSegments, installRewritten, rewriteSegments, UnreadableSegment } from './rewriter.ts'
 import type { CreateSegment, Rewritten } from './rewriter.ts'
+import { SettledRecords } from './settled.ts'
 import { CellState, cellFacts, cellMachine } from './state.ts'
 import type { MachineFactories } from './state.ts'
 import { tail } from './stream.ts'
@@ -82,6 +83,7 @@ export class Checkpointer {
   /** Numbers of the checkpoints that are kept, ascending, and the segments that each names. */
   readonly #compactor: Compactor
   readonly #pace: Pace
+  readonly #settled: SettledRecords
   readonly #kept: { seq: number; segments: Set<number>; aborted?: AbortedEnd[] }[] = []
   readonly #restore: Restore
   #running: Promise<void> | undefined
@@ -109,6 +111,7 @@ export class Checkpointer {
     this.#restore = restore
     this.placement = restore.placement
     this.#pace = new Pace(cell.options.clock)
+    this.#settled = new SettledRecords(cell)
     this.#compactor = new Compactor(cell, this.placement, this.#pace)
     this.large = new LargeBatches(cell, this.placement, () => this.#nameSegment())
     this.#lastSeq = restore.from?.seq ?? -1
@@ -271,12 +274,14 @@ export class Checkpointer {
     if (this.#rewriting || this.#rewritten || this.#stopped) return
     const { clock } = this.#cell
     const mayMerge = !this.#cell.full && clock.monotonicMs() >= this.#restUntilMs
-    const chosen = chooseSegments(this.#cell, this.placement, usage, this.#unreadable, mayMerge)
+    const needed = this.#settled.deduct(usage)
+    const chosen = chooseSegments(this.#cell, this.placement, needed, this.#unreadable, mayMerge)
     if (chosen.size === 0) return this.#beginCompaction()
     // What was chosen on a full disk is little and gives room; else the copy must not take the reserve.
     const wasFull = this.#cell.full
     const isStopped = () => this.#stopped || (this.#cell.full && !wasFull)
-    const rewriting = rewriteSegments(this.#cell, this.placement, chosen, this.#createSteadily, isStopped)
+    const how = { create: this.#createSteadily, mustStop: isStopped, settled: this.#settled }
+    const rewriting = rewriteSegments(this.#cell, this.placement, chosen, how)
     this.#await(rewriting, rewritten => {
       this.#rewritten = rewritten
       if (!rewritten) this.#restUntilMs = clock.monotonicMs() + restMs

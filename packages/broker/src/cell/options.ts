@@ -17,11 +17,20 @@ export interface CellOptions {
   exclusive: boolean
   /** How long and how much of a stream is kept; undefined: all. Asked now and then. */
   retentionOf(stream: number): Retention | undefined
+  /** Which records of a stream are still needed; undefined: all that are kept. Asked now and then. */
+  liveOf?(stream: number): LiveRecords | undefined
   /** Something that cannot be survived. The cell has stopped. */
   onFatal(error: Error): void
   /** Another owner has taken over. The cell has stopped. */
   onFenced(): void
   log(level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void
+}
+
+/** Which records of a stream somebody still needs. Once none does, that stays so. */
+export interface LiveRecords {
+  isLive(offset: number): boolean
+  /** How many of [first, last], at most `max`. */
+  count(first: number, last: number, max: number): number
 }
 
 export interface Retention {

@@ -8,6 +8,7 @@ import type { CellCore } from './core.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import type { Retention } from './options.ts'
 import type { Pace } from './pace.ts'
+import type { SettledRecords } from './settled.ts'
 import { extent } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -53,6 +54,12 @@ export interface Rewritten {
 export type BatchFilter = (batch: Buffer) => Promise<Buffer | undefined>
 
 export type CreateSegment = () => Promise<{ id: number; name: string; writer: SegmentWriter }>
+
+export interface RewriteOptions {
+  create: CreateSegment
+  mustStop(): boolean
+  settled: SettledRecords
+}
 
 /** Which segment cannot be read, and why. */
 export class UnreadableSegment extends Error {
@@ -116,15 +123,21 @@ export async function rewriteSegments(
   cell: CellCore,
   placement: Placement,
   chosen: ReadonlySet<number>,
-  create: CreateSegment,
-  mustStop: () => boolean,
+  { create, mustStop, settled }: RewriteOptions,
 ): Promise<Rewritten | undefined> {
   const rewrite = new Rewrite(cell, placement, create, mustStop)
+  const counts = new Map<Run, number>()
   try {
     for (const stream of [...cell.state.streams.values()].sort((a, b) => a.id - b.id)) {
-      for (const run of findRuns(cell, stream, segment => chosen.has(segment))) await rewrite.copy(run)
+      for (const run of findRuns(cell, stream, segment => chosen.has(segment))) {
+        const left = settled.filterFor(stream)
+        await rewrite.copy(run, left?.filter)
+        if (left) counts.set(run, left.keptCount)
+      }
     }
-    return await rewrite.finish()
+    const rewritten = await rewrite.finish()
+    if (rewritten) settled.note(rewritten, counts)
+    return rewritten
   } catch (error) {
     await rewrite.abort()
     throw error

@@ -1,4 +1,5 @@
 import type { StreamId } from '../../cell/client.ts'
+import type { LiveRecords } from '../../cell/options.ts'
 
 /**
  * Who has taken which single message of a stream. A queue is a stream and a cursor; any number of cursors may share one
@@ -234,5 +235,7 @@ export interface CursorStore {
   trimPoint(stream: StreamId): number | undefined
   /** Whether an owner still needs the message at `offset`; true for streams without owners. */
   isLive(stream: StreamId, offset: number): boolean
+  /** Which messages of a stream its owners need; undefined when it has none. Of several owners' messages, `count` may count some twice. */
+  liveOf(stream: StreamId): LiveRecords | undefined
   close(): void
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { StreamId } from '../../cell/client.ts'
 import type { Ledger } from '../../cell/machine.ts'
+import type { LiveRecords } from '../../cell/options.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
 import { CellCursor, type CursorHost } from './cell-cursor.ts'
 import type { Cursor, CursorId, CursorStore } from './cursor.ts'
@@ -76,6 +77,18 @@ export class Cursors implements CursorStore, CursorHost {
       hasOwners = true
     }
     return !hasOwners
+  }
+
+  liveOf(stream: StreamId): LiveRecords | undefined {
+    if (!this.#owners.has(stream)) return undefined
+    return {
+      isLive: offset => this.isLive(stream, offset),
+      count: (first, last, max) => {
+        let count = 0
+        for (const machine of this.#ownersOf(stream)) count += machine.countLive(first, last, max - count)
+        return Math.min(count, max, last - first + 1)
+      },
+    }
   }
 
   *#ownersOf(stream: StreamId): Generator<CursorMachine> {

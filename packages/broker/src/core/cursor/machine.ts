@@ -41,6 +41,15 @@ export class CursorMachine implements Machine {
     return state === settled ? 'settled' : state === returned ? 'returned' : 'in-flight'
   }
 
+  /** How many offsets of [first, last] are not settled, at most `max`. */
+  countLive(first: number, last: number, max: number): number {
+    const { next, pending } = this
+    let count = Math.min(max, Math.max(0, last + 1 - Math.max(first, next)))
+    const end = Math.min(last + 1, next)
+    for (let at = pending.nextPending(first); at < end && count < max; at = pending.nextPending(at + 1)) count++
+    return count
+  }
+
   deliveryCount(offset: number): number {
     const slot = this.leases.find(offset)
     if (slot >= 0) return this.leases.countOf(slot)
