@@ -4,6 +4,7 @@ import { defaultGroupSettings } from '../../packages/broker/src/core/groups/sett
 import { optionsMarkdown } from '../../packages/broker/src/options/index.ts'
 import { entries } from '../../packages/broker/src/entries.ts'
 import { protocols, type ProtocolEntry } from '../../packages/broker/src/protocols/index.ts'
+import { replies, replyOf } from '../../packages/broker/src/protocols/amqp/errors.ts'
 import { answerOf } from '../../packages/broker/src/protocols/beanstalk/errors.ts'
 import { brokerConfigTable } from '../../packages/broker/src/protocols/kafka/broker-configs.ts'
 import { topicConfigTable } from '../../packages/broker/src/protocols/kafka/configs.ts'
@@ -114,8 +115,10 @@ async function commandsPage(): Promise<string> {
 function errorsPage(): string {
   const rows = Object.entries(errors).map(([code, { text, retryable }]) => {
     const kafka = kafkaName(codeOf[code as ErrorCode])
+    const reply = replies[replyOf[code as ErrorCode]]
+    const amqp = `${reply.name} (${reply.code})`
     const beanstalk = answerOf[code as ErrorCode]
-    return `| \`${code}\` | ${text} | ${retryable ? 'yes' : 'no'} | ${kafka} | ${beanstalk} |`
+    return `| \`${code}\` | ${text} | ${retryable ? 'yes' : 'no'} | ${kafka} | ${amqp} | ${beanstalk} |`
   })
   return [
     '# Errors',
@@ -123,8 +126,8 @@ function errorsPage(): string {
     'Every refusal that a client can meet. The code is the same in logs and metrics whatever the protocol; each protocol answers',
     'in its own words. "Try again" means that the same request may succeed later without a change.',
     '',
-    '| code | meaning | try again | Kafka | beanstalkd |',
-    '|---|---|---|---|---|',
+    '| code | meaning | try again | Kafka | AMQP 0-9-1 | beanstalkd |',
+    '|---|---|---|---|---|---|',
     ...rows,
     '',
   ].join('\n')
