@@ -12,6 +12,7 @@ import type { Answer, Arguments, Method } from './messages/method.ts'
 import * as queueClass from './messages/queue.ts'
 import * as tx from './messages/tx.ts'
 import type { Table } from './table.ts'
+import { DriverConsumer, type Received } from './testing/driver-consumer.ts'
 
 /** Why the broker has closed a channel or the connection. */
 export class Refusal extends Error {
@@ -32,16 +33,6 @@ export interface DriverOptions {
   clientProperties?: Table
   /** Of the frames that it sends and takes; the broker's own limit when that is smaller. */
   frameMax?: number
-}
-
-/** A message as a client gets it. */
-export interface Received {
-  readonly deliveryTag: number
-  readonly redelivered: boolean
-  readonly exchange: string
-  readonly routingKey: string
-  readonly properties: basic.Properties
-  readonly body: Buffer
 }
 
 export interface Returned {
@@ -178,9 +169,8 @@ export class AmqpDriver {
 
   /** Asks on channel 0. */
   call<W, T>(method: Method<unknown, W>, given: W, answer: Method<T, never>): Promise<T> {
-    const answered = this.#expect(answer)
     this.send(this.frame(method, 0, given))
-    return answered
+    return this.#expect(answer)
   }
 
   async close(): Promise<void> {
@@ -202,9 +192,8 @@ export class AmqpDriver {
     frameMax = 131_072,
   }: DriverOptions): Promise<void> {
     const { connectionStart, connectionStartOk, connectionTune, connectionTuneOk } = connectionClass
-    const started = this.#expect(connectionStart)
     this.send(protocolHeader)
-    await started
+    await this.#expect(connectionStart)
     const response = Buffer.from(`\0${user ?? 'guest'}\0${password ?? 'guest'}`)
     const given = { clientProperties: clientProperties ?? ownProperties, mechanism: 'PLAIN', response, locale: 'en_US' }
     const tuned = await this.call(connectionStartOk, given, connectionTune)
@@ -309,9 +298,8 @@ export class DriverChannel {
 
   /** Asks, and resolves with the answer. */
   async call<W, T>(method: Method<unknown, W>, given: W, answer: Method<T, never>): Promise<T> {
-    const answered = this.#expect(answer)
     this.tell(method, given)
-    return (await answered).given as T
+    return (await this.#expect(answer)).given as T
   }
 
   /** Sends a method that is not answered. */
@@ -408,12 +396,11 @@ export class DriverChannel {
       this.tell(basic.basicConsume, asked)
       return consumer
     }
-    const answered = this.#expect(basic.basicConsumeOk, answer => {
+    this.tell(basic.basicConsume, asked)
+    await this.#expect(basic.basicConsumeOk, answer => {
       consumer.tag = (answer as Arguments<typeof basic.basicConsumeOk>).consumerTag
       this.#consumers.set(consumer.tag, consumer)
     })
-    this.tell(basic.basicConsume, asked)
-    await answered
     return consumer
   }
 
@@ -423,9 +410,8 @@ export class DriverChannel {
 
   /** The next message of the queue; undefined when there is none. */
   async get(queue: string, { noAck = false } = {}): Promise<(Received & { messageCount: number }) | undefined> {
-    const answered = this.#expectOneOf([basic.basicGetOk, basic.basicGetEmpty])
     this.tell(basic.basicGet, { queue, flags: { noAck } })
-    const { method, given, content } = await answered
+    const { method, given, content } = await this.#expectOneOf([basic.basicGetOk, basic.basicGetEmpty])
     if (method === basic.basicGetEmpty) return undefined
     assert(content)
     return { ...(given as Arguments<typeof basic.basicGetOk>), ...content }
@@ -577,43 +563,3 @@ export class DriverChannel {
 
 const noQueueFlags = { passive: false, durable: false, exclusive: false, autoDelete: false, noWait: false }
 const noExchangeFlags = { passive: false, durable: false, autoDelete: false, internal: false, noWait: false }
-
-/** What one consumer is sent. */
-export class DriverConsumer {
-  tag: string
-  /** Messages that nobody has asked for yet. */
-  readonly waiting: Received[] = []
-  readonly #askers: { resolve(message: Received): void; reject(error: Error): void }[] = []
-  #gone: Error | undefined
-
-  constructor(tag: string) {
-    this.tag = tag
-  }
-
-  /** The next message, when it comes. */
-  next(): Promise<Received> {
-    const message = this.waiting.shift()
-    if (message) return Promise.resolve(message)
-    return new Promise((resolve, reject) => {
-      if (this.#gone) reject(this.#gone)
-      else this.#askers.push({ resolve, reject })
-    })
-  }
-
-  async take(count: number): Promise<Received[]> {
-    const found: Received[] = []
-    while (found.length < count) found.push(await this.next())
-    return found
-  }
-
-  receive(message: Received): void {
-    const asker = this.#askers.shift()
-    if (asker) asker.resolve(message)
-    else this.waiting.push(message)
-  }
-
-  over(error: Error): void {
-    this.#gone = error
-    for (const { reject } of this.#askers.splice(0)) reject(error)
-  }
-}
