@@ -1,7 +1,7 @@
 import type { Codec, Random } from '@dragoman/wire'
 import type { Broker } from '../core/broker.ts'
 import type { GroupBridge } from '../core/groups/assigned/requests.ts'
-import type { Address, Cancel, ConnectionTls } from '../runtime/runtime.ts'
+import type { Address, Clock, ConnectionTls } from '../runtime/runtime.ts'
 
 /** What each protocol folder exports, and all that the rest of the broker knows of it. */
 export interface Protocol<P = unknown> {
@@ -80,7 +80,7 @@ export interface SessionContext {
   readonly tls?: ConnectionTls | undefined
   /** Address under which this listener is reached, for protocols that tell clients where to go. */
   readonly local: Address
-  readonly clock: { nowMs(): number; monotonicMs(): number; after(delayMs: number, run: () => void): Cancel }
+  readonly clock: Clock
   readonly random: Random
   /** This connection's own, shared with its decoder: a session may lower them while it does not know its peer. */
   readonly limits: ProtocolLimits

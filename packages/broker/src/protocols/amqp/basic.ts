@@ -1,5 +1,5 @@
 import type { ConsumerInfo } from '../../core/connections.ts'
-import type { Channel } from './channel.ts'
+import type { ChannelHost } from './channel-host.ts'
 import { Consuming } from './consuming.ts'
 import { AmqpException } from './errors.ts'
 import { Publishing } from './publishing.ts'
@@ -12,17 +12,16 @@ import { Transaction } from './transaction.ts'
  * confirmed yet.
  */
 export class Basic {
-  readonly channel: Channel
-  readonly sending: Sending
   readonly publishing: Publishing
   readonly consuming: Consuming
+  readonly #channel: ChannelHost
   #transaction: Transaction | undefined
 
-  constructor(channel: Channel) {
-    this.channel = channel
-    this.sending = new Sending(channel)
-    this.publishing = new Publishing(channel)
-    this.consuming = new Consuming(channel)
+  constructor(channel: ChannelHost) {
+    const sending = new Sending(channel)
+    this.#channel = channel
+    this.publishing = new Publishing(channel, sending)
+    this.consuming = new Consuming(channel, sending, this.publishing)
   }
 
   get statistics(): BasicStatistics {
@@ -69,7 +68,7 @@ export class Basic {
     if (this.publishing.isConfirming) {
       throw new AmqpException('preconditionFailed', 'cannot switch from confirm to tx mode')
     }
-    this.#transaction ??= new Transaction(this)
+    this.#transaction ??= new Transaction(this.#channel.connection.broker, this.publishing, this.consuming)
   }
 
   /** Throws when the channel is not transactional. */

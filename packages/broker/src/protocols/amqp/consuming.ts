@@ -4,8 +4,8 @@ import { SharedPrefetch, type Subscription } from '../../core/cursor/subscriptio
 import { BrokerError } from '../../core/errors.ts'
 import type { Queue } from '../../core/queues/queue.ts'
 import type { Topic } from '../../core/topic.ts'
-import type { Channel } from './channel.ts'
-import { replyAddress, replyQueue, ReplyQueues, type ReplyConsumer } from './direct-reply.ts'
+import type { ChannelHost } from './channel-host.ts'
+import { replyAddress, replyQueue, ReplyQueues } from './direct-reply.ts'
 import { deliveredOf, type Delivered } from './delivered.ts'
 import { AmqpException } from './errors.ts'
 import { headerOf } from './mapping.ts'
@@ -19,9 +19,10 @@ import {
 } from './messages/basic.ts'
 import type { Arguments } from './messages/method.ts'
 import { findQueue, findTopic, queueNamed } from './names.ts'
-import { contentOf, type Published } from './publishing.ts'
+import { contentOf, type Published, type ReplyConsumer } from './published.ts'
+import type { Publishing } from './publishing.ts'
 import { demand, resource } from './rights.ts'
-import { shortBytes } from './sending.ts'
+import { shortBytes, type Sending } from './sending.ts'
 import { consumeTopic } from './stream-consuming.ts'
 import { fieldOf, type Table } from './table.ts'
 import { inRuns, Unacked, type Delivery } from './unacked.ts'
@@ -121,7 +122,9 @@ export class Consuming {
   globalPrefetchCount = 0
   /** When the channel is transactional: takes what is settled until the commit. */
   hold: ((settlement: HeldSettlement) => void) | undefined
-  readonly #channel: Channel
+  readonly #channel: ChannelHost
+  readonly #sending: Sending
+  readonly #publishing: Publishing
   readonly #consumers = new Map<string, Consumer>()
   /** By the id of the queue, and whether what is got is settled. */
   readonly #getters = new Map<string, Getter>()
@@ -131,8 +134,10 @@ export class Consuming {
   #isPaused = false
   #isOver = false
 
-  constructor(channel: Channel) {
+  constructor(channel: ChannelHost, sending: Sending, publishing: Publishing) {
     this.#channel = channel
+    this.#sending = sending
+    this.#publishing = publishing
   }
 
   get consumerCount(): number {
@@ -205,9 +210,9 @@ export class Consuming {
   /** One message now. What is behind waits while it is read from the disk, or what the channel has published is on its way there. */
   get(name: string, noAck: boolean): Promise<void> | undefined {
     const queue = this.#queueToRead(name)
-    const { basic, connection } = this.#channel
+    const { connection } = this.#channel
     const { router } = connection.broker
-    const { lastSeq } = basic.publishing
+    const { lastSeq } = this.#publishing
     let isDurable = false
     router.whenDurable(lastSeq, () => (isDurable = true), undefined)
     if (isDurable) return this.#pull(queue, noAck)
@@ -312,10 +317,10 @@ export class Consuming {
   }
 
   #send(taker: Taker, delivered: Delivered, offset: number, deliveryCount: number, noAck: boolean): void {
-    const { connection, basic } = this.#channel
+    const { connection } = this.#channel
     const deliveryTag = noAck ? this.unacked.skip() : this.unacked.add(taker, offset)
     const isFull = !this.#isPaused && connection.queuedBytes + delivered.body.length > queuedBytesMax
-    basic.sending.deliver(taker.tagBytes, deliveryTag, deliveryCount > 1, delivered, isFull ? this.#resume : undefined)
+    this.#sending.deliver(taker.tagBytes, deliveryTag, deliveryCount > 1, delivered, isFull ? this.#resume : undefined)
     if (isFull) this.#pause()
   }
 
@@ -343,7 +348,7 @@ export class Consuming {
       routingKey: delivered.key.toString(),
       messageCount: queue.readyCount,
     })
-    channel.basic.sending.content(delivered)
+    this.#sending.content(delivered)
   }
 
   /** It stays: what it has got must be settled by it, and the next `get` is likely to come. */
@@ -401,7 +406,7 @@ export class Consuming {
       deliver: answer => this.#answer(tagBytes, answer),
     }
     this.#reply = { tag, consumer }
-    this.#channel.basic.publishing.replyConsumer = consumer
+    this.#publishing.replyConsumer = consumer
     ReplyQueues.of(broker).add(consumer)
   }
 
@@ -409,15 +414,15 @@ export class Consuming {
     if (!this.#reply) return
     ReplyQueues.of(this.#channel.connection.broker).delete(this.#reply.consumer)
     this.#reply = undefined
-    this.#channel.basic.publishing.replyConsumer = undefined
+    this.#publishing.replyConsumer = undefined
   }
 
   #answer(tag: Buffer, { exchange, key, message }: Published): void {
-    const { connection, basic } = this.#channel
+    const { connection } = this.#channel
     // Answers lie nowhere: who does not take them loses them.
     if (connection.queuedBytes > replyBytesMax) return
     const delivered = { ...contentOf(message), exchange, key: Buffer.from(key) }
-    basic.sending.deliver(tag, this.unacked.skip(), false, delivered)
+    this.#sending.deliver(tag, this.unacked.skip(), false, delivered)
   }
 }
 

@@ -1,17 +1,10 @@
 import type { Broker } from '../../core/broker.ts'
-import type { Published } from './publishing.ts'
+import type { ReplyConsumer } from './published.ts'
 
 /** Who consumes from it gets answers without a queue; who publishes says by it where answers go. */
 export const replyQueue = 'amq.rabbitmq.reply-to'
 const addressPrefix = `${replyQueue}.`
 const secretBytes = 16
-
-/** Who answers are sent to. */
-export interface ReplyConsumer {
-  /** What answers are published to, by the default exchange. */
-  readonly address: string
-  deliver(answer: Published): void
-}
 
 export const isReplyQueue = (name: string): boolean => name.startsWith(addressPrefix)
 

@@ -14,6 +14,8 @@ import * as tx from './messages/tx.ts'
 import type { Table } from './table.ts'
 import { DriverConsumer, type Received } from './testing/driver-consumer.ts'
 
+export { DriverConsumer, type Received }
+
 /** Why the broker has closed a channel or the connection. */
 export class Refusal extends Error {
   override name = 'Refusal'

@@ -15,6 +15,7 @@ function bench(seconds: number) {
       run = then
       return () => (run = undefined)
     },
+    soon: (now: () => void) => now(),
   }
   const seen = { beats: 0, missed: 0, isReading: true, traffic: new Traffic() }
   const heartbeat = new Heartbeat(seconds, clock, {

@@ -168,16 +168,11 @@ const int64Max = 0x7fff_ffff_ffff_ffffn
 /** A value of the message between protocols with a type of this one. */
 export function fieldValue(value: HeaderValue): FieldValue {
   if (value === null) return { type: 'V', value }
-  switch (typeof value) {
-    case 'boolean':
-      return { type: 't', value }
-    case 'bigint':
-      return value <= int64Max && value >= -int64Max - 1n ? { type: 'l', value } : { type: 'S', value: String(value) }
-    case 'number':
-      return { type: 'd', value }
-    case 'string':
-      return { type: 'S', value }
-  }
+  if (typeof value === 'boolean') return { type: 't', value }
+  if (typeof value === 'number') return { type: 'd', value }
+  if (typeof value === 'string') return { type: 'S', value }
+  if (typeof value === 'bigint')
+    return value <= int64Max && value >= -int64Max - 1n ? { type: 'l', value } : { type: 'S', value: String(value) }
   if (value instanceof Uint8Array) return { type: 'x', value: Buffer.from(value) }
   if (value instanceof Map)
     return { type: 'F', value: tableOf(Array.from(value, ([name, of]) => ({ name, value: of }))) }
@@ -232,7 +227,11 @@ export function withDeaths(value: Properties, { deaths, expiresMs }: Stamp): Pro
   if (!last) return value
   const first = deaths.find(({ isFirst }) => isFirst) ?? last
   const own: Field[] = [
-    { name: 'x-death', type: 'A', value: deaths.map(death => ({ type: 'F', value: deathTable(death) })) },
+    {
+      name: 'x-death',
+      type: 'A',
+      value: deaths.map(death => ({ type: 'F', value: deathTable(death, value.expiration) })),
+    },
   ]
   for (const [prefix, { reason, queue, exchange }] of [
     ['x-first-death-', first] as const,
@@ -255,7 +254,11 @@ export function withDeliveryCount(value: Properties, count: number): Properties 
   return { ...value, headers: [...headers, { name, type: 'l', value: BigInt(count) }] }
 }
 
-function deathTable({ queue, reason, count, firstMs, exchange, keys, ttlMs }: Death): Table {
+/** `expiration` is what the publisher wrote: what the broker made of it may have lost a part of a millisecond. */
+function deathTable(
+  { queue, reason, count, firstMs, exchange, keys, ttlMs }: Death,
+  expiration = String(ttlMs),
+): Table {
   const fields: Field[] = [
     { name: 'count', type: 'l', value: BigInt(count) },
     { name: 'reason', type: 'S', value: reason },
@@ -264,6 +267,6 @@ function deathTable({ queue, reason, count, firstMs, exchange, keys, ttlMs }: De
     { name: 'exchange', type: 'S', value: exchange },
     { name: 'routing-keys', type: 'A', value: keys.map(key => ({ type: 'S', value: key })) },
   ]
-  if (ttlMs >= 0) fields.push({ name: 'original-expiration', type: 'S', value: String(ttlMs) })
+  if (ttlMs >= 0) fields.push({ name: 'original-expiration', type: 'S', value: expiration })
   return fields
 }

@@ -1,6 +1,6 @@
 import type { Queue } from '../../core/queues/queue.ts'
 import type { Topic } from '../../core/topic.ts'
-import type { Channel } from './channel.ts'
+import type { ChannelHost } from './channel-host.ts'
 import type { Connection } from './connection.ts'
 import { AmqpException } from './errors.ts'
 import { resource } from './rights.ts'
@@ -11,7 +11,7 @@ const reservedPrefix = 'amq.'
 export const cleanName = (name: string): string => name.replaceAll(/[\r\n]/g, '')
 
 /** The queue that a method means: the one that was declared last, when it names none. Throws `AmqpException`. */
-export function queueNamed(channel: Channel, given: string): string {
+export function queueNamed(channel: ChannelHost, given: string): string {
   const name = cleanName(given)
   if (name !== '') return name
   if (channel.lastQueue !== undefined) return channel.lastQueue

@@ -3,15 +3,16 @@ import type { Destination } from '../../core/routing/place.ts'
 import type { PublishError } from '../../core/routing/publisher.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
 import { envelopeHeader, type Header } from '../../core/message.ts'
-import type { Channel } from './channel.ts'
+import type { ChannelHost } from './channel-host.ts'
 import { Confirms } from './confirms.ts'
-import type { Content } from './content.ts'
-import { isReplyQueue, replyQueue, ReplyQueues, type ReplyConsumer } from './direct-reply.ts'
+import { isReplyQueue, replyQueue, ReplyQueues } from './direct-reply.ts'
 import { AmqpException, replies } from './errors.ts'
 import { decodeProperties, encodeProperties, envelopeHeadBytes, envelopeOf, headerOf } from './mapping.ts'
 import { basicAck, basicNack, basicReturn, type Properties } from './messages/basic.ts'
+import { contentOf, type Published, type ReplyConsumer } from './published.ts'
 import { demand, demandKey, resource } from './rights.ts'
 import { findField, PropertyScan, propertyBits } from './scan.ts'
+import type { Sending } from './sending.ts'
 import { fieldOf, type Field, type Table } from './table.ts'
 
 /** A body gets its buffer in steps, so that an announcement alone costs nothing. */
@@ -24,20 +25,6 @@ const noRouteText = 'NO_ROUTE'
 const [carbonCopy, blindCopy] = ['CC', 'BCC']
 const carbonCopyName = Buffer.from(carbonCopy)
 const blindCopyName = Buffer.from(blindCopy)
-
-/** A message that was published, with all that is decided of it. */
-export interface Published {
-  readonly exchange: string
-  readonly key: string
-  readonly isMandatory: boolean
-  readonly message: QueueMessage
-  readonly destinations: readonly Destination[]
-  readonly replyTo: ReplyConsumer | undefined
-  /** It is to be routed so many milliseconds later; 0: now. */
-  readonly delayMs: number
-  /** Only of one that is routed later. */
-  readonly headers: readonly Header[]
-}
 
 /** What was published in one block, and perhaps others between that were not. */
 interface PublishBlock {
@@ -56,9 +43,11 @@ export class Publishing {
   hold: ((published: Published) => void) | undefined
   /** Who answers are sent to; set while the channel has a consumer of its reply queue. */
   replyConsumer: ReplyConsumer | undefined
-  readonly #channel: Channel
+  readonly #channel: ChannelHost
+  readonly #sending: Sending
   readonly #scan = new PropertyScan()
   #tellsSoon = false
+  #isPosting = false
   #isOver = false
   /** The newest block that anything published in this channel is part of. */
   lastSeq = -1
@@ -78,8 +67,9 @@ export class Publishing {
   #keyText = ''
   #keyBytes: Buffer | null = null
 
-  constructor(channel: Channel) {
+  constructor(channel: ChannelHost, sending: Sending) {
     this.#channel = channel
+    this.#sending = sending
   }
 
   begin(exchange: string, key: string, { mandatory, immediate }: { mandatory: boolean; immediate: boolean }): void {
@@ -173,7 +163,9 @@ export class Publishing {
       return
     }
     this.#block = { seq: result, first: sequence, last: sequence }
+    this.#isPosting = true
     this.#channel.connection.broker.router.whenDurable(result, this.#isDurable, this.#block)
+    this.#isPosting = false
   }
 
   /** Those of one block are told with one confirm, where nothing else lies between. */
@@ -181,7 +173,8 @@ export class Publishing {
     // What leads nowhere names a block that may only begin later.
     if (this.#block === block) this.#block = noBlock
     this.confirms.accept(block.first, block.last)
-    this.#tellSoon()
+    if (this.#isPosting) this.#tellSoon()
+    else this.#tell()
   }
 
   /** Throws what there is to say against the message. */
@@ -316,31 +309,27 @@ export class Publishing {
   #return({ exchange, key, message }: Published): void {
     const fields = { replyCode: replies.noRoute.code, replyText: noRouteText, exchange, routingKey: key }
     this.#channel.send(basicReturn, fields)
-    this.#channel.basic.sending.content(contentOf(message))
+    this.#sending.content(contentOf(message))
   }
 
   /** All that has become safe together is told together. */
   #tellSoon(): void {
     if (this.#tellsSoon) return
     this.#tellsSoon = true
-    queueMicrotask(() => {
+    this.#channel.connection.context.clock.soon(() => {
       this.#tellsSoon = false
-      if (this.#isOver) return
-      this.confirms.tell((isAccepted, deliveryTag, multiple) => {
-        if (isAccepted) this.#channel.send(basicAck, { deliveryTag, flags: { multiple } })
-        else this.#channel.send(basicNack, { deliveryTag, flags: { multiple, requeue: false } })
-      })
+      this.#tell()
+    })
+  }
+
+  #tell(): void {
+    if (this.#isOver) return
+    this.confirms.tell((isAccepted, deliveryTag, multiple) => {
+      if (isAccepted) this.#channel.send(basicAck, { deliveryTag, flags: { multiple } })
+      else this.#channel.send(basicNack, { deliveryTag, flags: { multiple, requeue: false } })
     })
   }
 }
-
-/** What a publisher has sent, as consumers get it. */
-export function contentOf({ headers: [envelope] = [], value }: QueueMessage): Content {
-  return { properties: asBuffer(envelope?.value).subarray(envelopeHeadBytes), body: asBuffer(value) }
-}
-
-const asBuffer = (bytes: Uint8Array | null | undefined): Buffer =>
-  bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) : noBytes
 
 const noBytes = Buffer.alloc(0)
 const nowhere: readonly Destination[] = []

@@ -1,4 +1,4 @@
-import type { Channel } from './channel.ts'
+import type { ChannelHost } from './channel-host.ts'
 import { contentBytes, putContent, putHead, type Content } from './content.ts'
 import type { Delivered } from './delivered.ts'
 import { emptyFrameBytes, frameEnd, frameTypes } from './framing.ts'
@@ -15,11 +15,11 @@ export function shortBytes(text: string): Buffer {
 
 /** Writes the messages of one channel to its peer. */
 export class Sending {
-  readonly #channel: Channel
+  readonly #channel: ChannelHost
   #exchange = ''
   #exchangeBytes = shortBytes('')
 
-  constructor(channel: Channel) {
+  constructor(channel: ChannelHost) {
     this.#channel = channel
   }
 

@@ -1,7 +1,8 @@
-import type { Basic } from './basic.ts'
-import type { HeldSettlement } from './consuming.ts'
+import type { Broker } from '../../core/broker.ts'
+import type { Consuming, HeldSettlement } from './consuming.ts'
 import { AmqpException } from './errors.ts'
-import type { Published } from './publishing.ts'
+import type { Published } from './published.ts'
+import type { Publishing } from './publishing.ts'
 
 /** What a message costs in memory besides its body. */
 const messageOverhead = 512
@@ -14,14 +15,16 @@ export class Transaction {
   #published: Published[] = []
   #settled: HeldSettlement[] = []
   #bytes = 0
-  readonly #basic: Basic
-  readonly #bytesMax: number
+  readonly #broker: Broker
+  readonly #publishing: Publishing
+  readonly #consuming: Consuming
 
-  constructor(basic: Basic) {
-    this.#basic = basic
-    this.#bytesMax = basic.channel.connection.broker.limits.messageBytesMax
-    basic.publishing.hold = published => this.#publish(published)
-    basic.consuming.hold = settlement => void this.#settled.push(settlement)
+  constructor(broker: Broker, publishing: Publishing, consuming: Consuming) {
+    this.#broker = broker
+    this.#publishing = publishing
+    this.#consuming = consuming
+    publishing.hold = published => this.#publish(published)
+    consuming.hold = settlement => void this.#settled.push(settlement)
   }
 
   get publishedCount(): number {
@@ -30,8 +33,9 @@ export class Transaction {
 
   #publish(published: Published): void {
     this.#bytes += messageOverhead + (published.message.value?.length ?? 0)
-    if (this.#bytes > this.#bytesMax) {
-      const explanation = `the messages of a transaction are larger than the ${this.#bytesMax} bytes allowed`
+    const { messageBytesMax } = this.#broker.limits
+    if (this.#bytes > messageBytesMax) {
+      const explanation = `the messages of a transaction are larger than the ${messageBytesMax} bytes allowed`
       throw new AmqpException('preconditionFailed', explanation)
     }
     this.#published.push(published)
@@ -39,19 +43,18 @@ export class Transaction {
 
   /** Resolves when all of it is durable. Rejects when a part of it was refused. */
   async commit(): Promise<void> {
-    const { publishing, consuming, channel } = this.#basic
-    const { router } = channel.connection.broker
+    const { router } = this.#broker
     const [published, settled] = [this.#published, this.#settled]
     this.#clear()
     let seq = -1
     let isPartial = false
     const last = router.atomic(() => {
       for (const each of published) {
-        const result = publishing.send(each)
+        const result = this.#publishing.send(each)
         if (typeof result === 'number') seq = Math.max(seq, result)
         else if (result !== 'stream-not-found') isPartial = true
       }
-      for (const { outcome, deliveries } of settled) consuming.apply(outcome, deliveries)
+      for (const { outcome, deliveries } of settled) this.#consuming.apply(outcome, deliveries)
     })
     await new Promise<void>(resolve => router.whenDurable(Math.max(seq, last), resolve, undefined))
     if (isPartial) throw new AmqpException('preconditionFailed', 'partial tx completion')
@@ -59,7 +62,7 @@ export class Transaction {
 
   /** What was settled is unsettled again. */
   rollback(): void {
-    const { unacked } = this.#basic.consuming
+    const { unacked } = this.#consuming
     const settled = this.#settled
     this.#clear()
     for (const { deliveries } of settled) for (const delivery of deliveries) unacked.restore(delivery)

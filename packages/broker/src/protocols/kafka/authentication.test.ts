@@ -239,6 +239,7 @@ class Bench {
       clock: {
         nowMs: () => this.identity.nowMs,
         monotonicMs: () => this.identity.nowMs,
+        soon: run => run(),
         after: (delayMs, run) => {
           const timer = { delayMs, run, isCancelled: false }
           this.timers.push(timer)

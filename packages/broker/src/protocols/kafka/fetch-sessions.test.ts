@@ -8,7 +8,7 @@ import { apis } from './messages/index.ts'
 const version = 12
 let nowMs = 0
 const context = {
-  clock: { nowMs: () => nowMs, monotonicMs: () => nowMs, after: () => () => {} },
+  clock: { nowMs: () => nowMs, monotonicMs: () => nowMs, after: () => () => {}, soon: (run: () => void) => run() },
   random: new Random(1),
 }
 

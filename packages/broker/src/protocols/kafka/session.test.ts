@@ -63,6 +63,7 @@ class Bench {
       clock: {
         nowMs: () => this.nowMs,
         monotonicMs: () => this.nowMs,
+        soon: run => run(),
         after: (delayMs, run) => {
           const timer = { dueMs: this.nowMs + delayMs, run }
           this.timers.push(timer)

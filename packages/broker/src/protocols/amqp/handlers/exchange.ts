@@ -7,7 +7,7 @@ import {
   type ExchangeKind,
   type ExchangeOptions,
 } from '../../../core/routing/exchange.ts'
-import type { Channel } from '../channel.ts'
+import type { ChannelHost } from '../channel-host.ts'
 import type { Connection } from '../connection.ts'
 import { AmqpException } from '../errors.ts'
 import { inequivalent } from '../inequivalent.ts'
@@ -73,7 +73,7 @@ export function exchangeArguments(config: ReadonlyMap<string, string>): Header[]
   })
 }
 
-async function declare(channel: Channel, fields: Declare): Promise<void> {
+async function declare(channel: ChannelHost, fields: Declare): Promise<void> {
   const { connection } = channel
   const { broker, namespace } = connection
   const { passive, noWait } = fields.flags
@@ -162,7 +162,7 @@ function checkNotDefault(name: string): void {
   throw new AmqpException('accessRefused', 'operation not permitted on the default exchange')
 }
 
-async function remove(channel: Channel, fields: Arguments<typeof exchangeDelete>): Promise<void> {
+async function remove(channel: ChannelHost, fields: Arguments<typeof exchangeDelete>): Promise<void> {
   const { connection } = channel
   const { broker, namespace } = connection
   const { ifUnused, noWait } = fields.flags

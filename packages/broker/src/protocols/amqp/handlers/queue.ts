@@ -10,7 +10,7 @@ import {
 } from '../../../core/queues/arguments.ts'
 import type { Queue } from '../../../core/queues/queue.ts'
 import type { Topic } from '../../../core/topic.ts'
-import type { Channel } from '../channel.ts'
+import type { ChannelHost } from '../channel-host.ts'
 import type { Connection } from '../connection.ts'
 import { isReplyQueue, replyQueue, ReplyQueues } from '../direct-reply.ts'
 import { AmqpException } from '../errors.ts'
@@ -56,10 +56,10 @@ export const queueHandlers: readonly Entry[] = [
 ]
 
 /** Where neither queue nor key is named, both are the queue that was declared last. */
-const keyNamed = (channel: Channel, queue: string, key: string): string =>
+const keyNamed = (channel: ChannelHost, queue: string, key: string): string =>
   queue === '' && key === '' ? queueNamed(channel, queue) : key
 
-async function declare(channel: Channel, fields: Declare): Promise<void> {
+async function declare(channel: ChannelHost, fields: Declare): Promise<void> {
   const { connection } = channel
   const { passive, noWait } = fields.flags
   const given = cleanName(fields.queue)
@@ -214,7 +214,7 @@ function checkSameArguments(
   throw inequivalent(what, name, ...values, fieldOf(fields.arguments, name)?.type)
 }
 
-async function purge(channel: Channel, fields: Arguments<typeof queuePurge>): Promise<void> {
+async function purge(channel: ChannelHost, fields: Arguments<typeof queuePurge>): Promise<void> {
   const { connection } = channel
   const name = queueNamed(channel, fields.queue)
   demand(connection, 'read', 'queue', name)
@@ -227,7 +227,7 @@ async function purge(channel: Channel, fields: Arguments<typeof queuePurge>): Pr
   if (!fields.flags.noWait) channel.send(queuePurgeOk, { messageCount })
 }
 
-async function remove(channel: Channel, fields: Arguments<typeof queueDelete>): Promise<void> {
+async function remove(channel: ChannelHost, fields: Arguments<typeof queueDelete>): Promise<void> {
   const { connection } = channel
   const { ifUnused, ifEmpty, noWait } = fields.flags
   const name = queueNamed(channel, fields.queue)
