@@ -96,6 +96,7 @@ test('what is rejected is dead-lettered with all that it was, and the history of
         keys: ['k', 'cc'],
         ttlMs: 5000,
         isFirst: true,
+        isPast: false,
       },
     ],
   })

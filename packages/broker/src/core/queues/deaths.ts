@@ -68,7 +68,7 @@ function recorded(of: Dying, { queue, reason, nowMs }: Departure): Death[] {
   const { deaths, exchange, expiresMs } = of.stamp
   const known = deaths.find(death => death.queue === queue && death.reason === reason)
   const death = known
-    ? { ...known, count: known.count + 1, lastMs: nowMs }
+    ? { ...known, count: known.count + 1, lastMs: nowMs, isPast: false }
     : {
         queue,
         reason,
@@ -79,6 +79,7 @@ function recorded(of: Dying, { queue, reason, nowMs }: Departure): Death[] {
         keys: keysOf(of),
         ttlMs: expiresMs < 0 ? -1 : Math.max(0, expiresMs - of.timestampMs),
         isFirst: deaths.length === 0,
+        isPast: false,
       }
   const others = deaths.filter(other => other !== known)
   if (others.length < deathsMax) return [death, ...others]
@@ -97,8 +98,14 @@ export const routingKeysOf = ({ key, keys = noStamp.keys }: QueueMessage): reado
   ...keys,
 ]
 
-/** Whether a message with that history comes to the queue once more without anybody having rejected it since: then it would go round for ever. */
+/**
+ * Whether a message with that history comes to the queue once more without anybody having rejected or moved it since: then it would go round for
+ * ever.
+ */
 export function isCycle(queue: string, deaths: readonly Death[]): boolean {
-  const at = deaths.findIndex(death => death.queue === queue)
-  return at >= 0 && deaths.slice(0, at + 1).every(({ reason }) => reason !== 'rejected')
+  for (const { queue: source, reason, isPast } of deaths) {
+    if (isPast || reason === 'rejected') return false
+    if (source === queue) return true
+  }
+  return false
 }

@@ -214,7 +214,8 @@ export class Move implements TimerTarget {
 
   #copy(record: RecordView, queue: string): { target: Destination; message: QueueMessage } {
     const { key, value, stamp } = record
-    return { target: this.#target(queue), message: { key, value, headers: record.headers(), ...stamp } }
+    const deaths = stamp.deaths.map(death => ({ ...death, isPast: true }))
+    return { target: this.#target(queue), message: { key, value, headers: record.headers(), ...stamp, deaths } }
   }
 
   /** As it was before it died last; undefined when it never did. Its history stays. */

@@ -24,6 +24,7 @@ const full: Stamp = {
       keys: ['k'],
       ttlMs: 50,
       isFirst: true,
+      isPast: false,
     },
   ],
 }
@@ -49,7 +50,8 @@ test('the bytes of a stamp are pinned', () => {
       '01' +
       '02026b' +
       '64' +
-      '01',
+      '01' +
+      '00',
   )
 })
 

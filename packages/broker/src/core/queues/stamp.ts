@@ -40,6 +40,8 @@ export interface Death {
   readonly ttlMs: number
   /** Of all deaths of the message, this was the first. */
   readonly isFirst: boolean
+  /** Somebody has moved the message since, so it counts as published anew. */
+  readonly isPast: boolean
 }
 
 /** What a message of a queue is published with, all of it optional. */
@@ -90,6 +92,7 @@ export const stampForm = struct({
       keys: compactList(compactString),
       ttlMs: varlong,
       isFirst: bool,
+      isPast: bool,
     }),
   ),
 })

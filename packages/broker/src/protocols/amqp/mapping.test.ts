@@ -144,7 +144,7 @@ test(`bytes that are no envelope of ours are headers like any other (SEED=${seed
 test('the newest death is the last, and the first stays the first', () => {
   const death = (queue: string, isFirst: boolean): Death => {
     const times = { firstMs: now, lastMs: now, count: 2, ttlMs: -1 }
-    return { queue, reason: 'expired', exchange: 'x', keys: ['k'], isFirst, ...times }
+    return { queue, reason: 'expired', exchange: 'x', keys: ['k'], isFirst, isPast: false, ...times }
   }
   const deaths = [death('c', false), death('a', true), death('b', false)]
   const old = { name: 'x-death', type: 'S', value: 'forged' } as const
