@@ -210,6 +210,11 @@ export class Router {
     return this.#resolver.route(namespace, exchange, key, headers)
   }
 
+  /** The same, for who makes the headers only when the route depends on them. Empty, too, when there is no such exchange. */
+  lookUp(namespace: string, exchange: string, key: string, headersOf: () => readonly Header[]): readonly Destination[] {
+    return this.#resolver.lookUp(namespace, exchange, key, headersOf)
+  }
+
   /** Appends a message wherever its exchange leads, in one block, and calls `done` when that is durable, or at once with a refusal. */
   publish(publication: Publication, done: (outcome: PublishOutcome) => void): void {
     this.#tell(this.post(publication), done)

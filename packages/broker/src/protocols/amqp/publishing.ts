@@ -1,4 +1,3 @@
-import type { ExchangeDefinition } from '../../core/routing/exchange.ts'
 import type { Destination } from '../../core/routing/place.ts'
 import type { PublishError } from '../../core/routing/publisher.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
@@ -216,8 +215,8 @@ export class Publishing {
     }
     const replyTo = exchange === '' && isReplyQueue(key) ? ReplyQueues.of(connection.broker).find(key) : undefined
     const isLater = delayMs > 0
-    const destinations = replyTo || isLater ? nowhere : this.#route(definition, key, keys)
-    const headers = isLater ? this.#routingHeaders(exchange) : noHeaders
+    const destinations = replyTo || isLater ? nowhere : this.#route(exchange, key, keys)
+    const headers = isLater ? this.#routingHeaders() : noHeaders
     return { exchange, key, isMandatory: this.#isMandatory, message, destinations, replyTo, delayMs, headers }
   }
 
@@ -288,23 +287,18 @@ export class Publishing {
     return this.#channel.connection.context.clock.nowMs() + ttlMs
   }
 
-  #route(definition: ExchangeDefinition, key: string, keys: readonly string[]): readonly Destination[] {
+  #route(exchange: string, key: string, keys: readonly string[]): readonly Destination[] {
     const { namespace, broker } = this.#channel.connection
-    const { name } = definition
-    const headers = this.#routingHeaders(name)
-    const first = broker.router.route(namespace, name, key, headers) ?? nowhere
+    const first = broker.router.lookUp(namespace, exchange, key, this.#routingHeaders)
     if (keys.length === 0) return first
     const found = new Set(first)
     for (const each of keys)
-      for (const place of broker.router.route(namespace, name, each, headers) ?? []) found.add(place)
+      for (const place of broker.router.lookUp(namespace, exchange, each, this.#routingHeaders)) found.add(place)
     return [...found]
   }
 
-  /** The default exchange asks for the key alone. */
-  #routingHeaders(exchange: string): readonly Header[] {
-    if (exchange === '' || this.#scan.headersAt < 0) return noHeaders
-    return (this.#properties().headers ?? []).map(headerOf)
-  }
+  readonly #routingHeaders = (): readonly Header[] =>
+    this.#scan.headersAt < 0 ? noHeaders : (this.#properties().headers ?? []).map(headerOf)
 
   #return({ exchange, key, message }: Published): void {
     const fields = { replyCode: replies.noRoute.code, replyText: noRouteText, exchange, routingKey: key }
