@@ -145,6 +145,13 @@ export interface CursorConsumer {
   readonly name: string
   readonly kind: ConsumerKind
   readonly inFlightCount: number
+  /** What it holds is counted there, too, with what others hold. Not durable. */
+  tally: Tally | undefined
+}
+
+/** How many messages several consumers hold, also those of different cursors. */
+export interface Tally {
+  count: number
 }
 
 export interface AcquireRequest {

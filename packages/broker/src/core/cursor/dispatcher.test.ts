@@ -194,6 +194,34 @@ test('a shared limit holds over several cursors', async () => {
   await other.close()
 })
 
+test('a shared limit starves nobody: who has nothing to take does not keep others from it', async () => {
+  const benches = await Promise.all(Array.from({ length: 12 }, () => bench()))
+  const shared = new SharedPrefetch(2)
+  const takers = benches.map(at => new Taker(at, { shared }))
+  // Every third has messages.
+  const busy = takers.filter((_, at) => at % 3 === 0)
+  for (const [at, each] of benches.entries()) if (at % 3 === 0) await each.publish(5)
+  for (let left = 5 * busy.length; left > 0;) {
+    await turns()
+    assert.equal(shared.tally.count, Math.min(2, left))
+    const holding = takers.filter(({ subscription }) => subscription.heldCount > 0)
+    assert(holding.length > 0, `${left} are left, and nobody is given any`)
+    for (const { subscription } of holding) left -= subscription.ack(0, 9)
+  }
+  assert.deepEqual(new Set(busy.map(({ text }) => text)), new Set(['0 1 2 3 4']))
+  assert.equal(shared.tally.count, 0)
+  // What the queue takes with it is not held any more.
+  await benches[1]!.publish(3)
+  assert.equal(shared.tally.count, 2)
+  benches[1]!.dispatcher.close()
+  assert.equal(shared.tally.count, 0)
+  await benches[2]!.publish(1)
+  assert.equal(takers[2]!.text, '0')
+  takers[2]!.subscription.cancel()
+  assert.equal(shared.tally.count, 0)
+  for (const each of benches) await each.close()
+})
+
 test('all consumers together hold no more than is allowed', async () => {
   const at = await bench({ inFlightMax: 5 })
   await at.publish(10)

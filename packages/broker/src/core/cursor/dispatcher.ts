@@ -157,6 +157,10 @@ export class Dispatcher implements SubscriptionHost {
     })
   }
 
+  later(run: () => void): void {
+    this.#options.soon(run)
+  }
+
   /** Tells all consumers that it is over. What they hold is for whoever removes the cursor, or for the next start. */
   close(): void {
     if (this.#isClosed) return

@@ -1,4 +1,4 @@
-import type { ConsumerId, ConsumerKind, CursorConsumer } from './cursor.ts'
+import type { ConsumerId, ConsumerKind, CursorConsumer, Tally } from './cursor.ts'
 
 /** A consumer and the list of what it holds. */
 export class Holder implements CursorConsumer {
@@ -6,6 +6,7 @@ export class Holder implements CursorConsumer {
   readonly name: string
   readonly kind: ConsumerKind
   inFlightCount = 0
+  #tally: Tally | undefined
   /** The slot taken last; the others follow by `Leases.olderThan`. */
   newest = -1
 
@@ -13,6 +14,21 @@ export class Holder implements CursorConsumer {
     this.id = id
     this.name = name
     this.kind = kind
+  }
+
+  get tally(): Tally | undefined {
+    return this.#tally
+  }
+  set tally(tally: Tally | undefined) {
+    if (this.#tally) this.#tally.count -= this.inFlightCount
+    if (tally) tally.count += this.inFlightCount
+    this.#tally = tally
+  }
+
+  /** It holds so many more. */
+  holds(more: number): void {
+    this.inFlightCount += more
+    if (this.#tally) this.#tally.count += more
   }
 }
 
@@ -126,7 +142,7 @@ export class Leases {
     this.#newer[slot] = none
     if (newest !== none) this.#newer[newest] = slot
     holder.newest = slot
-    holder.inFlightCount++
+    holder.holds(1)
     this.heldBytes += this.#bytes[slot]!
     this.setDeadline(slot, deadline)
   }
@@ -146,7 +162,7 @@ export class Leases {
     if (older !== none) this.#newer[older] = newer
     if (newer !== none) this.#older[newer] = older
     else holder.newest = older
-    holder.inFlightCount--
+    holder.holds(-1)
     this.heldBytes -= this.#bytes[slot]!
     this.#holder[slot] = 0
     this.#deadline[slot] = Infinity
@@ -171,7 +187,7 @@ export class Leases {
   clear(): void {
     for (const holder of this.holders.values()) {
       holder.newest = none
-      holder.inFlightCount = 0
+      holder.holds(-holder.inFlightCount)
     }
     this.size = this.#used = this.heldBytes = 0
     this.#resize(0)

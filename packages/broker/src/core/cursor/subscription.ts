@@ -1,6 +1,7 @@
 import type { DeliveryCounts } from './counts.ts'
-import type { ConsumerId, Cursor } from './cursor.ts'
+import type { ConsumerId, Cursor, Tally } from './cursor.ts'
 import type { RecordView } from './record-view.ts'
+import { Ring } from './ring.ts'
 
 export interface SubscribeOptions {
   /** By which the consumer is found in the cursor. */
@@ -33,43 +34,55 @@ export interface Subscriber {
   ended?(): void
 }
 
-/** Messages that several subscriptions, also of different cursors, may hold together; 0: no limit. */
+/**
+ * Messages that several subscriptions, also of different cursors, may hold together; 0: no limit.
+ *
+ * Those that find no room wait for it in a row. When there is some, as many are offered as can have any; those behind them when these had
+ * nothing to take, so that what somebody settles does not cost a look at all.
+ */
 export class SharedPrefetch {
-  readonly #members = new Set<Subscription>()
+  readonly tally: Tally = { count: 0 }
+  readonly #starved = new Ring<Subscription>()
   #max: number
+  #isLater = false
 
   constructor(max: number) {
     this.#max = max
   }
 
   get room(): number {
-    if (this.#max === 0) return Infinity
-    let held = 0
-    for (const { heldCount } of this.#members) held += heldCount
-    return this.#max - held
+    return this.#max === 0 ? Infinity : this.#max - this.tally.count
   }
 
   set max(max: number) {
     this.#max = max
-    this.#offerAll()
-  }
-
-  add(member: Subscription): void {
-    this.#members.add(member)
-  }
-
-  delete(member: Subscription): void {
-    this.#members.delete(member)
     this.freed()
   }
 
-  /** There may be room for any of them. */
-  freed(): void {
-    if (this.#max > 0) this.#offerAll()
+  /** The subscription would take something if there were room. */
+  starve(member: Subscription): void {
+    if (member.isStarved) return
+    member.isStarved = true
+    this.#starved.push(member)
   }
 
-  #offerAll(): void {
-    for (const member of this.#members) member.offer()
+  /** There may be room for those who found none. */
+  freed(): void {
+    if (this.#starved.length === 0) return
+    let offered: Subscription | undefined
+    for (let left = this.room; left > 0; left--) {
+      const member = this.#starved.shift()
+      if (!member) return
+      member.isStarved = false
+      member.offer()
+      offered = member
+    }
+    if (!offered || this.#isLater) return
+    this.#isLater = true
+    offered.later(() => {
+      this.#isLater = false
+      this.freed()
+    })
   }
 }
 
@@ -84,6 +97,8 @@ export interface SubscriptionHost {
   retired(subscription: Subscription): void
   forget(subscription: Subscription): void
   schedule(): void
+  /** Calls `run` in a later turn, after what is waiting already. */
+  later(run: () => void): void
 }
 
 export type PullDone = (record: RecordView | undefined, deliveryCount: number) => void
@@ -99,6 +114,8 @@ export class Subscription {
   isPassive: boolean
   /** In the ring of its priority. For the dispatcher. */
   isWaiting = false
+  /** Waits for room in its shared limit. */
+  isStarved = false
   isOver = false
   isPaused = false
   readonly #dispatcher: SubscriptionHost
@@ -117,7 +134,7 @@ export class Subscription {
     this.#prefetch = options.prefetch ?? 0
     this.#credit = options.credit
     this.consumer = dispatcher.cursor.join(options.name ?? '', 'session')
-    options.shared?.add(this)
+    this.#tally(options.shared?.tally)
   }
 
   /** Messages that it holds. */
@@ -129,7 +146,10 @@ export class Subscription {
   get room(): number {
     const credit = this.#credit ?? Infinity
     const prefetch = this.#prefetch === 0 ? Infinity : this.#prefetch - this.heldCount
-    return Math.min(credit, prefetch, this.options.shared?.room ?? Infinity)
+    const room = Math.min(credit, prefetch)
+    const { shared } = this.options
+    if (!shared || room <= 0) return room
+    return Math.min(room, shared.room)
   }
 
   /** Of several that stand by, the one that is given messages; otherwise all are. */
@@ -139,7 +159,11 @@ export class Subscription {
   }
 
   get isEligible(): boolean {
-    return !this.isOver && !this.isPaused && !this.isPassive && this.isActive && this.room > 0
+    if (this.isOver || this.isPaused || this.isPassive || !this.isActive) return false
+    if (this.room > 0) return true
+    const { shared } = this.options
+    if (shared && shared.room <= 0) shared.starve(this)
+    return false
   }
 
   /** Messages that may be given before more are granted; undefined: not counted. */
@@ -203,7 +227,7 @@ export class Subscription {
     this.isOver = true
     this.#dispatcher.counts.returned += this.heldCount
     this.#dispatcher.cursor.leave(this.consumer, how)
-    this.options.shared?.delete(this)
+    this.options.shared?.freed()
     this.#dispatcher.forget(this)
   }
 
@@ -219,7 +243,7 @@ export class Subscription {
     this.#dispatcher.offer(this)
   }
   freed(): void {
-    if (this.options.shared) this.options.shared.freed()
+    this.options.shared?.freed()
     this.offer()
   }
   activated(): void {
@@ -227,8 +251,20 @@ export class Subscription {
   }
   end(): void {
     this.isOver = true
-    this.options.shared?.delete(this)
+    // Nobody can settle any more what it held.
+    this.#tally(undefined)
+    this.options.shared?.freed()
     this.#subscriber.ended?.()
+  }
+
+  /** For the shared limit. */
+  later(run: () => void): void {
+    this.#dispatcher.later(run)
+  }
+
+  #tally(tally: Tally | undefined): void {
+    const consumer = this.#dispatcher.cursor.consumer(this.consumer)
+    if (consumer) consumer.tally = tally
   }
 
   #settled(count: number): number {

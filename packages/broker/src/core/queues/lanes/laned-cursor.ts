@@ -13,6 +13,7 @@ import type {
   MessageState,
   PendingRun,
   Settlement,
+  Tally,
 } from '../../cursor/cursor.ts'
 import type { QueueStreams } from '../../volatile/volatile-streams.ts'
 import { laneIndexOf, laneOffsets } from './lane-offsets.ts'
@@ -221,6 +222,8 @@ export class LanedCursor implements Cursor {
     const present = lane.consumers.get(known.id)
     if (present !== undefined) return present
     const id = lane.cursor.join(known.name, known.kind)
+    const joined = lane.cursor.consumer(id)
+    if (joined) joined.tally = known.tally
     lane.consumers.set(known.id, id)
     lane.known.set(id, known.id)
     return id
@@ -445,6 +448,7 @@ class LanedConsumer implements CursorConsumer {
   readonly name: string
   readonly kind: ConsumerKind
   readonly #lanes: readonly Lane[]
+  #tally: Tally | undefined
 
   constructor(id: ConsumerId, name: string, kind: ConsumerKind, lanes: readonly Lane[]) {
     this.id = id
@@ -455,10 +459,23 @@ class LanedConsumer implements CursorConsumer {
 
   get inFlightCount(): number {
     let count = 0
+    for (const consumer of this.#inLanes()) count += consumer.inFlightCount
+    return count
+  }
+
+  get tally(): Tally | undefined {
+    return this.#tally
+  }
+  set tally(tally: Tally | undefined) {
+    this.#tally = tally
+    for (const consumer of this.#inLanes()) consumer.tally = tally
+  }
+
+  *#inLanes(): Generator<CursorConsumer> {
     for (const { cursor, consumers } of this.#lanes) {
       const id = consumers.get(this.id)
-      if (id !== undefined) count += cursor.consumer(id)?.inFlightCount ?? 0
+      const consumer = id === undefined ? undefined : cursor.consumer(id)
+      if (consumer) yield consumer
     }
-    return count
   }
 }
