@@ -124,7 +124,7 @@ export const replyOf = {
   'user-not-found': 'accessRefused',
   'credential-invalid': 'accessRefused',
   'access-denied': 'accessRefused',
-  'storage-full': 'resourceError',
+  'storage-full': 'preconditionFailed',
   'storage-corrupt': 'internalError',
   'timed-out': 'internalError',
   'shutting-down': 'connectionForced',
