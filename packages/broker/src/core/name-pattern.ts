@@ -1,4 +1,5 @@
 import { TopicPattern } from './groups/assigned/topic-pattern.ts'
+import { parsePattern } from './groups/assigned/pattern-syntax.ts'
 import { BrokerError } from './errors.ts'
 import { quote } from './names.ts'
 
@@ -13,6 +14,8 @@ export class NamePattern {
   /** Throws `BrokerError` `pattern-invalid` that says what is wrong. */
   constructor(text: string) {
     this.text = text
+    // What is wrong is told of the expression as it was written, not as it is put together below.
+    if (!looksAhead(text)) parsePattern(text)
     this.#ways = waysOf(text)
   }
 
@@ -34,12 +37,14 @@ interface Way {
   matches(name: string): boolean
 }
 
+const looksAhead = (text: string): boolean => text.includes('(?!') || text.includes('(?=')
+
 const anything = '(?s:.*)'
 const ahead = /^\(\?([!=])/
 
 function waysOf(text: string): Way[] {
   // Most have nothing that the expressions beneath do not know.
-  if (!text.includes('(?!') && !text.includes('(?=')) return [new TopicPattern(`${anything}(?:${text})${anything}`)]
+  if (!looksAhead(text)) return [new TopicPattern(`${anything}(?:${text})${anything}`)]
   return alternativesOf(text).map(wayOf)
 }
 
@@ -53,7 +58,7 @@ function wayOf(text: string): Way {
     conditions.push({ pattern, wanted: found[1] === '=' })
     rest = rest.slice(end + 1)
   }
-  if (rest.includes('(?!') || rest.includes('(?=')) {
+  if (looksAhead(rest)) {
     throw new BrokerError(
       'pattern-invalid',
       `${quote(text)}: looking ahead is understood only right behind a leading ^`,

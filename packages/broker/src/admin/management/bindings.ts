@@ -83,9 +83,21 @@ function defaultBinding(vhost: string, queue: string): Item {
 
 /** By which a binding is named among those with the same ends: its key, and a digest of its arguments when it has some. */
 function propertiesKey(key: string, given: Binding['arguments']): string {
-  const quoted = encodeURIComponent(key).replaceAll('~', '%7E')
+  const quoted = quotePlus(key)
   if (given.length === 0) return quoted === '' ? '~' : quoted
   return `${quoted}~${createHash('sha256').update(encodeArguments(given)).digest('base64url').slice(0, 22)}`
+}
+
+/** The mark between a key and its digest stays readable. */
+const quoteKey = (key: string): string => quotePlus(key).replaceAll('%7E', '~')
+
+/** As forms are written, with all but letters, digits, `.`, `-` and `_` escaped. */
+function quotePlus(text: string): string {
+  const escaped = encodeURIComponent(text).replaceAll(
+    /[!~*'()]/g,
+    char => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
+  return escaped.replaceAll('%20', '+')
 }
 
 function fromExchange(call: Call): Item[] {
@@ -137,7 +149,7 @@ function bindingOf(call: Call): Item {
 }
 
 function unquoted(key: string): string {
-  return key.includes('~') ? key : decodeURIComponent(key)
+  return key.includes('~') ? key : decodeURIComponent(key.replaceAll('+', ' '))
 }
 
 interface Ends {
@@ -172,11 +184,10 @@ async function addBinding(call: Call): Promise<unknown> {
   const { fields, vhost } = call
   const type = destinationType(call)
   const [source, destination] = [call.param('source'), call.param('destination')]
-  between(call)
   const key = textOf(fields, 'routing_key', '')
   await bind(call, vhost, { source, destination, type, key, given: tableOf(fields.arguments, 'arguments') })
   const made = between(call).findLast(({ routing_key: of }) => of === key)
-  const place = `${encodeURIComponent(destination)}/${encodeURIComponent(String(made?.properties_key ?? '~'))}`
+  const place = `${quotePlus(destination)}/${quoteKey(String(made?.properties_key ?? '~'))}`
   return new Result({ status: 201, headers: { location: place } })
 }
 

@@ -140,10 +140,10 @@ export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Throws `Refusal` when a field is missing. */
+/** Throws `Refusal` when a field is missing, in the words that clients know. */
 export function required(fields: Fields, ...names: string[]): void {
-  const missing = names.find(name => fields[name] === undefined)
-  if (missing !== undefined) throw badRequest(`key_missing: ${missing}`)
+  const missing = names.filter(name => fields[name] === undefined)
+  if (missing.length > 0) throw badRequest(`[${missing.map(name => `{key_missing,${name}}`).join(',')}]`)
 }
 
 /** Text, or a number written as text. Throws `Refusal`. */
@@ -152,6 +152,11 @@ export function textOf(fields: Fields, name: string, otherwise: string): string 
   if (typeof value === 'string') return value
   if (typeof value === 'number') return String(value)
   throw badRequest(`${name} must be a string`)
+}
+
+/** Several; what is missing is empty. Throws `Refusal`. */
+export function textsOf<N extends string>(fields: Fields, ...names: N[]): Record<N, string> {
+  return Object.fromEntries(names.map(name => [name, textOf(fields, name, '')])) as Record<N, string>
 }
 
 /** Clients write them as text, too. Throws `Refusal`. */

@@ -1,7 +1,7 @@
 import { queueArguments, queueTypeOf, topicArguments } from '../../core/queues/arguments.ts'
 import { predeclared } from '../../core/routing/exchange.ts'
 import { declareBinding, explicitBindings } from './bindings.ts'
-import { integerOf, isFields, textOf, type Call, type Fields } from './call.ts'
+import { integerOf, isFields, textOf, textsOf, type Call, type Fields } from './call.ts'
 import { badRequest } from './errors.ts'
 import { declareExchange, exchangeItem } from './exchanges.ts'
 import type { Item } from './listing.ts'
@@ -124,14 +124,12 @@ async function importAll(call: Call): Promise<unknown> {
   await each(fields, 'users', user => putUser(governance, named(user), { tags: [], ...hashing, ...user }))
   await each(fields, 'vhosts', vhost => importNamespace(call, vhost))
   await each(fields, 'permissions', of => {
-    const [configure, write, read] = ['configure', 'write', 'read'].map(name => textOf(of, name, ''))
-    const place = { user: textOf(of, 'user', ''), namespace: vhostOf(call, of) }
-    return governance.setPermission({ ...place, configure: configure!, write: write!, read: read! })
+    const namespace = vhostOf(call, of)
+    return governance.setPermission({ namespace, ...textsOf(of, 'user', 'configure', 'write', 'read') })
   })
   await each(fields, 'topic_permissions', of => {
-    const [exchange, write, read] = ['exchange', 'write', 'read'].map(name => textOf(of, name, ''))
-    const place = { user: textOf(of, 'user', ''), namespace: vhostOf(call, of) }
-    return governance.setKeyPermission({ ...place, exchange: exchange!, write: write!, read: read! })
+    const namespace = vhostOf(call, of)
+    return governance.setKeyPermission({ namespace, ...textsOf(of, 'user', 'exchange', 'write', 'read') })
   })
   await each(fields, 'global_parameters', of => setGlobal(call, named(of), of.value))
   await importContents(call, fields)

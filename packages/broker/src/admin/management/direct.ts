@@ -4,7 +4,7 @@ import type { Access } from '../../core/identity/authorizer.ts'
 import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
 import { Channel } from '../../protocols/amqp/channel.ts'
 import { capabilitiesOf, type Connection } from '../../protocols/amqp/connection.ts'
-import { asException, type AmqpException } from '../../protocols/amqp/errors.ts'
+import { AmqpException, asException } from '../../protocols/amqp/errors.ts'
 import { frameTypes } from '../../protocols/amqp/framing.ts'
 import { handlers } from '../../protocols/amqp/handlers/index.ts'
 import { contentHeaderHeadBytes } from '../../protocols/amqp/messages/basic.ts'
@@ -45,7 +45,7 @@ export class DirectChannel implements Connection {
   readonly #channel: Channel
   #replies: Reply[] = []
   #failure: AmqpException | undefined
-  #bug: unknown
+  #bug: Error | undefined
   #told: (() => void) | undefined
   /** Frames of a message that has not come whole. */
   #begun: { method: Method; fields: Record<string, unknown>; header: Buffer; parts: Buffer[] } | undefined
@@ -63,12 +63,12 @@ export class DirectChannel implements Connection {
 
   /** Carries a method out, with a message if it brings one. Resolves when it is decided and durable. Rejects with `Refusal`. */
   async run<T>(
-    method: Method<T, any>,
+    method: Method<T, never>,
     fields: T,
     content?: { readonly properties: Buffer; readonly body: Buffer },
   ): Promise<void> {
     try {
-      await handlers.get(method.id)?.(this.#channel, fields)
+      await handlers.get(method.id)?.(this.#channel, fields as never)
       if (content) {
         this.#channel.basic.header(content.body.length, content.properties)
         if (content.body.length > 0) this.#channel.basic.body(content.body, 0)
@@ -96,10 +96,10 @@ export class DirectChannel implements Connection {
     this.broker.queues.release(this.owner)
   }
 
-  send<W>(_channel: number, method: Method<any, W>, fields: W): void {
+  send<W>(_channel: number, method: Method<unknown, W>, fields: W): void {
     if (method.id === channelClose.id) {
       const { replyText } = fields as { replyText?: string }
-      this.#failure ??= { message: replyText ?? '', reply: 'preconditionFailed' } as AmqpException
+      this.#failure ??= new AmqpException('preconditionFailed', replyText ?? '')
     } else this.#begin(method, fields as Record<string, unknown>)
     this.#tell()
   }
@@ -126,7 +126,7 @@ export class DirectChannel implements Connection {
   }
 
   broken(error: unknown): void {
-    this.#bug ??= error
+    this.#bug ??= error instanceof Error ? error : new Error(String(error))
     this.#tell()
   }
 
@@ -162,7 +162,7 @@ export class DirectChannel implements Connection {
   }
 
   #check(): void {
-    if (this.#bug !== undefined) throw this.#bug
+    if (this.#bug) throw this.#bug
     if (this.#failure) throw refusalOf(this.#failure)
   }
 }

@@ -1,7 +1,7 @@
 import { predeclared, type ExchangeDefinition } from '../../core/routing/exchange.ts'
 import { exchangeArguments, exchangeType } from '../../protocols/amqp/handlers/exchange.ts'
 import { exchangeDeclare, exchangeDelete } from '../../protocols/amqp/messages/exchange.ts'
-import { booleanOf, required, textOf, type Call, type Fields } from './call.ts'
+import { booleanOf, textOf, type Call, type Fields } from './call.ts'
 import { directly } from './direct.ts'
 import { notFound } from './errors.ts'
 import type { Item } from './listing.ts'
@@ -71,7 +71,6 @@ export function declareExchange(call: Call, vhost: string, name: string, fields:
 
 async function putExchange(call: Call): Promise<unknown> {
   const [vhost, name] = [call.vhost, call.param('exchange')]
-  required(call.fields, 'type')
   const isNew = !call.core.router.get(vhost, name)
   await declareExchange(call, vhost, name, call.fields)
   return madeOrChanged(isNew)

@@ -67,6 +67,6 @@ function protocolListener(call: Call): unknown {
   const protocols = [...new Set(listenersOf(call).map(({ protocol }) => protocol))]
   const found = wanted.find(name => protocols.some(known => known.toLowerCase() === name.toLowerCase()))
   if (found !== undefined) return { status: 'ok', protocol: found }
-  const reason = 'No active listener'
-  return new Result(jsonAnswer(503, { status: 'failed', reason, missing: wanted, protocols }))
+  const missing = wanted.length === 1 ? wanted[0] : wanted
+  return new Result(jsonAnswer(503, { status: 'failed', reason: 'No active listener', missing, protocols }))
 }

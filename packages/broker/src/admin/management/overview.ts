@@ -27,7 +27,8 @@ export const overviewRoutes: readonly Route[] = [
   },
   { path: '/api/extensions', need: 'management', on: { GET: () => [] } },
   { path: '/api/auth/attempts/:node', need: 'monitoring', on: { GET: attempts, DELETE: forgetAttempts } },
-  { path: '/api/auth/attempts/:node/source', need: 'monitoring', on: { GET: attempts, DELETE: forgetAttempts } },
+  // Addresses and names are not counted one by one.
+  { path: '/api/auth/attempts/:node/source', need: 'monitoring', on: { GET: () => [], DELETE: forgetAttempts } },
   { path: '/api/feature-flags', need: 'management', on: { GET: call => call.list(featureFlags, ['name']) } },
   {
     path: '/api/feature-flags/:name/enable',
@@ -187,12 +188,9 @@ function memoryOf(_call: Call): Item {
   return { strategy: 'rss', total, binary: arrayBuffers, other_proc: heapUsed, allocated_unused: heapTotal - heapUsed }
 }
 
-/** Of one protocol each: addresses and names are not counted one by one. */
 function attempts(call: Call): unknown {
   if (call.param('node') !== nodeName) throw notFound()
   return call.state.attempts.list().map(({ protocol, succeeded, failed }) => ({
-    remote_address: '',
-    username: '',
     protocol,
     auth_attempts: succeeded + failed,
     auth_attempts_failed: failed,

@@ -1,5 +1,6 @@
 import type { KeyPermission, Permission } from '../../core/identity/grants.ts'
-import { required, textOf, type Call } from './call.ts'
+import { required, textsOf, type Call } from './call.ts'
+import { guest, guestPermissions, hasGuest } from './guest.ts'
 import { badRequest, notFound } from './errors.ts'
 import type { Item } from './listing.ts'
 import { madeOrChanged, noContent, type Route } from './route.ts'
@@ -60,7 +61,10 @@ export const keyPermissionItem = ({ user, namespace: vhost, exchange, write, rea
 
 /** Those of the user and of the namespace that the path names, or all. */
 function permissionItems(call: Call): Item[] {
-  return call.core.identity.governance.permissions.filter(of => isWanted(call, of)).map(permissionItem)
+  const { identity, namespaces } = call.core
+  const names = namespaces.list().map(({ name }) => name)
+  const all = [...guestPermissions(identity, names), ...identity.governance.permissions]
+  return all.filter(of => isWanted(call, of)).map(permissionItem)
 }
 
 function keyPermissionItems(call: Call): Item[] {
@@ -74,7 +78,9 @@ function isWanted(call: Call, of: { user: string; namespace: string; exchange?: 
 }
 
 function withUser(call: Call): Call {
-  if (!call.core.identity.user(call.param('user'))) throw notFound()
+  const { identity } = call.core
+  const name = call.param('user')
+  if (!identity.user(name) && !(name === guest.name && hasGuest(identity))) throw notFound()
   return call
 }
 
@@ -84,9 +90,12 @@ function withVhost(call: Call): Call {
 }
 
 function permissionOf(call: Call): Permission {
-  const found = call.core.identity.governance.permission(call.param('user'), call.vhost)
-  if (!found) throw notFound()
-  return found
+  const { identity } = call.core
+  const found = identity.governance.permission(call.param('user'), call.vhost)
+  const [ofGuest] = call.param('user') === guest.name ? guestPermissions(identity, [call.vhost]) : []
+  const permission = found ?? ofGuest
+  if (!permission) throw notFound()
+  return permission
 }
 
 /** Both must be there before anything can be granted. */
@@ -103,8 +112,7 @@ async function putPermission(call: Call): Promise<unknown> {
   const [user, namespace] = [call.param('user'), call.param('vhost')]
   required(fields, 'configure', 'write', 'read')
   const isNew = !governance.permission(user, namespace)
-  const [configure, write, read] = ['configure', 'write', 'read'].map(name => textOf(fields, name, ''))
-  await governance.setPermission({ user, namespace, configure: configure!, write: write!, read: read! })
+  await governance.setPermission({ user, namespace, ...textsOf(fields, 'configure', 'write', 'read') })
   return madeOrChanged(isNew)
 }
 
@@ -126,10 +134,9 @@ async function putKeyPermission(call: Call): Promise<unknown> {
   const { fields } = call
   required(fields, 'exchange', 'write', 'read')
   const { governance } = call.core.identity
-  const [exchange, write, read] = ['exchange', 'write', 'read'].map(name => textOf(fields, name, ''))
-  const permission = { user: call.param('user'), namespace: call.param('vhost'), exchange: exchange! }
+  const permission = { user: call.param('user'), namespace: call.param('vhost') }
   const isNew = keyPermissionItems(call).length === 0
-  await governance.setKeyPermission({ ...permission, write: write!, read: read! })
+  await governance.setKeyPermission({ ...permission, ...textsOf(fields, 'exchange', 'write', 'read') })
   return madeOrChanged(isNew)
 }
 

@@ -15,8 +15,8 @@ export const policyRoutes: readonly Route[] = [
 function routesOf(rank: PolicyRank, path: string, need: 'policymaker' | 'administrator'): Route[] {
   const all = (call: Call): unknown => call.pages(policyItems(call, rank))
   return [
-    { path, need, on: { GET: all } },
-    { path: `${path}/:vhost`, need, on: { GET: all } },
+    { path, need: 'vhost', on: { GET: all } },
+    { path: `${path}/:vhost`, need: 'vhost', on: { GET: all } },
     {
       path: `${path}/:vhost/:name`,
       need,

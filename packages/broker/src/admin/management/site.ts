@@ -5,13 +5,12 @@ import { jsonAnswer, type Answer, type Request } from '../http/message.ts'
 import type { Site } from '../http/session.ts'
 import { Call, isAdministrator, isMonitor, isPolicymaker, mayVisit, type Visitor } from './call.ts'
 import { answerToError, notAuthorised, notFound } from './errors.ts'
+import { guest, hasGuest } from './guest.ts'
 import { Result, type Need, type Route } from './route.ts'
 import { routes } from './routes.ts'
-import { State } from './state.ts'
+import type { State } from './state.ts'
 
 const credentialsBytesMax = 8192
-/** Who may do everything while clients need not say who they are, as clients of this API are used to it. */
-const guest = { name: 'guest', password: 'guest' }
 /** How the attempts to log in are counted. */
 const protocolName = 'http'
 
@@ -102,7 +101,7 @@ export class ManagementSite implements Site<Visitor> {
     const colon = text.indexOf(':')
     if (colon < 0) return undefined
     const [name, password] = [text.slice(0, colon), text.slice(colon + 1)]
-    if (!identity.isRequired && !identity.user(name) && name === guest.name && password === guest.password) {
+    if (hasGuest(identity) && name === guest.name && password === guest.password) {
       return { name, tags: ['administrator'], access: identity.access(anonymous, 'none', host) }
     }
     if (password === '' || !(await identity.checkPassword(name, password))) return undefined
@@ -144,7 +143,7 @@ function match(parts: readonly string[], given: readonly string[]): ReadonlyMap<
 }
 
 function unknownVisitor(reason: string): Answer {
-  const answer = jsonAnswer(401, { error: 'not_authorised', reason })
+  const answer = jsonAnswer(401, { error: 'not_authorized', reason })
   return { ...answer, headers: { ...answer.headers, 'www-authenticate': 'Basic realm="Dragoman management"' } }
 }
 

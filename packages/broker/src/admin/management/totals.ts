@@ -1,4 +1,4 @@
-import type { Queue, QueueStatistics } from '../../core/queues/queue.ts'
+import type { Queue } from '../../core/queues/queue.ts'
 import type { Call } from './call.ts'
 import type { Item } from './listing.ts'
 import { withRates } from './rates.ts'

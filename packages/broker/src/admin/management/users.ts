@@ -2,7 +2,8 @@ import type { Governance, Secret } from '../../core/identity/governance.ts'
 import { hashAlgorithms, readHash, type HashAlgorithm } from '../../core/identity/hashes.ts'
 import type { User, UserLimit } from '../../core/identity/machine.ts'
 import { scramMechanisms, type Credential } from '../../core/identity/scram.ts'
-import { booleanOf, integerOf, isFields, required, textOf, type Call, type Fields } from './call.ts'
+import { guestUser, hasGuest } from './guest.ts'
+import { booleanOf, integerOf, isFields, required, textOf, textsOf, type Call, type Fields } from './call.ts'
 import { badRequest, notFound } from './errors.ts'
 import type { Item } from './listing.ts'
 import { madeOrChanged, noContent, type Route } from './route.ts'
@@ -18,7 +19,7 @@ const hashingPrefix = 'rabbit_password_hashing_'
 const scramHashing = 'dragoman_scram'
 
 export const userRoutes: readonly Route[] = [
-  { path: '/api/users', need: 'administrator', on: { GET: call => call.pages(allUsers(call), ['name']) } },
+  { path: '/api/users', need: 'administrator', on: { GET: call => call.pages(shownUsers(call), ['name']) } },
   {
     path: '/api/users/without-permissions',
     need: 'administrator',
@@ -29,7 +30,10 @@ export const userRoutes: readonly Route[] = [
     path: '/api/users/:user',
     need: 'administrator',
     on: {
-      GET: call => call.one(userItem(userOf(call))),
+      GET: call => {
+        const isGuest = call.param('user') === guestUser.name && hasGuest(call.core.identity)
+        return call.one(userItem(isGuest ? guestUser : userOf(call)))
+      },
       PUT: async call => madeOrChanged(await putUser(call.core.identity.governance, call.param('user'), call.fields)),
       DELETE: removeUser,
     },
@@ -64,8 +68,7 @@ export async function putUser(governance: Governance, name: string, fields: Fiel
   if (!isNew || !isFields(fields.permissions)) return isNew
   for (const [namespace, given] of Object.entries(fields.permissions)) {
     if (!isFields(given)) throw badRequest('permissions must be an object of objects')
-    const [configure, write, read] = ['configure', 'write', 'read'].map(word => textOf(given, word, ''))
-    await governance.setPermission({ user: name, namespace, configure: configure!, write: write!, read: read! })
+    await governance.setPermission({ user: name, namespace, ...textsOf(given, 'configure', 'write', 'read') })
   }
   return isNew
 }
@@ -125,6 +128,11 @@ function readCredentials(text: string): Credential[] {
 }
 
 export const allUsers = ({ core }: Call): Item[] => core.identity.users.map(userItem)
+
+/** With the one who may do everything while nobody must log in. */
+function shownUsers(call: Call): Item[] {
+  return hasGuest(call.core.identity) ? [userItem(guestUser), ...allUsers(call)] : allUsers(call)
+}
 
 function withoutPermissions({ core: { identity } }: Call): Item[] {
   const having = new Set(identity.governance.permissions.map(({ user }) => user))

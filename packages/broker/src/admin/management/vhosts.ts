@@ -4,7 +4,7 @@ import { badRequest, notFound } from './errors.ts'
 import type { Item } from './listing.ts'
 import { madeOrChanged, noContent, type Route } from './route.ts'
 import { nodeName } from './state.ts'
-import { totalsOf } from './totals.ts'
+import { messageStatsOf, totalsOf } from './totals.ts'
 import { tagsOf } from './users.ts'
 
 /** Names of limits as clients of this API know them. */
@@ -58,6 +58,7 @@ function vhostItem(call: Call, definition: NamespaceDefinition): Item {
     protected_from_deletion: name === '/',
     cluster_state: { [nodeName]: 'running' },
     ...totalsOf(call, [name]),
+    message_stats: messageStatsOf(call, [name]),
   }
 }
 

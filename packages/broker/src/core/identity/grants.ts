@@ -1,5 +1,5 @@
 import type { Infer, Reader, Writer } from '@dragoman/wire'
-import { keyPermissionRemoved, keyPermissionSet, permissionRemoved, permissionSet } from './facts.ts'
+import { keyPermissionSet, permissionSet, type keyPermissionRemoved, type permissionRemoved } from './facts.ts'
 
 /** What a user may do in a namespace: regular expressions over names. An empty one allows only what has no name. Immutable. */
 export type Permission = Readonly<Infer<typeof permissionSet>>

@@ -1,5 +1,5 @@
 import { BrokerError } from '../errors.ts'
-import { NamePattern } from '../name-pattern.ts'
+import type { NamePattern } from '../name-pattern.ts'
 import type { Access, Standing } from './authorizer.ts'
 import type { Grants } from './grants.ts'
 import type { Operation, ResourceKind } from './permissions.ts'
