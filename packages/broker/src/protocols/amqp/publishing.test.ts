@@ -290,18 +290,25 @@ test('what was confirmed is there after a restart, with its properties', async t
 })
 
 test('an exchange that holds messages back does so for as long as they say', async t => {
-  const channel = await channelOf(t)
+  const broker = await start(t)
+  const channel = await (await connect(t, broker)).channel()
   await channel.confirm()
   const inner = { name: 'x-delayed-type', type: 'S', value: 'direct' } as const
   await channel.declareExchange('later', 'x-delayed-message', { arguments: [inner] })
   await channel.declare('q')
   await channel.bind('q', 'later', 'k')
-  const consumer = await channel.consume('q', { noAck: true })
   const delay = (value: number): Properties => ({ headers: [{ name: 'x-delay', type: 'I', value }], messageId: 'id' })
-  assert.equal(await channel.publish('later', 'k', 'second', delay(60), { mandatory: true }), true)
-  assert.equal(await channel.publish('later', 'k', 'first'), true)
-  const [first, second] = await consumer.take(2)
-  assert.deepEqual([String(first?.body), String(second?.body)], ['first', 'second'])
-  assert.deepEqual(second?.properties, { headers: [{ name: 'x-delay', type: 'I', value: -60 }], messageId: 'id' })
-  assert.deepEqual([second.exchange, second.routingKey, channel.returned.length], ['later', 'k', 0])
+  assert.equal(await channel.publish('later', 'k', 'in an hour', delay(3_600_000), { mandatory: true }), true)
+  assert.equal(broker.core.delayed.count, 1)
+  assert.equal(channel.returned.length, 0)
+  assert.equal(await channel.get('q'), undefined)
+  assert.equal(await channel.publish('later', 'k', 'soon', delay(2)), true)
+  const consumer = await channel.consume('q', { noAck: true })
+  const { body, properties, exchange, routingKey } = await consumer.next()
+  assert.deepEqual([String(body), exchange, routingKey], ['soon', 'later', 'k'])
+  assert.deepEqual(properties, { headers: [{ name: 'x-delay', type: 'I', value: -2 }], messageId: 'id' })
+  for (const now of [{}, delay(0), delay(-5)]) {
+    await channel.publish('later', 'k', 'now', now)
+    assert.deepEqual((await consumer.next()).properties, now)
+  }
 })

@@ -10,7 +10,7 @@ import { decodeProperties, encodeProperties, envelopeHeadBytes, envelopeOf, head
 import { basicAck, basicNack, basicReturn, type Properties } from './messages/basic.ts'
 import { contentOf, type Published, type ReplyConsumer } from './published.ts'
 import { demand, demandKey, resource } from './rights.ts'
-import { findField, PropertyScan, propertyBits } from './scan.ts'
+import { PropertyScan, propertyBits } from './scan.ts'
 import type { Sending } from './sending.ts'
 import { fieldOf, type Field, type Table } from './table.ts'
 
@@ -24,6 +24,8 @@ const noRouteText = 'NO_ROUTE'
 const [carbonCopy, blindCopy] = ['CC', 'BCC']
 const carbonCopyName = Buffer.from(carbonCopy)
 const blindCopyName = Buffer.from(blindCopy)
+const delayName = 'x-delay'
+const delayNameBytes = Buffer.from(delayName)
 
 /** What was published in one block, and perhaps others between that were not. */
 interface PublishBlock {
@@ -198,9 +200,10 @@ export class Publishing {
     let envelope = this.#envelope
     if (scan.flags & (propertyBits.replyTo | propertyBits.userId | propertyBits.headers)) {
       this.#checkUser(scan.userId)
-      if (scan.headersAt >= 0) hiddenKeyCount = this.#furtherKeys(keys)
-      if (scan.headersAt >= 0 && definition.kind === 'delayed') delayMs = delayOf(this.#properties().headers ?? [])
-      envelope = this.#rewritten(hiddenKeyCount > 0, delayMs > 0)
+      const hasBlindCopies = scan.has(blindCopyName)
+      if (hasBlindCopies || scan.has(carbonCopyName)) hiddenKeyCount = this.#furtherKeys(keys)
+      if (definition.kind === 'delayed' && scan.has(delayNameBytes)) delayMs = delayOf(this.#properties().headers ?? [])
+      envelope = this.#rewritten(hasBlindCopies, delayMs > 0)
     }
     const expiresMs = scan.flags & propertyBits.expiration ? this.#expiry(scan.expiration) : -1
     const message: QueueMessage = {
@@ -238,10 +241,6 @@ export class Publishing {
 
   /** Adds the keys that the headers name; returns how many of them, the last ones, nobody is told of. */
   #furtherKeys(keys: string[]): number {
-    const { bytes, headersAt } = this.#scan
-    const hasCopies = findField(bytes, headersAt, carbonCopyName) >= 0
-    const hasBlindCopies = findField(bytes, headersAt, blindCopyName) >= 0
-    if (!hasCopies && !hasBlindCopies) return 0
     const headers = this.#properties().headers ?? []
     keys.push(...keysOf(headers, carbonCopy))
     const visibleCount = keys.length
@@ -334,8 +333,6 @@ function isSame(envelope: Buffer, properties: Buffer): boolean {
   if (envelope.length !== envelopeHeadBytes + properties.length) return false
   return envelope.compare(properties, 0, properties.length, envelopeHeadBytes) === 0
 }
-
-const delayName = 'x-delay'
 
 /** How long a delayed exchange is to hold the message back; 0: it says nothing of that. */
 function delayOf(headers: Table): number {

@@ -81,6 +81,19 @@ export class PropertyScan {
     return this.#text(this.#userIdAt)
   }
 
+  /** Whether there is a header of that name. */
+  has(name: Buffer): boolean {
+    const { bytes, headersAt } = this
+    if (headersAt < 0) return false
+    const end = headersAt + 4 + bytes.readUInt32BE(headersAt)
+    for (let next = headersAt + 4; next < end;) {
+      const typeAt = next + 1 + bytes[next]!
+      if (typeAt - next - 1 === name.length && bytes.compare(name, 0, name.length, next + 1, typeAt) === 0) return true
+      next = skipValue(bytes, typeAt, end, 0)
+    }
+    return false
+  }
+
   #property(bit: number, at: number, end: number): number {
     if ((bit & shortTextBits) !== 0) {
       if (bit === propertyBits.replyTo) this.#replyToAt = at
@@ -172,19 +185,4 @@ function skipValue(bytes: Buffer, at: number, end: number, depth: number): numbe
 
 function beyond(): never {
   throw new ProtocolError('Cannot take a table whose parts go beyond its end')
-}
-
-/**
- * Where the value of the field of that name begins, its type first, in the sound table at `at`; -1 when there is none. Of several it is the
- * last.
- */
-export function findField(bytes: Buffer, at: number, name: Buffer): number {
-  const end = at + 4 + bytes.readUInt32BE(at)
-  let found = -1
-  for (let next = at + 4; next < end;) {
-    const typeAt = next + 1 + bytes[next]!
-    if (typeAt - next - 1 === name.length && bytes.compare(name, 0, name.length, next + 1, typeAt) === 0) found = typeAt
-    next = skipValue(bytes, typeAt, end, 0)
-  }
-  return found
 }
