@@ -13,6 +13,7 @@ const answerMsMax = 8_000
 
 /** Calls the core within the broker's own process. */
 export class CorePort implements QueuePort {
+  readonly isRemote = false
   readonly #shared: Shared
   #calls: { incarnation: number; waiting: (() => void)[] } = { incarnation: -1, waiting: [] }
 
@@ -125,7 +126,12 @@ export class CorePort implements QueuePort {
             if (!broker.isRunning(incarnation)) return
             const { offset, value } = record
             try {
-              sink.deliver({ id: idOf(offset, value), tag: offset, redelivered: deliveryCount > 1 })
+              sink.deliver({
+                id: idOf(offset, value),
+                tag: offset,
+                redelivered: deliveryCount > 1,
+                life: this.#shared.starts,
+              })
             } catch (error) {
               simulator.fail(`queue ${queue}: ${String(error)}`, error)
             }

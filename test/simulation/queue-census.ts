@@ -12,6 +12,8 @@ import { PartitionHistory } from './history.ts'
 /** Compares what each queue holds with all that was told, and the second time takes it out. */
 export async function checkRoutes(routes: Routes, client: Client, drains: boolean): Promise<void> {
   const port = new CorePort(routes.shared)
+  // What is still on its way arrives, and connections that are gone are seen to be.
+  await routes.shared.simulator.sleep(5_000)
   routes.settleLost()
   const found = new Map<string, Publish[]>()
   for (const queue of routes.queues.values()) found.set(queue.name, await census(routes, port, queue))

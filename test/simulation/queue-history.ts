@@ -180,9 +180,10 @@ export class QueueHistory {
     }
   }
 
-  over(hold: ConsumerHold, nowMs: number): void {
+  /** Up to `goneMs` the broker may have given it something that nobody will ever see. */
+  over(hold: ConsumerHold, goneMs: number): void {
     hold.isOver = true
-    this.goneMs = nowMs
+    this.goneMs = Math.max(goneMs, this.goneMs)
     for (const copy of hold.copies.values()) {
       if (copy.holder === hold) copy.holder = undefined
       if (this.traits.drops) copy.mayBeGone = true

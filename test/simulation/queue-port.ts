@@ -12,6 +12,8 @@ export interface Binding {
 
 /** A way to queues and exchanges: what a client can ask for, whatever it speaks. */
 export interface QueuePort {
+  /** What was not answered may still be done, even when the broker goes on. */
+  readonly isRemote: boolean
   /** `config`: settings by their neutral names. */
   declareQueue(name: string, config: ReadonlyMap<string, string>): Promise<Outcome>
   deleteQueue(name: string): Promise<Outcome>
@@ -37,6 +39,8 @@ export interface Delivery {
   /** By which it is settled. */
   readonly tag: number
   readonly redelivered: boolean
+  /** In which life of the broker it was sent. */
+  readonly life: number
 }
 
 export interface Consuming {

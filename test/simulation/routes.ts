@@ -1,6 +1,7 @@
 import { BindingHistory, type ExchangeKind } from './binding-history.ts'
 import { createTopic } from './churn.ts'
 import { Client } from './client.ts'
+import { AmqpPort } from './amqp-port.ts'
 import { CorePort } from './core-port.ts'
 import { checkRoutes } from './queue-census.ts'
 import { ConsumerHold, keyOf, nameOf, QueueHistory, type Copy, type Publish } from './queue-history.ts'
@@ -18,6 +19,8 @@ const patterns = ['#', 'a.*', '*.b', 'b.#', 'a']
 /** Refusals of a full disk, and of a broker that stops. */
 const passing = ['storage-full', 'shutting-down']
 const messagesMax = 4_000
+/** What was not answered by a connection may still happen for so long. */
+const lateMsMax = 25_000
 export const routedTopic = 'routed'
 /** This one is removed and made again. */
 const passingQueue = 'passing'
@@ -81,12 +84,14 @@ export class Routes implements Workload {
 
   async run(): Promise<void> {
     const { random } = this.shared.simulator
-    const tasks = [this.#rebind(new CorePort(this.shared))]
+    const port = (name: string): QueuePort =>
+      random.chance(0.4) ? new CorePort(this.shared) : new AmqpPort(this.shared, name)
+    const tasks = [this.#rebind(port('binder'))]
     for (let number = random.between(1, 3); number > 0; number--)
-      tasks.push(this.#publish(number, new CorePort(this.shared)))
+      tasks.push(this.#publish(number, port(`publisher-${number}`)))
     for (const queue of this.queues.values())
       for (let count = random.between(0, 2); count > 0; count--)
-        tasks.push(this.#consume(queue, new CorePort(this.shared)))
+        tasks.push(this.#consume(queue, port(`consumer-of-${queue.name}-${count}`)))
     if (random.chance(0.7)) tasks.push(this.#churn(new CorePort(this.shared)))
     await Promise.all(tasks)
   }
@@ -196,22 +201,22 @@ export class Routes implements Workload {
   async #rebind(port: QueuePort): Promise<void> {
     const { simulator } = this.shared
     const { random } = simulator
-    const all = this.#allBindings()
+    let all = this.#allBindings()
     const isBound = new Set<Binding>()
     while (!this.shared.isEnding) {
       const binding = random.pick(isBound.size > 12 ? [...isBound] : all)
       const binds = !isBound.has(binding)
-      if (await this.#bindOne(port, binding, binds)) {
-        if (binds) isBound.add(binding)
-        else isBound.delete(binding)
-      }
+      const known = await this.#bindOne(port, binding, binds)
+      if (known === 'done' && binds) isBound.add(binding)
+      else if (known !== 'gone') isBound.delete(binding)
+      if (known === 'lost') all = all.filter(each => each !== binding)
       await simulator.sleep(random.float() * (isBound.size < 6 ? 10 : 300))
     }
     port.drop()
   }
 
-  /** Until it is known. False: an end of it is not there. */
-  async #bindOne(port: QueuePort, binding: Binding, binds: boolean): Promise<boolean> {
+  /** Until it is known. `gone`: an end of it is not there. `lost`: it will never be known, as the attempt may take effect late. */
+  async #bindOne(port: QueuePort, binding: Binding, binds: boolean): Promise<'done' | 'gone' | 'lost'> {
     const { simulator } = this.shared
     for (;;) {
       this.bindings.know(binding, undefined, simulator.nowMs)
@@ -222,9 +227,10 @@ export class Routes implements Workload {
         this.durable(askedMs)
         // The queue may have gone at the same time.
         if (binding.destination !== passingQueue) this.bindings.know(binding, binds, simulator.nowMs)
-        return true
+        return 'done'
       }
-      if (outcome === 'queue-not-found' && binding.destination === passingQueue) return false
+      if (outcome?.endsWith('not-found') && binding.destination === passingQueue) return 'gone'
+      if (outcome === undefined && port.isRemote) return 'lost'
       if (outcome !== undefined) this.#refused(outcome, `binding ${JSON.stringify(binding)}`)
       await simulator.sleep(20)
     }
@@ -268,7 +274,7 @@ export class Routes implements Workload {
   }
 
   /** What was delivered is what was published. */
-  take(queue: QueueHistory, hold: ConsumerHold, { id, redelivered }: Delivery): Copy | undefined {
+  take(queue: QueueHistory, hold: ConsumerHold, { id, redelivered, life }: Delivery): Copy | undefined {
     const publish = this.publishes.get(keyOf(id))
     if (!publish) {
       this.shared.simulator.fail(`${queue.name} holds ${nameOf({ id })}, which nobody has published`)
@@ -277,7 +283,7 @@ export class Routes implements Workload {
     const isDurable = (ms: number, life: number): boolean => ms < (this.#durableMs.get(life) ?? -Infinity)
     const { nowMs } = this.shared.simulator
     this.shared.operations++
-    return queue.delivered(hold, publish, redelivered, { nowMs, life: this.shared.starts, isDurable })
+    return queue.delivered(hold, publish, redelivered, { nowMs, life, isDurable })
   }
 }
 
@@ -317,12 +323,16 @@ class QueueWorker {
         if (this.#held.length > 0 && random.chance(0.7)) await this.#settle(consuming)
         else await simulator.sleep(random.float() * 30)
       }
-      this.#queue.over(this.#hold, simulator.nowMs)
+      this.#queue.over(this.#hold, this.#goneMs)
       if (!consuming.isOver) await consuming.cancel()
     }
     // It may have been made without an answer, and messages be on their way to it.
     if (consuming === undefined) this.#port.drop()
-    this.#queue.over(this.#hold, simulator.nowMs)
+    this.#queue.over(this.#hold, this.#goneMs)
+  }
+
+  get #goneMs(): number {
+    return this.#routes.shared.simulator.nowMs + (this.#port.isRemote ? lateMsMax : 0)
   }
 
   async #settle(consuming: Consuming): Promise<void> {

@@ -215,8 +215,11 @@ class TubeWorker {
     const session = this.#session
     const wanted = random.chance(0.05) ? random.below(history.idMax + 1) : undefined
     const request = history.reserving()
+    // Whatever becomes of the answer, it may not be buried or delayed any more.
+    const ended = wanted === undefined ? undefined : history.byId.get(wanted)?.begin()
     const line = wanted === undefined ? `reserve-with-timeout ${random.between(0, 2)}` : `reserve-job ${wanted}`
     const answer = await this.#client.ask(line)
+    if (answer) ended?.()
     const [, id] = /^RESERVED (\d+) /.exec(answer?.line ?? '') ?? []
     if (answer && id !== undefined) {
       const job = history.jobOf(this.#tubes.labelOf(answer.body))
