@@ -19,6 +19,7 @@ import { Delayed } from './core/delayed/delayed.ts'
 import { Schedules } from './core/delayed/schedules.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
+import { Policies } from './core/policies/policies.ts'
 import { Quotas } from './core/quotas/quotas.ts'
 import { TimerWheel } from './core/timers/wheel.ts'
 import { Queues } from './core/queues/queues.ts'
@@ -197,14 +198,15 @@ async function openCore(
   const base = { ledger: cell, cell: client, limits: settings }
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const soon = (run: () => void): void => clock.soon(run)
-  queues = new Queues({ ...base, cursors, wheel, random, soon, log: logFor('queues') })
+  const policies = new Policies(base)
+  queues = new Queues({ ...base, policies, cursors, wheel, random, soon, log: logFor('queues') })
   const origins = new Origins(await Promise.all(protocols.map(({ origin }) => origin())))
   const headersOf = (record: MappedRecord): readonly Header[] => origins.messageOf(record).headers
-  const router = new Router({ ...base, topics, queues, headersOf })
+  const router = new Router({ ...base, policies, topics, queues, headersOf })
   const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
   const delayed = new Delayed({ ...base, router, pressure: cell, soon, log: logFor('delayed') })
   const schedules = new Schedules({ ...base, router })
-  const contents = namespaceContents({ topics, queues, router, identity })
+  const contents = namespaceContents({ topics, queues, router, policies, identity })
   const namespaces = new Namespaces({ ...base, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
   const transactions = new Transactions({
@@ -220,6 +222,7 @@ async function openCore(
     connections: new Connections(),
     namespaces,
     topics,
+    policies,
     queues,
     router,
     delayed,

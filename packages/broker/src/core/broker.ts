@@ -1,7 +1,7 @@
 import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
-import type { Connections } from './connections.ts'
 import type { Delayed } from './delayed/delayed.ts'
+import type { Connections } from './connections.ts'
 import type { Schedules } from './delayed/schedules.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
@@ -10,6 +10,7 @@ import type { Limits } from './limits.ts'
 import type { Origins } from './origins.ts'
 import type { ShareGroups } from './share/share-groups.ts'
 import type { TopicConsumers } from './reading/topic-consumers.ts'
+import type { Policies } from './policies/policies.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Router } from './routing/router.ts'
@@ -34,6 +35,8 @@ export interface Broker {
   readonly connections: Connections
   readonly namespaces: Namespaces
   readonly topics: Topics
+  /** Settings of queues and exchanges by the patterns of their names. */
+  readonly policies: Policies
   readonly queues: Queues
   /** Topics for those who consume record by record. */
   readonly topicConsumers: TopicConsumers

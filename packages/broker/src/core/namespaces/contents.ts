@@ -9,6 +9,7 @@ interface Parts {
   readonly topics: Pick<Topics, 'list' | 'remove'>
   readonly queues: Pick<Queues, 'list' | 'remove'>
   readonly router: Pick<Router, 'list' | 'bindings' | 'remove' | 'unbind'>
+  readonly policies: { forgetNamespace(namespace: string): Promise<void> }
   readonly identity: { forgetNamespace(namespace: string): Promise<void> }
 }
 
@@ -16,7 +17,7 @@ interface Parts {
 const removedAtOnce = 256
 
 /** What namespaces contain, in the order in which it is removed: queues and topics take the bindings to them along. */
-export function namespaceContents({ topics, queues, router, identity }: Parts): NamespaceContent[] {
+export function namespaceContents({ topics, queues, router, policies, identity }: Parts): NamespaceContent[] {
   return [
     {
       removeSome: namespace =>
@@ -36,6 +37,7 @@ export function namespaceContents({ topics, queues, router, identity }: Parts): 
       removeSome: namespace =>
         some(router.bindings(namespace), 'exchange-not-found', binding => router.unbind(namespace, binding)),
     },
+    { removeSome: namespace => policies.forgetNamespace(namespace).then(() => false) },
     { removeSome: namespace => identity.forgetNamespace(namespace).then(() => false) },
   ]
 }
