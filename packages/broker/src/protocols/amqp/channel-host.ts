@@ -9,6 +9,8 @@ export interface ChannelHost {
   lastQueue: string | undefined
   /** A method to the peer, unless the channel is over. */
   send<W>(method: Method<unknown, W>, fields: W): void
+  /** Runs `then` behind the answer to the method that is being carried out; at once when there is none. */
+  behindAnswer(then: () => void): void
   /** Ends the channel, or the connection, as the error demands. */
   fail(error: unknown, failed: Method | undefined): void
   /** Releases all that the channel holds. Of no effect when it has ended. */

@@ -43,6 +43,9 @@ export class Channel {
   #state: State = 'open'
   #isBlocked = false
   #later: Later[] = []
+  /** A method is being carried out; with `#isBlocked`, until it is durable. */
+  #isBusy = false
+  #behind: (() => void)[] = []
   /** What must come next: a method, or the rest of a message. */
   #expects: 'method' | 'header' | 'body' = 'method'
   /** Of a message's body. */
@@ -73,6 +76,12 @@ export class Channel {
   /** A method to the peer, unless the channel is over. */
   send<W>(method: Method<unknown, W>, fields: W): void {
     if (this.#state === 'open') this.connection.send(this.number, method, fields)
+  }
+
+  /** Runs `then` behind the answer to the method that is being carried out; at once when there is none. */
+  behindAnswer(then: () => void): void {
+    if (this.#isBusy) this.#behind.push(then)
+    else then()
   }
 
   /** Takes a frame. `payload` is valid only during the call. */
@@ -142,9 +151,20 @@ export class Channel {
     const fields: unknown = method.codec.read(reader)
     reader.expectEnd()
     if (method.hasContent) this.#expects = 'header'
-    const pending = handle(this, fields as never)
-    if (pending) this.#block(pending, method)
+    this.#isBusy = true
+    try {
+      const pending = handle(this, fields as never)
+      if (pending) this.#block(pending, method)
+    } finally {
+      if (!this.#isBlocked) this.#answered()
+    }
     return method
+  }
+
+  #answered(): void {
+    this.#isBusy = false
+    if (this.#behind.length === 0) return
+    for (const then of this.#behind.splice(0)) then()
   }
 
   #header(payload: Buffer): void {
@@ -195,6 +215,7 @@ export class Channel {
 
   #unblock(): void {
     this.#isBlocked = false
+    this.#answered()
     const later = this.#later
     this.#later = []
     for (const [index, { type, payload }] of later.entries()) {

@@ -377,7 +377,9 @@ export class Consuming {
     this.#consumers.delete(taker.tag)
     const channel = this.#channel
     if (!channel.connection.capabilities.consumerCancelNotify) return
-    channel.send(basicCancel, { consumerTag: taker.tag, flags: { noWait: true } })
+    const { tag } = taker
+    // Who deletes a queue on the channel that consumes from it first hears that it is deleted.
+    channel.behindAnswer(() => channel.send(basicCancel, { consumerTag: tag, flags: { noWait: true } }))
   }
 
   /** It gets nothing more, and keeps what it holds. */

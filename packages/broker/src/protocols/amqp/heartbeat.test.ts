@@ -44,10 +44,10 @@ test('a heartbeat is sent when nothing else is, and not otherwise', () => {
   const seen = bench(10)
   seen.traffic.sentPackets++
   seen.traffic.receivedPackets++
-  seen.pass(5000)
+  seen.pass(2500)
   assert.equal(seen.beats, 0)
   seen.traffic.receivedPackets++
-  seen.pass(5000)
+  seen.pass(2500)
   assert.equal(seen.beats, 1)
 })
 
@@ -59,7 +59,7 @@ test('a peer that is silent for two heartbeats is missed; one that says anything
   seen.traffic.receivedPackets++
   seen.pass(20_000)
   assert.equal(seen.missed, 0)
-  seen.pass(5000)
+  seen.pass(2500)
   assert.equal(seen.missed, 1)
   assert.equal(seen.isWaiting(), false)
 })
@@ -70,9 +70,9 @@ test('a peer that is not read is not missed', () => {
   seen.pass(60_000)
   assert.equal(seen.missed, 0)
   seen.isReading = true
-  seen.pass(1500)
+  seen.pass(1750)
   assert.equal(seen.missed, 0)
-  seen.pass(500)
+  seen.pass(250)
   assert.equal(seen.missed, 1)
 })
 

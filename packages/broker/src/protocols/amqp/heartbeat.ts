@@ -3,8 +3,8 @@ import type { Traffic } from './traffic.ts'
 
 /** Missed beats after which a peer is taken for dead. */
 const missedMax = 2
-/** How often it is looked whether there was a sign of life, in one beat. */
-const looksPerBeat = 2
+/** How often it is looked whether there was a sign of life, in one beat: the peer's silence may be two looks long before it hears from us. */
+const looksPerBeat = 4
 
 export interface HeartbeatHost {
   readonly traffic: Traffic
