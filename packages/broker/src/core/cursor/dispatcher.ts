@@ -30,6 +30,8 @@ export interface DispatcherOptions {
   left?(record: RecordView): void
   /** There is nothing to do at present: nobody to take anything, or nothing to take. */
   idle?(): void
+  /** Somebody asks for a message. */
+  asked?(): void
   /** The last consumer has gone, of its own accord. Called when all is done that comes of it. */
   deserted?(): void
   /** The stream could not be read at `offset`. It is tried again when there is something new to do. */
@@ -129,6 +131,7 @@ export class Dispatcher implements SubscriptionHost {
 
   /** One message for who asks, before all others; undefined when there is none now. `done` is called in a later turn or within this one. */
   pull(subscription: Subscription, done: PullDone): void {
+    this.#options.asked?.()
     this.#pulls.push({ subscription, done })
     if (!this.#isRunning && !this.#isReading) this.#turn()
   }

@@ -16,6 +16,7 @@ import { queueConfig, type QueueConfig } from './queue-config.ts'
 import { withStamp, type Stamp } from './stamp.ts'
 import type { QueueLanes } from './lanes/queue-lanes.ts'
 import type { QueueDefinition, QueueOwner } from './table.ts'
+import { Idleness } from './idleness.ts'
 import { Upkeep, type UpkeepHost } from './upkeep.ts'
 
 /** What a queue needs of its surroundings. */
@@ -25,6 +26,8 @@ export interface QueueHost extends UpkeepHost {
   settingsOf(definition: QueueDefinition): ReadonlyMap<string, string>
   /** The last consumer of the queue has gone. */
   deserted(queue: Queue): void
+  /** Nobody has used the queue for as long as it stays then. */
+  unused(queue: Queue): void
 }
 
 /** A message of a queue as its publisher hands it in: the broker stamps it. Its routing key is the record's key. */
@@ -62,6 +65,7 @@ export class Queue {
   readonly #lanes: QueueLanes | undefined
   readonly #dispatcher: Dispatcher
   readonly #upkeep: Upkeep
+  readonly #idleness: Idleness
   readonly #unwatch: (() => void)[]
   #config: QueueConfig
   #trimmedTo: number
@@ -97,13 +101,26 @@ export class Queue {
       inFlightMax,
       singleActive,
       soon: run => host.soon(run),
-      deserted: () => host.deserted(this),
+      deserted: () => {
+        this.used()
+        host.deserted(this)
+      },
       unreadable: (offset, error) => this.#unreadable(offset, error),
       isExpired: record => upkeep.isExpired(record),
       mayDrop: () => upkeep.room > 0,
       left: record => upkeep.left(record),
       idle: () => upkeep.served(),
+      asked: () => this.used(),
     })
+    const { wheel } = host
+    this.#idleness = new Idleness({
+      wheel,
+      monotonicMs: () => host.monotonicMs(),
+      expiresMs: () => this.#config.expiresMs,
+      isUsed: () => this.consumerCount > 0,
+      over: () => host.unused(this),
+    })
+    this.#idleness.configured()
   }
 
   /** Whether it belongs to somebody else. */
@@ -155,6 +172,12 @@ export class Queue {
   configured(): void {
     this.#config = queueConfig(this.#host.settingsOf(this.definition))
     this.#upkeep.configured()
+    this.#idleness.configured()
+  }
+
+  /** Somebody asks for the queue by its name, or for one of its messages: it stays as long again as it does when nobody uses it. */
+  used(): void {
+    this.#idleness.used()
   }
 
   /** Whether so many more messages would be refused because there are too many. */
@@ -229,6 +252,7 @@ export class Queue {
 
   /** A consumer. Throws `BrokerError` `queue-in-use` when another one, or this one, wants to be alone. */
   subscribe(options: SubscribeOptions, subscriber: Subscriber): Subscription {
+    this.used()
     const subscription = this.#dispatcher.subscribe(options, subscriber)
     if (subscription) return subscription
     throw new BrokerError(
@@ -318,6 +342,7 @@ export class Queue {
     for (const unwatch of this.#unwatch) unwatch()
     this.#move?.gone()
     this.#upkeep.close()
+    this.#idleness.close()
     this.#dispatcher.close()
   }
 

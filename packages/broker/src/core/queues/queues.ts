@@ -98,7 +98,10 @@ export class Queues {
       monotonicMs: () => ledger.clock.monotonicMs(),
       // What is left to do when the broker closes is done after the next start.
       soon: run => options.soon(() => this.#isClosed || run()),
-      deserted: queue => this.#deserted(queue),
+      deserted: queue => {
+        if (queue.definition.autoDelete) this.#removeUnused(queue)
+      },
+      unused: queue => this.#removeUnused(queue),
       log: (level, message) => options.log(level, message),
     }
     const bytesMax = limits.transientBytesMax
@@ -166,6 +169,7 @@ export class Queues {
     const present = this.#table.get(namespace, name)
     if (present) {
       this.#checkSame(present, config, options)
+      this.#live(present).used()
       await durably(this.#options.ledger, this.#options.ledger.openSeq)
       return this.#live(present)
     }
@@ -253,8 +257,8 @@ export class Queues {
     return seq
   }
 
-  #deserted(queue: Queue): void {
-    if (this.#isClosed || !queue.definition.autoDelete || !this.#open.has(queue.definition.id)) return
+  #removeUnused(queue: Queue): void {
+    if (this.#isClosed || !this.#open.has(queue.definition.id)) return
     try {
       this.#remove(queue)
     } catch (error) {

@@ -88,7 +88,10 @@ function inspect(connection: Connection, name: string): void {
 function countsOf(connection: Connection, name: string): { messageCount: number; consumerCount: number } {
   const { broker, namespace } = connection
   const queue = broker.queues.get(namespace, name)
-  if (queue) return { messageCount: queue.readyCount, consumerCount: queue.consumerCount }
+  if (queue) {
+    queue.used()
+    return { messageCount: queue.readyCount, consumerCount: queue.consumerCount }
+  }
   const topic = broker.topics.get(namespace, name)
   return { messageCount: topic ? recordCount(connection, topic) : 0, consumerCount: 0 }
 }
