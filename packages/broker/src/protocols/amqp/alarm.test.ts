@@ -37,7 +37,7 @@ test(`on a full disk publishers are told and wait, consumers go on, and nothing 
       const sent = channel.publish('', 'q', Buffer.alloc(bodyBytes, confirmed.length))
       confirmed.push(sent)
       // What comes first: it is confirmed, or the alarm.
-      await Promise.race([sent, new Promise(resolve => void setTimeoutIn(simulator, 2000, resolve))])
+      await Promise.race([sent, new Promise(resolve => setTimeoutIn(simulator, 2000, resolve))])
       assert(confirmed.length < 5000, 'the disk did not become full')
     }
     assert.equal(broker.core.connections.list()[0]?.state, 'blocked')

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import test, { type TestContext } from 'node:test'
 import { Writer } from '@dragoman/wire'
 import { logIn } from '../../core/identity/sasl/client.ts'
@@ -146,6 +147,38 @@ test('a mechanism that is not offered is COMMAND_INVALID', async t => {
   const peer = await connect(t)
   await peer.login({ mechanism: 'EXTERNAL' })
   assert.equal(await peer.refusal(), "503 COMMAND_INVALID - unknown authentication mechanism 'EXTERNAL'")
+})
+
+test('while nobody must log in, the name of a user needs its password, and others need none', async t => {
+  const broker = await start(t)
+  const secret = { kind: 'password', password: 'secret' } as const
+  await broker.core.identity.governance.setUser('ann', { tags: [], secret })
+  const stranger = await Peer.open(broker)
+  stranger.destroy()
+  const ann = await Peer.connect(broker)
+  t.after(() => ann.destroy())
+  await ann.login({ response: Buffer.from('\0ann\0guess'), clientProperties: tellsFailure })
+  assert.match(await ann.refusal(), /^403 ACCESS_REFUSED/)
+})
+
+test('who has shown a certificate need say nothing more', async t => {
+  const pathOf = (name: string): string =>
+    new URL(`../../../../../test/support/certificates/${name}`, import.meta.url).pathname
+  const pem = (name: string): string => readFileSync(pathOf(name), 'utf8')
+  const files = { tlsCert: pathOf('server.crt'), tlsKey: pathOf('server.key'), tlsCa: pathOf('authority.crt') }
+  const broker = await start(t, { amqpTls: 0, ...files, tlsClientAuth: 'want' })
+  const identity = { cert: pem('client.crt'), key: pem('client.key') }
+  const peer = await Peer.connect(broker, { ca: pem('authority.crt'), identity })
+  t.after(() => peer.destroy())
+  await open(peer, '/', { mechanism: 'EXTERNAL', response: Buffer.alloc(0) })
+  await peer.expect(connectionOpenOk)
+  const [shown] = broker.core.connections.list()
+  assert.equal(shown?.isSecure, true)
+  assert.match(shown.user, /CN=app/)
+  const bare = await Peer.connect(broker, { ca: pem('authority.crt') })
+  t.after(() => bare.destroy())
+  await bare.login({ mechanism: 'EXTERNAL' })
+  assert.match(await bare.refusal(), /^503 COMMAND_INVALID/)
 })
 
 for (const [what, limits, reason] of [

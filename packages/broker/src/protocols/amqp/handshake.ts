@@ -121,9 +121,9 @@ export class Handshake {
   /** Ways to log in, in the words of the protocol. */
   #mechanisms(): string[] {
     const { broker, context } = this.#host
-    const { identity } = broker
-    // Where there are no users, any name and password will do.
-    const known: readonly string[] = identity.hasUsers ? identity.mechanisms : ['PLAIN']
+    const { mechanisms, isRequired } = broker.identity
+    // Where nobody must log in, any name and password will do.
+    const known: readonly string[] = isRequired || mechanisms.includes('PLAIN') ? mechanisms : ['PLAIN', ...mechanisms]
     const names = known.flatMap(name => (name === 'PLAIN' ? [name, amqplain] : [name]))
     return context.tls?.subject === undefined ? names : [external, ...names]
   }
@@ -144,12 +144,12 @@ export class Handshake {
       throw new AmqpException('commandInvalid', `unknown authentication mechanism '${mechanism}'`)
     }
     const { broker, context } = this.#host
-    const { identity } = broker
     if (mechanism === external) return this.#certified()
-    if (!identity.hasUsers) return this.#welcome(mechanism === amqplain ? fromAmqplain(response) : response)
+    const data = mechanism === amqplain ? fromAmqplain(response) : response
     const name = mechanism === amqplain ? 'PLAIN' : (mechanism as SaslMechanism)
-    this.#exchange = identity.exchange(name, context.remote.host)
-    this.#next(response)
+    if (name === 'PLAIN' && this.#isWelcome(data)) return this.#tune()
+    this.#exchange = broker.identity.exchange(name, context.remote.host)
+    this.#next(data)
   }
 
   #certified(): void {
@@ -160,22 +160,22 @@ export class Handshake {
     this.#tune()
   }
 
-  /** There are no users: whoever comes is let in, under the name that they give. */
-  #welcome(response: Buffer): void {
-    const [, user = ''] = response.toString().split('\0')
+  /** Nobody must log in, and there is no such user: whoever comes is let in under the name that they give. */
+  #isWelcome(plain: Buffer): boolean {
+    const { identity } = this.#host.broker
+    const [, user = ''] = plain.toString().split('\0')
+    if (identity.isRequired || identity.user(user) !== undefined) return false
     this.#known = { user: user === '' ? anonymous : user, proof: 'none', expiresMs: undefined }
-    this.#tune()
+    return true
   }
 
   #next(response: Buffer): void {
     const exchange = this.#exchange
     if (!exchange) throw new AmqpException('channelError', 'there is nothing to answer')
-    const data = this.#mechanism === amqplain ? fromAmqplain(response) : response
     this.#state = 'busy'
-    const method = connectionStartOk
-    Promise.resolve(exchange.next(data)).then(
+    Promise.resolve(exchange.next(response)).then(
       step => this.#step(step),
-      (error: unknown) => this.#host.fail(error, method),
+      (error: unknown) => this.#host.fail(error, connectionStartOk),
     )
   }
 

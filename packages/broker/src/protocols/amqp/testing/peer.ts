@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Reader } from '@dragoman/wire'
 import type { RunningBroker } from '../../../main.ts'
 import { realRuntime } from '../../../runtime/real/real-runtime.ts'
-import type { Connection } from '../../../runtime/runtime.ts'
+import type { ClientTls, Connection } from '../../../runtime/runtime.ts'
 import { encodeMethod } from '../frames.ts'
 import { frameEnd, frameHeadBytes, frameTypes, protocolHeader } from '../framing.ts'
 import {
@@ -40,8 +40,9 @@ export class Peer {
   #isOver = false
   #told: (() => void) | undefined
 
-  static async connect(broker: RunningBroker): Promise<Peer> {
-    return new Peer(await network.connect({ host: '127.0.0.1', port: broker.port('amqp') }))
+  static async connect(broker: RunningBroker, tls?: ClientTls): Promise<Peer> {
+    const port = broker.port(tls ? 'amqp-tls' : 'amqp')
+    return new Peer(await network.connect({ host: 'localhost', port }, tls))
   }
 
   /** Connected and open. */
