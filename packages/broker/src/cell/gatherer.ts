@@ -1,6 +1,6 @@
 import { BatchBuilder, type RecordBody } from '../storage/batch-builder.ts'
+import type { Journal } from '../storage/journal.ts'
 import { batchHeaderBytes, placeBatch } from '../storage/record-batch.ts'
-import type { Cell } from './cell.ts'
 import { streamFacts, type Stream } from './stream.ts'
 
 /** A batch that reaches this size is written; larger ones gain little, and cost whoever wants one record of them. */
@@ -12,6 +12,14 @@ const streamsMax = 4096
 /** Builders that are kept for later. */
 const spareMax = 256
 
+/** What it needs of its cell. */
+export interface GathererHost {
+  readonly journal: Pick<Journal, 'expect' | 'join' | 'slab' | 'at'>
+  readonly epoch: number
+  reserveFact(machine: number, type: number, bytes: number): number
+  applyReserved(machine: number, type: number, bytes: number, seq: number): void
+}
+
 /**
  * Records that were taken for the open block and are in no fact yet: those of one stream become one batch and one fact, at the latest when the
  * block is sealed.
@@ -20,12 +28,12 @@ const spareMax = 256
  * concerns it and their order.
  */
 export class Gatherer {
-  readonly #cell: Cell
+  readonly #cell: GathererHost
   readonly #builders = new Map<Stream, BatchBuilder>()
   readonly #spare: BatchBuilder[] = []
   #bytes = 0
 
-  constructor(cell: Cell) {
+  constructor(cell: GathererHost) {
     this.#cell = cell
   }
 

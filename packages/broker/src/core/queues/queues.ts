@@ -210,7 +210,7 @@ export class Queues {
   async remove(namespace: string, name: string, { ifUnused = false, ifEmpty = false } = {}): Promise<number> {
     const queue = this.get(namespace, name)
     if (!queue) throw new BrokerError('queue-not-found', quote(name))
-    const { readyCount, consumerCount, definition } = queue
+    const { readyCount, consumerCount } = queue
     if (ifUnused && consumerCount > 0)
       throw new BrokerError('queue-in-use', `${quote(name)} has ${consumerCount} consumers`)
     if (ifEmpty && readyCount > 0)

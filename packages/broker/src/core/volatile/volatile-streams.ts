@@ -1,5 +1,13 @@
-import type { AppendError, AppendResult, CellClient, FetchRequest, FetchResult, StreamRead } from '../../cell/client.ts'
-import type { StreamBounds, StreamId } from '../../cell/client.ts'
+import type {
+  AppendError,
+  AppendResult,
+  CellClient,
+  FetchRequest,
+  FetchResult,
+  StreamBounds,
+  StreamId,
+  StreamRead,
+} from '../../cell/client.ts'
 import { BatchBuilder, type RecordBody } from '../../storage/batch-builder.ts'
 import * as batches from '../../storage/record-batch.ts'
 
@@ -175,9 +183,9 @@ class VolatileStream {
     const all = this.#batches
     let freed = 0
     this.startOffset = Math.max(this.startOffset, Math.min(offset, this.endOffset))
-    for (; this.#head < all.length && batches.lastOffset(all[this.#head]!) < this.startOffset; this.#head++) {
-      freed += all[this.#head]!.length
-      all[this.#head] = noBytes
+    for (let batch = all[this.#head]; batch && batches.lastOffset(batch) < this.startOffset; batch = all[this.#head]) {
+      freed += batch.length
+      all[this.#head++] = noBytes
     }
     if (this.#head === all.length) this.#restart([])
     else if (this.#head > 32 && this.#head * 2 > all.length) this.#restart(all.slice(this.#head))
@@ -207,13 +215,13 @@ class VolatileStream {
     let low = this.#head
     for (let high = all.length; low < high;) {
       const middle = (low + high) >>> 1
-      if (batches.lastOffset(all[middle]!) < offset) low = middle + 1
+      const batch = all[middle]
+      if (batch && batches.lastOffset(batch) < offset) low = middle + 1
       else high = middle
     }
     const found: Buffer[] = []
     let bytes = 0
-    for (let at = low; at < all.length; at++) {
-      const batch = all[at]!
+    for (let at = low, batch = all[at]; batch; batch = all[++at]) {
       if (bytes + batch.length > maxBytes && (found.length > 0 || !isFirst)) break
       found.push(batch)
       bytes += batch.length
