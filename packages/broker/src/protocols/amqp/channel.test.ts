@@ -121,11 +121,6 @@ for (const [what, send, told] of [
     "504 CHANNEL_ERROR - expected 'channel.open'",
   ],
   [
-    'a channel beyond the greatest',
-    peer => peer.send(channelOpen, {}, 2048),
-    '530 NOT_ALLOWED - number of channels opened (1) has reached the negotiated channel_max (2047)',
-  ],
-  [
     'a method that there is not',
     peer => peer.frame(1, 1, method(50, 99)),
     '540 NOT_IMPLEMENTED - there is no method 99 of class 50',
@@ -238,6 +233,36 @@ for (const [what, send, told] of [
     assert.equal(await peer.next(), undefined)
   })
 }
+
+test('as many channels as were agreed upon may be open, whatever their numbers', async t => {
+  const peer = await open(t, { channelMax: 2 })
+  for (const number of [65_535, 7]) {
+    peer.send(channelOpen, {}, number)
+    await peer.expect(channelOpenOk, number)
+  }
+  peer.send(channelOpen, {}, 1)
+  assert.equal(
+    await peer.refusal(),
+    '530 NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)',
+  )
+})
+
+test('a channel that waits for close-ok counts; one that is closed does not', async t => {
+  const peer = await open(t, { channelMax: 1 })
+  for (let round = 0; round < 3; round++) {
+    peer.send(channelOpen, {}, 1)
+    await peer.expect(channelOpenOk, 1)
+    peer.send(queueDeclare, passive, 1)
+    await peer.expect(channelClose, 1)
+    peer.send(channelCloseOk, {}, 1)
+  }
+  peer.send(channelOpen, {}, 1)
+  await peer.expect(channelOpenOk, 1)
+  peer.send(queueDeclare, passive, 1)
+  await peer.expect(channelClose, 1)
+  peer.send(channelOpen, {}, 2)
+  assert.match(await peer.refusal(), /^530 NOT_ALLOWED/)
+})
 
 test('what waits behind a method is taken when that is done, and forgotten when the channel ends', async t => {
   const peer = await openChannel(t)

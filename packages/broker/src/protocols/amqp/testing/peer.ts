@@ -46,11 +46,14 @@ export class Peer {
   }
 
   /** Connected and open. */
-  static async open(broker: RunningBroker, options: LoginOptions & { heartbeat?: number } = {}): Promise<Peer> {
+  static async open(
+    broker: RunningBroker,
+    options: LoginOptions & { heartbeat?: number; channelMax?: number } = {},
+  ): Promise<Peer> {
     const peer = await Peer.connect(broker)
     await peer.login(options)
     const { channelMax, frameMax } = await peer.expect(connectionTune)
-    peer.send(connectionTuneOk, { channelMax, frameMax, heartbeat: options.heartbeat ?? 0 })
+    peer.send(connectionTuneOk, { channelMax, frameMax, heartbeat: 0, ...options })
     peer.send(connectionOpen, { virtualHost: '/' })
     await peer.expect(connectionOpenOk)
     return peer
