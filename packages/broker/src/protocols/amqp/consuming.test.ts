@@ -284,18 +284,27 @@ test('a message that died tells where, why and how often', async t => {
 
 test('queues that count deliveries tell of them, and give up', async t => {
   const channel = await channelOf(t)
-  await channel.declare('q', { arguments: [text('x-queue-type', 'quorum'), integer('x-delivery-limit', 2)] })
-  await channel.publish('', 'q', 'm')
-  const consumer = await channel.consume('q')
-  const counts: unknown[] = []
-  for (let round = 0; round < 2; round++) {
-    const { deliveryTag, properties } = await consumer.next()
-    counts.push(properties.headers?.find(({ name }) => name === 'x-delivery-count')?.value)
-    channel.reject(deliveryTag)
+  const type = text('x-queue-type', 'quorum')
+  const queues: [string, Table, unknown[]][] = [
+    ['limited', [type, integer('x-delivery-limit', 2)], [undefined, 1n]],
+    ['quorum', [type], [undefined, 1n, 2n]],
+    ['classic', [], [undefined, undefined, undefined]],
+  ]
+  for (const [queue, given, expected] of queues) {
+    await channel.declare(queue, { arguments: given })
+    await channel.publish('', queue, 'm')
+    const consumer = await channel.consume(queue)
+    const counts: unknown[] = []
+    while (counts.length < expected.length) {
+      const { deliveryTag, properties } = await consumer.next()
+      counts.push(properties.headers?.find(({ name }) => name === 'x-delivery-count')?.value)
+      channel.reject(deliveryTag)
+    }
+    assert.deepEqual(counts, expected)
+    await channel.cancel(consumer.tag)
   }
-  assert.deepEqual(counts, [undefined, 1n])
-  await channel.settled()
-  assert.equal(await channel.get('q'), undefined)
+  assert.equal(await channel.get('limited'), undefined)
+  assert.notEqual(await channel.get('quorum'), undefined)
 })
 
 test('a peer that takes nothing is given nothing more than fits, and goes on later', async t => {

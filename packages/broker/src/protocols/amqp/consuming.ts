@@ -2,6 +2,7 @@ import type { ConsumerInfo } from '../../core/connections.ts'
 import type { RecordView } from '../../core/cursor/record-view.ts'
 import { SharedPrefetch, type Subscription } from '../../core/cursor/subscription.ts'
 import { BrokerError } from '../../core/errors.ts'
+import { queueTypeIn } from '../../core/queues/arguments.ts'
 import type { Queue } from '../../core/queues/queue.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { ChannelHost } from './channel-host.ts'
@@ -428,9 +429,11 @@ export class Consuming {
   }
 }
 
-/** Queues that count deliveries tell of them. */
-const toldCount = ({ config }: Queue, deliveryCount: number): number | undefined =>
-  config.deliveryLimit > 0 ? deliveryCount : undefined
+/** Queues that are said to count deliveries tell of them. */
+function toldCount({ config, definition }: Queue, deliveryCount: number): number | undefined {
+  if (deliveryCount <= 1) return undefined
+  return config.deliveryLimit > 0 || queueTypeIn(definition.config) === 'quorum' ? deliveryCount : undefined
+}
 
 function priorityOf(given: Table, { definition: { name, namespace } }: Queue): number {
   const field = fieldOf(given, 'x-priority')
