@@ -8,7 +8,6 @@ import type { CellCore } from './core.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import type { Retention } from './options.ts'
 import type { Pace } from './pace.ts'
-import type { SettledRecords } from './settled.ts'
 import { extent } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -55,10 +54,18 @@ export type BatchFilter = (batch: Buffer) => Promise<Buffer | undefined>
 
 export type CreateSegment = () => Promise<{ id: number; name: string; writer: SegmentWriter }>
 
+/** What is left out of a rewrite though it lies above the start of its stream. */
+export interface LeftOut {
+  /** Undefined when all of the stream stays. */
+  filterFor(stream: Stream): { readonly filter: BatchFilter; readonly keptCount: number } | undefined
+  /** How many records the filters have kept of each run. */
+  note(rewritten: Rewritten, counts: ReadonlyMap<Run, number>): void
+}
+
 export interface RewriteOptions {
   create: CreateSegment
   mustStop(): boolean
-  settled: SettledRecords
+  settled: LeftOut
 }
 
 /** Which segment cannot be read, and why. */

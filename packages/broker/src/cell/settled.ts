@@ -4,7 +4,7 @@ import { Survivors } from '../storage/rebuild-batch.ts'
 import type { Usage } from './checkpoint.ts'
 import type { CellCore } from './core.ts'
 import type { LiveRecords } from './options.ts'
-import type { BatchFilter, Rewritten } from './rewriter.ts'
+import type { BatchFilter, LeftOut, Rewritten, Run } from './rewriter.ts'
 import { extent } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -18,7 +18,7 @@ type Counts = Map<number, Map<number, number>>
  * How many records an extent has left is remembered for those that were rewritten, so that this comes to rest; it is volatile: after a start,
  * one more rewrite may be made in vain.
  */
-export class SettledRecords {
+export class SettledRecords implements LeftOut {
   readonly #cell: CellCore
   #left: Counts = new Map()
 
@@ -67,7 +67,7 @@ export class SettledRecords {
   }
 
   /** Extents were rewritten, and have so many records left. */
-  note(rewritten: Rewritten, counts: ReadonlyMap<unknown, number>): void {
+  note(rewritten: Rewritten, counts: ReadonlyMap<Run, number>): void {
     for (const { run, placed } of rewritten.moves) {
       const count = counts.get(run)
       if (!placed || count === undefined) continue
@@ -79,7 +79,7 @@ export class SettledRecords {
 }
 
 /** Whole batches where all or nothing of them is needed; smaller ones else. Offsets do not change. */
-export class SettledFilter {
+class SettledFilter {
   readonly #live: LiveRecords
   readonly #records = new BatchRecords()
   readonly #survivors = new Survivors()

@@ -88,7 +88,7 @@ export class Dispatcher implements SubscriptionHost {
       cursor.watch({
         returned: () => this.schedule(),
         expired: (consumer, first, last) => {
-          this.counts.returned += last - first + 1
+          this.counts.all.returned += last - first + 1
           this.#subscriptions.get(consumer)?.freed()
         },
       }),
@@ -229,7 +229,7 @@ export class Dispatcher implements SubscriptionHost {
   #findNothing(pull: Pull | undefined): number {
     if (!pull) return -1
     this.#pulls.shift()
-    this.counts.pulledNothing++
+    this.counts.all.pulledNothing++
     pull.done(undefined, 0)
     return 0
   }

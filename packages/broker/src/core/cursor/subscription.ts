@@ -179,7 +179,7 @@ export class Subscription {
   /** Each returns how many messages of [first, last] it held. They go on with what there is for it in a later turn. */
   ack(first: number, last = first): number {
     const count = this.#dispatcher.cursor.ack(this.consumer, first, last)
-    this.#dispatcher.counts.acked += count
+    this.#dispatcher.counts.all.acked += count
     return this.#settled(count)
   }
   reject(first: number, last = first): number {
@@ -187,7 +187,7 @@ export class Subscription {
   }
   release(first: number, last = first, how: 'counted' | 'uncounted' = 'counted'): number {
     const count = this.#dispatcher.cursor.release(this.consumer, first, last, how)
-    this.#dispatcher.counts.returned += count
+    this.#dispatcher.counts.all.returned += count
     return this.#settled(count)
   }
   extend(first: number, last: number, leaseMs: number): number {
@@ -225,7 +225,7 @@ export class Subscription {
   cancel(how: 'counted' | 'uncounted' = 'counted'): void {
     if (this.isOver) return
     this.isOver = true
-    this.#dispatcher.counts.returned += this.heldCount
+    this.#dispatcher.counts.all.returned += this.heldCount
     this.#dispatcher.cursor.leave(this.consumer, how)
     this.options.shared?.freed()
     this.#dispatcher.forget(this)

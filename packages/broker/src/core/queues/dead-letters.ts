@@ -8,7 +8,7 @@ import { noTimer, type TimerTarget, type TimerWheel } from '../timers/wheel.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
 import { deathOfDrop, dropOfDeath, dyingOf, isCycle, letterOf, type Dying } from './deaths.ts'
 import type { QueueConfig } from './queue-config.ts'
-import type { QueueMessage } from './queue.ts'
+import type { QueueMessage } from './message.ts'
 import { deathReasons, wholeStamp, type DeathReason } from './stamp.ts'
 
 /** Where messages go that are published again. */

@@ -1,6 +1,6 @@
 import type { DropReason } from '../cursor/cursor.ts'
 import type { RecordView } from '../cursor/record-view.ts'
-import type { QueueMessage } from './queue.ts'
+import type { QueueMessage } from './message.ts'
 import { noStamp, type Death, type DeathReason, type Stamp } from './stamp.ts'
 
 /** Deaths of one message that are remembered; beyond that, the oldest but the first are forgotten. */

@@ -183,3 +183,35 @@ test('memory for what is not durable is bounded: what is too much is refused, an
   assert.deepEqual([queue.readyCount, queue.inFlightCount], [0, 1])
   await node.close()
 })
+
+test('a durable exchange that is to go with its last binding goes when a restart has left it without any', async () => {
+  const stores = memoryStores()
+  let node = await startRouter(stores)
+  await node.queues.declare('/', 'brief', new Map(), { isDurable: false })
+  await node.queues.declare('/', 'kept')
+  const auto = { autoDelete: true }
+  const bind = (source: string, kind: 'queue' | 'exchange', destination: string): Promise<void> =>
+    node.router.bind('/', { source, kind, destination, key: '' })
+  for (const name of ['unbound', 'used', 'both', 'upper', 'stays']) {
+    await node.router.declare('/', name, name === 'stays' ? {} : auto)
+  }
+  await bind('used', 'queue', 'brief')
+  await bind('both', 'queue', 'brief')
+  await bind('both', 'queue', 'kept')
+  await bind('upper', 'exchange', 'used')
+  await bind('stays', 'queue', 'brief')
+  const names = (): string[] =>
+    node.router
+      .list('/')
+      .map(({ name }) => name)
+      .filter(name => name !== '' && !name.startsWith('amq.'))
+  for (const how of ['kill', 'close', 'kill'] as const) {
+    if (how === 'close') await node.cell.checkpointer.flush()
+    await node[how]()
+    node = await startRouter(stores, {}, node.clock)
+    assert.deepEqual(names(), ['unbound', 'both', 'stays'])
+  }
+  await node.router.unbind('/', { source: 'both', kind: 'queue', destination: 'kept', key: '' })
+  assert.deepEqual(names(), ['unbound', 'stays'])
+  await node.close()
+})

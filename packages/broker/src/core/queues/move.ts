@@ -6,7 +6,7 @@ import { BrokerError } from '../errors.ts'
 import { noTimer, type TimerTarget } from '../timers/wheel.ts'
 import { isWanted, type MessageFilter } from './browse.ts'
 import type { DeadLettersHost } from './dead-letters.ts'
-import type { QueueMessage } from './queue.ts'
+import type { QueueMessage } from './message.ts'
 import type { Stretch } from './ready-bytes.ts'
 
 export interface MoveOptions {

@@ -1,9 +1,9 @@
 import type { AppendResult } from '../../cell/client.ts'
 import { bodyOf, type RecordBody } from '../../storage/batch-builder.ts'
-import { makeBatch, type NewRecord } from '../../storage/record-batch.ts'
+import { makeBatch } from '../../storage/record-batch.ts'
 import type { Cursor, DropReason } from '../cursor/cursor.ts'
 import { Dispatcher } from '../cursor/dispatcher.ts'
-import type { DeliveryCounts } from '../cursor/counts.ts'
+import type { DeliveryStatistics } from '../cursor/counts.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import type { RecordView } from '../cursor/record-view.ts'
 import type { Subscription, SubscribeOptions, Subscriber } from '../cursor/subscription.ts'
@@ -12,8 +12,8 @@ import { quote } from '../names.ts'
 import { browse, everything, read, type BrowsedMessage, type MessageFilter } from './browse.ts'
 import { dropOne, Move, type MoveOptions } from './move.ts'
 import type { Stretch } from './ready-bytes.ts'
+import { recordOf, type QueueMessage } from './message.ts'
 import { queueConfig, type QueueConfig } from './queue-config.ts'
-import { withStamp, type Stamp } from './stamp.ts'
 import type { QueueLanes } from './lanes/queue-lanes.ts'
 import type { QueueDefinition, QueueOwner } from './table.ts'
 import { Idleness } from './idleness.ts'
@@ -30,24 +30,17 @@ export interface QueueHost extends UpkeepHost {
   unused(queue: Queue): void
 }
 
-/** A message of a queue as its publisher hands it in: the broker stamps it. Its routing key is the record's key. */
-export type QueueMessage = Omit<NewRecord, 'timestampMs'> & Partial<Stamp>
+export type { QueueMessage } from './message.ts'
 
 export type PublishResult = Omit<AppendResult, 'error'> & { error?: AppendResult['error'] | 'queue-full' }
 
 /** What has become of the messages of a queue since the broker started. */
-export interface QueueStatistics extends Readonly<Omit<DeliveryCounts, 'given'>> {
+export interface QueueStatistics extends DeliveryStatistics {
   readonly published: number
   /** Refused because there were too many. */
   readonly refused: number
   /** Left without an acknowledgement. */
   readonly dropped: ReadonlyMap<DropReason, number>
-}
-
-/** The message as it is stored. */
-export function recordOf(message: QueueMessage, timestampMs: number): NewRecord {
-  const { key = null, value } = message
-  return { key, value, headers: withStamp(message.headers, message), timestampMs }
 }
 
 /** The stream is trimmed each time that so many more messages at its beginning are settled. */
@@ -157,7 +150,7 @@ export class Queue {
   }
   get statistics(): QueueStatistics {
     const { publishedCount: published, refusedCount: refused, dropped } = this.#upkeep
-    return { ...this.#dispatcher.counts, published, refused, dropped }
+    return { ...this.#dispatcher.counts.all, published, refused, dropped }
   }
   get consumerCount(): number {
     return this.#dispatcher.consumerCount

@@ -22,7 +22,7 @@ export interface Stretch {
 /** So many messages are counted in one turn. */
 const countedPerTurnMax = 1024
 
-export const bodyBytes = ({ valueBytes }: RecordView): number => Math.max(0, valueBytes)
+const bodyBytes = ({ valueBytes }: RecordView): number => Math.max(0, valueBytes)
 
 /**
  * Bytes of the bodies of messages that wait, without memory for each: what comes and goes is added and subtracted when it passes by. What was there

@@ -5,8 +5,8 @@ import { DeadLetters, hasHeirs, type DeadLettersHost } from './dead-letters.ts'
 import { Expiry } from './expiry.ts'
 import { Overflow } from './overflow.ts'
 import type { QueueConfig } from './queue-config.ts'
-import type { QueueMessage } from './queue.ts'
-import { bodyBytes, ReadyBytes, type Stretch } from './ready-bytes.ts'
+import type { QueueMessage } from './message.ts'
+import { ReadyBytes, type Stretch } from './ready-bytes.ts'
 import type { QueueDefinition } from './table.ts'
 
 export interface UpkeepHost extends DeadLettersHost {

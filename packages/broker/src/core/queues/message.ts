@@ -1,0 +1,11 @@
+import type { NewRecord } from '../../storage/record-batch.ts'
+import { withStamp, type Stamp } from './stamp.ts'
+
+/** A message of a queue as its publisher hands it in: the broker stamps it. Its routing key is the record's key. */
+export type QueueMessage = Omit<NewRecord, 'timestampMs'> & Partial<Stamp>
+
+/** The message as it is stored. */
+export function recordOf(message: QueueMessage, timestampMs: number): NewRecord {
+  const { key = null, value } = message
+  return { key, value, headers: withStamp(message.headers, message), timestampMs }
+}
