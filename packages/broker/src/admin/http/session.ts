@@ -127,7 +127,7 @@ export class HttpSession<Visitor> implements Session<Packet> {
     if (request.bodyBytes !== undefined && request.bodyBytes > this.#bodyBytesMax) {
       return errorAnswer(413, `the body of a request has at most ${this.#bodyBytesMax} bytes`)
     }
-    if (exchange.body === undefined) await this.#body(exchange)
+    if (exchange.body === undefined && !this.#isEnding) await this.#body(exchange)
     return exchange.body && (await this.#site.serve(request, exchange.body, admitted.visitor, this.#context))
   }
 
