@@ -286,7 +286,7 @@ test('queues that count deliveries tell of them, and give up', async t => {
   const channel = await channelOf(t)
   const type = text('x-queue-type', 'quorum')
   const queues: [string, Table, unknown[]][] = [
-    ['limited', [type, integer('x-delivery-limit', 2)], [undefined, 1n]],
+    ['limited', [type, integer('x-delivery-limit', 1)], [undefined, 1n]],
     ['quorum', [type], [undefined, 1n, 2n]],
     ['classic', [], [undefined, undefined, undefined]],
   ]
