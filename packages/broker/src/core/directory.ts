@@ -3,7 +3,7 @@ import { list, since, string16, struct, u8, uuid, uvarint, type Infer, type Read
 import type { StreamId } from '../cell/client.ts'
 import type { Machine } from '../cell/machine.ts'
 import { QueueTable, type QueueDefinition } from './queues/table.ts'
-import { bound, exchangeDeclared, exchangeDeleted } from './routing/facts.ts'
+import { bound, exchangeDeclared, exchangeDeleted, exchangeUsed } from './routing/facts.ts'
 import { definitionOf, RoutingTable } from './routing/table.ts'
 import { isSettingName } from './topic-config.ts'
 import type { Topic } from './topic.ts'
@@ -32,6 +32,7 @@ export const factTypes = {
   bound: 12,
   unbound: 13,
   laneOpened: 14,
+  exchangeUsed: 15,
 } as const
 
 const settings = list(struct({ name: string16, value: string16 }))
@@ -190,6 +191,10 @@ export class DirectoryMachine implements Machine {
       case factTypes.exchangeDeleted: {
         const { namespace, name } = readFact(exchangeDeleted, payload)
         return this.routing.remove(namespace, name)
+      }
+      case factTypes.exchangeUsed: {
+        const { namespace, name } = readFact(exchangeUsed, payload)
+        return this.routing.use(namespace, name)
       }
       case factTypes.bound:
         return this.routing.bind(readFact(bound, payload))

@@ -3,7 +3,7 @@ import { bytes32, list, string16, struct, u8 } from '@dragoman/wire'
 /** What the directory writes of exchanges and bindings: see `factVersion` in `directory.ts` before changing anything. */
 
 /** Bits of `flags`. */
-export const exchangeFlags = { autoDelete: 1, internal: 2 } as const
+export const exchangeFlags = { autoDelete: 1, internal: 2, used: 4 } as const
 
 export const exchangeDeclared = struct({
   namespace: string16,
@@ -15,6 +15,8 @@ export const exchangeDeclared = struct({
 })
 /** Bindings from it and to it go with it. */
 export const exchangeDeleted = struct({ namespace: string16, name: string16 })
+/** It is to go with its last binding, and something was bound that a restart leaves nothing of. */
+export const exchangeUsed = struct({ namespace: string16, name: string16 })
 
 /** Also of `unbound`. */
 export const bound = struct({

@@ -105,7 +105,7 @@ function change(random: Random, table: RoutingTable, model: Model): void {
   const placeName = random.pick(['q0', 'q1', 'q2', 't0', 'a'])
   const what = random.pick(['declare', 'remove', 'place', 'unplace', 'bind', 'bind', 'bind', 'bind', 'unbind'])
   if (what === 'declare' && !model.exchanges.has(exchangeName)) {
-    const kind = random.pick(exchangeKinds.filter(one => one !== 'hash'))
+    const kind = random.pick(exchangeKinds.filter(one => one !== 'hash' && one !== 'delayed'))
     const alternate = random.chance(0.4) ? random.pick(['', 'e0', 'e1', 'e2', 'gone', 'amq.fanout']) : undefined
     const config = new Map(alternate === undefined ? [] : [['alternate.exchange', alternate]])
     const definition = { namespace: '/', name: exchangeName, kind, isDurable: true, autoDelete: false, internal: false }

@@ -54,6 +54,8 @@ export interface ExchangeNode {
   readonly place: Place
   /** Gets what no binding matches, by the exchange's own settings or by a policy. It need not exist. */
   alternate: string | undefined
+  /** It was bound in a way that a restart leaves nothing of: should it be left without bindings then, it goes if it is to. */
+  isUsed: boolean
   /** By `bindingKey`, in the order in which they were made. */
   readonly outgoing: Map<string, Binding>
   readonly matcher: Matcher

@@ -300,6 +300,27 @@ test('a destination that refuses is told of, and the others have the message', a
   await node.close()
 })
 
+/** A checkpoint of the directory without what is to go because the start has left it without bindings. */
+function afterStart(checkpoint: Buffer): Buffer {
+  const machine = new DirectoryMachine()
+  machine.load(new Reader(checkpoint))
+  const { routing } = machine
+  const bound = new Set<string>()
+  for (let isOver = false; !isOver;) {
+    isOver = true
+    for (const { definition, isUsed, outgoing, place } of routing.exchanges()) {
+      const { namespace, name, autoDelete } = definition
+      if (!autoDelete || outgoing.size > 0 || !(isUsed || bound.has(`${namespace} ${name}`))) continue
+      for (const { source } of place.incoming ?? []) bound.add(`${namespace} ${source.definition.name}`)
+      routing.remove(namespace, name)
+      isOver = false
+    }
+  }
+  const out = new Writer()
+  machine.save(out)
+  return out.take()
+}
+
 test(`facts and checkpoints arrive at the same exchanges and bindings (SEED=${seed})`, async () => {
   const random = new Random(seed)
   const stores = memoryStores()
@@ -325,7 +346,7 @@ test(`facts and checkpoints arrive at the same exchanges and bindings (SEED=${se
     try {
       if (doing === 'declare') await router.declare(namespace, name, options)
       else if (doing === 'remove') await router.remove(namespace, name, { ifUnused: random.chance(0.5) })
-      else if (doing === 'queue') await queues.declare(namespace, name)
+      else if (doing === 'queue') await queues.declare(namespace, name, new Map(), { isDurable: random.chance(0.6) })
       else if (doing === 'unqueue') await queues.remove(namespace, name)
       else if (doing === 'bind') await router.bind(namespace, binding)
       else await router.unbind(namespace, binding)
@@ -338,7 +359,7 @@ test(`facts and checkpoints arrive at the same exchanges and bindings (SEED=${se
     const before = saved()
     await (random.chance(0.5) ? node.kill() : node.close())
     node = await startRouter(stores, { bindingsMax: 30 }, node.clock)
-    assert.deepEqual(saved(), before)
+    assert.deepEqual(saved(), afterStart(before))
   }
   assert.ok(refused < 500)
   await node.close()

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Codec } from '@dragoman/wire'
+import type { Codec, Infer } from '@dragoman/wire'
 import type { CellClient } from '../../cell/client.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { DirectoryMachine, factOf, factTypes } from '../directory.ts'
@@ -22,7 +22,7 @@ import {
   type ExchangeDefinition,
   type ExchangeOptions,
 } from './exchange.ts'
-import { bound, exchangeDeclared, exchangeDeleted } from './facts.ts'
+import { bound, exchangeDeclared, exchangeDeleted, exchangeUsed } from './facts.ts'
 import { HashRing, weightMax, weightOf } from './hash-ring.ts'
 import { isMatchWord, matchArgument } from './headers-matcher.ts'
 import { bindingKey, type Destination, type ExchangeNode, type Place, type PlaceKind } from './place.ts'
@@ -80,6 +80,7 @@ export class Router {
     queues.republishing = new Republisher({ resolver: this.#resolver, publisher, headersOf })
     topics.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
     queues.beforeRemove(({ namespace, name }) => this.#beforeRemove(namespace, name))
+    this.#removeDeserted()
   }
 
   #obey(policies: Policies): void {
@@ -172,11 +173,33 @@ export class Router {
       checkKind(source, binding)
       const fact = boundFact({ source, destination, key, encoded })
       atomically(this.#ledger, () => {
-        if (!source.definition.isDurable || !destination.isDurable) return this.#table.bind(fact)
+        if (!source.definition.isDurable || !destination.isDurable) return this.#bindForNow(source, fact)
         this.#write(factTypes.bound, bound, fact)
       })
     }
     await this.#settled()
+  }
+
+  /** A binding that a restart leaves nothing of. */
+  #bindForNow({ definition, isUsed }: ExchangeNode, fact: Infer<typeof bound>): void {
+    const { namespace, name, isDurable: hasFact, autoDelete } = definition
+    this.#table.bind(fact)
+    if (hasFact && autoDelete && !isUsed) this.#write(factTypes.exchangeUsed, exchangeUsed, { namespace, name })
+  }
+
+  /** What was to go with its last binding, and was left without any by the restart. */
+  #removeDeserted(): void {
+    const deserted = this.#table.exchanges().filter(({ definition, isUsed, outgoing }) => {
+      return definition.autoDelete && isUsed && outgoing.size === 0
+    })
+    for (const { place, definition } of deserted) {
+      // It may have gone with another one.
+      if (this.#table.exchange(definition.namespace, definition.name)?.place !== place) continue
+      this.#ledger.atomic(() => {
+        this.#removeOrphans(place)
+        this.#removeExchange(definition)
+      })
+    }
   }
 
   /** Of no effect when there is no such binding. An exchange that is to go with its last binding goes. */

@@ -132,6 +132,13 @@ export class RoutingTable {
     return config.get(exchangeSettings.alternate) ?? this.policyAlternate?.(namespace, name)
   }
 
+  /** See `ExchangeNode.isUsed`. */
+  use(namespace: string, name: string): void {
+    const node = this.exchange(namespace, name)
+    assert(node, `There is no exchange ${name}`)
+    node.isUsed = true
+  }
+
   bind(fact: BoundFact): void {
     const [source, destination] = this.#ends(fact)
     // The fact's bytes are only lent.
@@ -160,7 +167,11 @@ export class RoutingTable {
     const all = this.exchanges()
     const kept = all.filter(({ definition: { isDurable, name } }) => isDurable && !predeclared.has(name))
     out.u32(kept.length)
-    for (const { definition } of kept) exchangeDeclared.write(out, exchangeFact(definition), version)
+    for (const { definition, isUsed } of kept) {
+      const fact = exchangeFact(definition)
+      const flags = fact.flags | (isUsed ? exchangeFlags.used : 0)
+      exchangeDeclared.write(out, { ...fact, flags }, version)
+    }
     const bindings = all.flatMap(({ outgoing }) => [...outgoing.values()].filter(({ isDurable }) => isDurable))
     out.u32(bindings.length)
     for (const binding of bindings) bound.write(out, boundFact(binding), version)
@@ -168,7 +179,11 @@ export class RoutingTable {
 
   /** Places have been added before. */
   load(from: Reader, version: number): void {
-    for (let left = from.u32(); left > 0; left--) this.declare(definitionOf(exchangeDeclared.read(from, version)))
+    for (let left = from.u32(); left > 0; left--) {
+      const fact = exchangeDeclared.read(from, version)
+      this.declare(definitionOf(fact))
+      if ((fact.flags & exchangeFlags.used) !== 0) this.use(fact.namespace, fact.name)
+    }
     for (let left = from.u32(); left > 0; left--) this.bind(bound.read(from, version))
   }
 
@@ -206,7 +221,7 @@ export class RoutingTable {
     const place = new Place('exchange', namespace, name, isDurable)
     const matcher = name === defaultExchange ? new NameMatcher(names.places) : matcherOf(definition)
     const alternate = this.#alternateOf(definition)
-    const node: ExchangeNode = { definition, place, alternate, outgoing: new Map(), matcher }
+    const node: ExchangeNode = { definition, place, alternate, isUsed: false, outgoing: new Map(), matcher }
     place.exchange = node
     names.exchanges.set(name, node)
     passTo(names, node)
