@@ -187,7 +187,9 @@ test('what leads nowhere is dropped: no exchange, no binding, no queue', async (
 })
 
 test('a message goes round only as long as somebody rejects it', async () => {
-  const node = await startRouter(memoryStores())
+  const logged: string[] = []
+  const log = (level: string, message: string): void => void logged.push(`${level} ${message}`)
+  const node = await startRouter(memoryStores(), {}, new ManualClock(), log)
   const { queues, clock } = node
   const loop = await queues.declare(
     '/',
@@ -223,6 +225,8 @@ test('a message goes round only as long as somebody rejects it', async () => {
   await clock.advance(102_000)
   await turns(60)
   assert.deepEqual([loop.readyCount, retry.readyCount, loop.dyingCount, retry.dyingCount], [0, 0, 0, 0])
+  assert.match(logged[0] ?? '', /warn A message was dropped: .* from "loop" to "retry" to "loop" to "retry"/)
+  assert.deepEqual([logged.length, loop.statistics.deadLettered, retry.statistics.deadLettered], [1, 3, 3])
   await node.close()
 })
 

@@ -9,7 +9,7 @@ import type { QueueStreams } from '../volatile/volatile-streams.ts'
 import { deathOfDrop, dropOfDeath, dyingOf, isCycle, letterOf, type Dying } from './deaths.ts'
 import type { QueueConfig } from './queue-config.ts'
 import type { QueueMessage } from './message.ts'
-import { deathReasons, wholeStamp, type DeathReason } from './stamp.ts'
+import { deathReasons, wholeStamp, type Death, type DeathReason } from './stamp.ts'
 
 /** Where messages go that are published again. */
 export interface Republishing {
@@ -93,6 +93,10 @@ export class DeadLetters implements TimerTarget {
   #isClosed = false
   #isRefused = false
   heldCount = 0
+  /** Messages that arrived somewhere, since the start. */
+  brought = 0
+  /** Targets that a message did not go to because it had been there before, since the start. */
+  cycled = 0
 
   constructor(options: DeadLettersOptions) {
     const { cursor, host } = options
@@ -120,7 +124,10 @@ export class DeadLetters implements TimerTarget {
     const to = host.republishing()
     if (!letter || !to) return
     const targets = this.#targets(letter, 'maxlen', timestampMs, to)
-    if (targets !== 'later') for (const target of targets) to.append(target, letter)
+    if (targets === 'later') return
+    let isTaken = false
+    for (const target of targets) isTaken = to.append(target, letter) || isTaken
+    if (isTaken) this.brought++
   }
 
   isHeir(consumer: ConsumerId | undefined): boolean {
@@ -261,7 +268,10 @@ export class DeadLetters implements TimerTarget {
     const targets: Destination[] = []
     for (const destination of to.destinations(namespace, exchange, letter, timestampMs)) {
       // What somebody has rejected may come back: that does not go round by itself.
-      if (reason !== 'rejected' && destination.kind === 'queue' && isCycle(destination.name, deaths)) continue
+      if (reason !== 'rejected' && destination.kind === 'queue' && isCycle(destination.name, deaths)) {
+        this.#tellCycle(destination.name, deaths)
+        continue
+      }
       const refusal = to.refusal(destination, letter)
       if (refusal === 'later') return refusal
       if (refusal === undefined) targets.push(destination)
@@ -281,7 +291,15 @@ export class DeadLetters implements TimerTarget {
       for (const target of targets) isTaken &&= to.append(target, letter)
       if (isTaken) this.#cursor.discard(heir, first, first, dropOfDeath[reason])
     })
+    if (isTaken && targets.length > 0) this.brought++
     return isTaken
+  }
+
+  #tellCycle(target: string, deaths: readonly Death[]): void {
+    if (this.cycled++ > 0) return
+    const way = deaths.map(({ queue }) => quote(queue)).toReversed()
+    const detail = `dead letters go round from ${way.join(' to ')} to ${quote(target)}, and nobody rejects them on the way`
+    this.#options.host.log('warn', `A message was dropped: ${detail}. This is told once`)
   }
 
   /** The first message of the run is no longer here. */

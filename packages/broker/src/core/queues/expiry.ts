@@ -1,6 +1,7 @@
 import type { Cursor } from '../cursor/cursor.ts'
 import type { RecordView } from '../cursor/record-view.ts'
 import { RecordReader } from '../cursor/record-reader.ts'
+import { unlessFenced } from '../refusals.ts'
 import { noTimer, type TimerTarget, type TimerWheel } from '../timers/wheel.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
 
@@ -57,8 +58,18 @@ export class Expiry implements TimerTarget {
     if (this.#timer === noTimer || !isKnown) this.#set(afterMs, -1)
   }
 
+  /** What is known of the head is not true any more: times were changed. */
+  changed(): void {
+    if (!this.#isReading && !this.#isClosed) this.#set(0, -1)
+  }
+
+  /** For the wheel alone. */
   due(): void {
     this.#timer = noTimer
+    unlessFenced(() => this.#turn())
+  }
+
+  #turn(): void {
     if (this.#isReading || this.#isClosed) return
     const max = Math.min(dropsPerTurnMax, this.#options.room())
     if (max > 0) this.#sweep(max)
@@ -94,7 +105,7 @@ export class Expiry implements TimerTarget {
     else if (this.#reader.find(first) === 'unread') return this.#read(first)
     else if (this.#reader.find(first) === 'absent') cursor.drop(first, first, 'gap')
     else return this.#wait(first)
-    host.soon(() => this.due())
+    host.soon(() => this.#turn())
   }
 
   /** Until the message is too old; Infinity, too, when that is not known. */
@@ -116,6 +127,6 @@ export class Expiry implements TimerTarget {
     })
     if (!isThere) return
     this.#isReading = false
-    this.#options.host.soon(() => this.due())
+    this.#options.host.soon(() => this.#turn())
   }
 }

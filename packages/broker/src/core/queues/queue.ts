@@ -39,8 +39,10 @@ export interface QueueStatistics extends DeliveryStatistics {
   readonly published: number
   /** Refused because there were too many. */
   readonly refused: number
-  /** Left without an acknowledgement. */
+  /** Left without an acknowledgement, dead-lettered or not. */
   readonly dropped: ReadonlyMap<DropReason, number>
+  /** Of those: arrived where dead letters go. */
+  readonly deadLettered: number
 }
 
 /** The stream is trimmed each time that so many more messages at its beginning are settled. */
@@ -150,7 +152,8 @@ export class Queue {
   }
   get statistics(): QueueStatistics {
     const { publishedCount: published, refusedCount: refused, dropped } = this.#upkeep
-    return { ...this.#dispatcher.counts.all, published, refused, dropped }
+    const { brought: deadLettered } = this.#upkeep.deadLetterCounts
+    return { ...this.#dispatcher.counts.all, published, refused, dropped, deadLettered }
   }
   get consumerCount(): number {
     return this.#dispatcher.consumerCount

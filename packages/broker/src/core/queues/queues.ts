@@ -17,7 +17,7 @@ import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { checkQueueName, quote } from '../names.ts'
 import type { TimerWheel } from '../timers/wheel.ts'
-import { atomically, durably } from '../refusals.ts'
+import { atomically, durably, unlessFenced } from '../refusals.ts'
 import { VolatileHome } from '../volatile/volatile-home.ts'
 import type { Policies } from '../policies/policies.ts'
 import { DeadLetters, type DeadLettersOptions, type Republishing } from './dead-letters.ts'
@@ -97,7 +97,7 @@ export class Queues {
       nowMs: () => ledger.clock.nowMs(),
       monotonicMs: () => ledger.clock.monotonicMs(),
       // What is left to do when the broker closes is done after the next start.
-      soon: run => options.soon(() => this.#isClosed || run()),
+      soon: run => options.soon(() => this.#isClosed || unlessFenced(run)),
       deserted: queue => {
         if (queue.definition.autoDelete) this.#removeUnused(queue)
       },

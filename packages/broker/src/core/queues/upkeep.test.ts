@@ -224,6 +224,7 @@ test('statistics tell what became of messages', async () => {
   assert.deepEqual(counts, {
     published: 4,
     refused: 0,
+    deadLettered: 0,
     delivered: 5,
     deliveredSettled: 0,
     pulled: 0,

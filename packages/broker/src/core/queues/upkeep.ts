@@ -77,7 +77,7 @@ export class Upkeep {
     this.#deadLetters?.wake()
     if (bytesMax >= 0) this.#bytes.count()
     this.#overflow.look()
-    if (messageTtlMs >= 0) this.#expiry.look()
+    if (messageTtlMs >= 0) this.#expiry.changed()
   }
 
   /** Messages that were dropped and are on their way to where dead letters go. */
@@ -180,6 +180,11 @@ export class Upkeep {
     this.#bytes.close()
   }
 
+  /** Messages that arrived where dead letters go, and those that had come round to where they had been. */
+  get deadLetterCounts(): { readonly brought: number; readonly cycled: number } {
+    return this.#deadLetters ?? nothing
+  }
+
   get #end(): number {
     const { cursor, host } = this.#options
     return host.cell.bounds(cursor.stream)?.endOffset ?? cursor.next
@@ -222,3 +227,5 @@ export class Upkeep {
     return Math.min(own, common) - this.#options.host.nowMs()
   }
 }
+
+const nothing = { brought: 0, cycled: 0 }

@@ -1,5 +1,5 @@
 import type { CellClient, StreamId } from '../../cell/client.ts'
-import { Fenced } from '../../storage/errors.ts'
+import { unlessFenced } from '../refusals.ts'
 import type { Cursor } from '../cursor/cursor.ts'
 import type { ShareSettings } from './settings.ts'
 
@@ -155,14 +155,5 @@ export class SharePartition {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const waiter of waiting) this.#host.soon(() => waiter.offered())
-  }
-}
-
-/** For what nobody calls who could be told: when the cell has stopped, nothing is taken any more. */
-export function unlessFenced(run: () => void): void {
-  try {
-    run()
-  } catch (error) {
-    if (!(error instanceof Fenced)) throw error
   }
 }

@@ -1,7 +1,8 @@
 import type { CellClient, FetchResult, StreamRead } from '../../cell/client.ts'
 import type { ConsumerId } from '../cursor/cursor.ts'
 import { Placing, type PlaceRequest, type TakenRun } from './placing.ts'
-import { unlessFenced, type SharePartition, type Waiter } from './share-partition.ts'
+import { unlessFenced } from '../refusals.ts'
+import type { SharePartition, Waiter } from './share-partition.ts'
 
 export interface TakeRequest extends PlaceRequest {
   /** Tried in this order. */
