@@ -13,6 +13,7 @@ import { factTypes } from '../../packages/broker/src/core/directory.ts'
 import { membershipFacts } from '../../packages/broker/src/core/groups/assigned/facts.ts'
 import { groupFacts } from '../../packages/broker/src/core/groups/facts.ts'
 import { identityFacts } from '../../packages/broker/src/core/identity/facts.ts'
+import { policyFacts } from '../../packages/broker/src/core/policies/facts.ts'
 import { quotaFacts } from '../../packages/broker/src/core/quotas/facts.ts'
 import { shareFacts } from '../../packages/broker/src/core/share/facts.ts'
 import { transactionFacts } from '../../packages/broker/src/core/transactions/facts.ts'
@@ -44,6 +45,7 @@ const factTables: [number, Record<string, number>][] = [
   [machineKinds.identity, identityFacts],
   [machineKinds.quotas, quotaFacts],
   [machineKinds.shareGroups, shareFacts],
+  [machineKinds.policies, policyFacts],
   // Numbers are dropped in thousands.
   [machineKinds.work, without(workFacts, 'runsDropped')],
   [machineKinds.stream, without(streamFacts, 'forgetProducers', 'forgetAborted')],
@@ -123,6 +125,8 @@ class Memory {
     await this.#queues()
     this.#routes(orders)
     this.#tasks()
+    await this.#priorities()
+    this.#policies()
   }
 
   #name(name: string): string {
@@ -297,6 +301,34 @@ class Memory {
     const led = router.bindings(namespace, 'amq.headers').find(({ destination }) => destination.endsWith(this.#mark))
     assert.deepEqual(led?.arguments, [{ name: 'size', value: 7n }])
     assert.equal(router.get(namespace, this.#name('old-events')), undefined)
+    assert.deepEqual(
+      router.bindings(namespace, this.#name('auto')).map(({ destination }) => destination),
+      [this.#name('jobs')],
+    )
+    assert.equal(this.#core.queues.get(namespace, this.#name('brief')), undefined)
+  }
+
+  async #priorities(): Promise<void> {
+    const { queues } = this.#core
+    assert.equal(queues.get(namespace, this.#name('old-urgent')), undefined)
+    const queue = queues.get(namespace, this.#name('urgent'))
+    assert(queue?.definition.autoDelete)
+    const messages = await queue.browse(0, 100)
+    assert.deepEqual(
+      messages.map(({ value, stamp }) => [String(value), stamp.priority]),
+      [9, 4, 0].map(priority => [`${priority} ${this.#mark}`, priority]),
+    )
+  }
+
+  #policies(): void {
+    const { policies, queues } = this.#core
+    const told = policies.list('user', namespace).filter(({ name }) => name.endsWith(`-${this.#mark}`))
+    assert.deepEqual(
+      told.map(({ name, pattern, target, priority }) => [name, pattern, target, priority]),
+      [[this.#name('policy'), `^urgent-${this.#mark}$`, 'queues', -7]],
+    )
+    assert.deepEqual(told[0]?.definition.find(({ name }) => name === 'ha-params')?.value, ['one', 2n])
+    assert.equal(queues.get(namespace, this.#name('urgent'))?.config.lengthMax, 50)
   }
 
   #tasks(): void {

@@ -59,6 +59,8 @@ export class Story {
     await this.#queues()
     await this.#routes()
     await this.#tasks()
+    await this.#priorities()
+    await this.#policies()
     const gone = this.#core.topics.get(namespace, this.#name('gone'))
     assert(gone)
     await this.#core.topics.remove(namespace, gone.name)
@@ -345,6 +347,45 @@ export class Story {
     const given = [{ name: 'size', value: 7n }]
     await router.bind(namespace, { source: 'amq.headers', ...toQueue, key: '', arguments: given })
     await router.remove(namespace, other)
+    // It stays as long as one of its bindings does, and only the other one is durable.
+    const auto = this.#name('auto')
+    await router.declare(namespace, auto, { autoDelete: true })
+    await this.#core.queues.declare(namespace, this.#name('brief'), new Map(), { isDurable: false })
+    await router.bind(namespace, { source: auto, kind: 'queue', destination: this.#name('brief'), key: '' })
+    await router.bind(namespace, { source: auto, ...toQueue, key: '' })
+  }
+
+  /** A queue with three lanes that goes with its last consumer, and one that is gone. */
+  async #priorities(): Promise<void> {
+    const { queues } = this.#core
+    const config = new Map([['priority.max', '9']])
+    for (const name of ['urgent', 'old-urgent']) {
+      const queue = await queues.declare(namespace, this.#name(name), config, { autoDelete: true })
+      const messages = [0, 9, 4].map(priority => ({ value: Buffer.from(`${priority} ${this.#mark}`), priority }))
+      await answer(done => queue.publish(messages, done))
+    }
+    await queues.remove(namespace, this.#name('old-urgent'))
+  }
+
+  /** One of each rank, and one that is gone. */
+  async #policies(): Promise<void> {
+    const { policies } = this.#core
+    const of = { namespace, pattern: `^urgent-${this.#mark}$`, target: 'queues' as const }
+    const name = this.#name('policy')
+    const said = [
+      { name: 'max-length', value: 100n },
+      { name: 'ha-params', value: ['one', 2n] },
+    ]
+    await policies.set({ ...of, rank: 'user', name, priority: -7, definition: said })
+    await policies.set({
+      ...of,
+      rank: 'operator',
+      name,
+      priority: 0,
+      definition: [{ name: 'max-length', value: 50n }],
+    })
+    await policies.set({ ...of, rank: 'user', name: this.#name('gone-policy'), priority: 1, definition: said })
+    await policies.remove('user', namespace, this.#name('gone-policy'))
   }
 
   /** Jobs: one is done, one put aside, one given back for later, one waits for its time, one is ready. */
