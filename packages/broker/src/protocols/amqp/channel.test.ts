@@ -143,11 +143,11 @@ for (const [what, send, told] of [
   [
     'a method without a number',
     peer => peer.frame(1, 1, Buffer.of(0, 50)),
-    '502 SYNTAX_ERROR - a method frame has at least four bytes',
+    '501 FRAME_ERROR - a method frame has at least four bytes',
   ],
-  ['a method that is cut off', peer => peer.frame(1, 1, method(50, 10, '000005')), /^502 SYNTAX_ERROR - Cannot read/],
+  ['a method that is cut off', peer => peer.frame(1, 1, method(50, 10, '000005')), /^501 FRAME_ERROR - Cannot read/],
   ['a method with bytes left over', peer => peer.frame(1, 1, method(20, 41, '00')), /^503 COMMAND_INVALID/],
-  ['more than a method', peer => peer.frame(1, 1, method(90, 10, '00')), /^502 SYNTAX_ERROR - Expected the end/],
+  ['more than a method', peer => peer.frame(1, 1, method(90, 10, '00')), /^501 FRAME_ERROR - Expected the end/],
   [
     'a type of frames that there is not',
     peer => peer.frame(9, 1, Buffer.alloc(3)),
@@ -171,12 +171,12 @@ for (const [what, send, told] of [
   [
     'a header without its method',
     peer => peer.frame(2, 1, header(60, 0)),
-    '505 UNEXPECTED_FRAME - expected method frame, got content header frame instead',
+    '505 UNEXPECTED_FRAME - expected method frame, got non method frame instead',
   ],
   [
     'a body without its method',
     peer => peer.frame(3, 1, Buffer.alloc(1)),
-    '505 UNEXPECTED_FRAME - expected method frame, got content body frame instead',
+    '505 UNEXPECTED_FRAME - expected method frame, got non method frame instead',
   ],
   [
     'a method where a header must be',
@@ -201,7 +201,7 @@ for (const [what, send, told] of [
       peer.frame(2, 1, header(60, 5))
       peer.send(basicPublish, publish, 1)
     },
-    '505 UNEXPECTED_FRAME - expected content body for class 60, got non content body frame instead',
+    '505 UNEXPECTED_FRAME - expected content body, got non content body frame instead',
   ],
   [
     'a body that is larger than its header says',

@@ -132,18 +132,19 @@ export class Channel {
   }
 
   #take(type: number, payload: Buffer): void {
-    let method: Method | undefined
+    // Whatever comes in the middle of a message, it is that message which fails.
+    const inMessage = this.#expects === 'method' ? undefined : basicPublish
     try {
-      if (type === frameTypes.method) method = this.#method(payload)
+      if (type === frameTypes.method) this.#method(payload)
       else if (type === frameTypes.header) this.#header(payload)
       else this.#body(payload)
     } catch (error) {
-      this.fail(inWords(error), method ?? (type === frameTypes.method ? methodOf(payload) : basicPublish))
+      this.fail(inWords(error, type), inMessage ?? (type === frameTypes.method ? methodOf(payload) : undefined))
     }
   }
 
-  #method(payload: Buffer): Method {
-    if (this.#expects !== 'method') throw unexpectedMethod(this.#expects)
+  #method(payload: Buffer): void {
+    if (this.#expects !== 'method') throw unexpected(this.#expects)
     const method = methodOf(payload)
     const handle = method && handlers.get(method.id)
     if (!method || !handle) throw unknownMethod(payload, method)
@@ -158,7 +159,6 @@ export class Channel {
     } finally {
       if (!this.#isBlocked) this.#answered()
     }
-    return method
   }
 
   #answered(): void {
@@ -168,10 +168,7 @@ export class Channel {
   }
 
   #header(payload: Buffer): void {
-    if (this.#expects !== 'header') {
-      const expected = this.#expects === 'method' ? 'method' : 'content body'
-      throw new AmqpException('unexpectedFrame', `expected ${expected} frame, got content header frame instead`)
-    }
+    if (this.#expects !== 'header') throw unexpected(this.#expects)
     if (payload.length < contentHeaderHeadBytes) throw new ProtocolError('the header of the message is cut off')
     const classId = payload.readUInt16BE(0)
     if (classId !== basicClassId) {
@@ -188,10 +185,7 @@ export class Channel {
   }
 
   #body(payload: Buffer): void {
-    if (this.#expects !== 'body') {
-      const expected = this.#expects === 'method' ? 'method' : 'content header'
-      throw new AmqpException('unexpectedFrame', `expected ${expected} frame, got content body frame instead`)
-    }
+    if (this.#expects !== 'body') throw unexpected(this.#expects)
     const left = this.#bodyBytesLeft - payload.length
     if (left < 0)
       throw new AmqpException('frameError', `the body of the message has ${-left} bytes more than its header says`)
@@ -235,20 +229,23 @@ export class Channel {
 const methodOf = (payload: Buffer): Method | undefined =>
   payload.length < 4 ? undefined : methodsById.get(payload.readUInt32BE(0))
 
-/** What is malformed in a method ends the connection. */
-function inWords(error: unknown): unknown {
-  return error instanceof ProtocolError ? new AmqpException('syntaxError', error.message) : error
+/** What is malformed ends the connection. */
+function inWords(error: unknown, type: number): unknown {
+  if (!(error instanceof ProtocolError)) return error
+  return new AmqpException(type === frameTypes.method ? 'frameError' : 'syntaxError', error.message)
 }
 
-function unexpectedMethod(expects: 'header' | 'body'): AmqpException {
-  return new AmqpException(
-    'unexpectedFrame',
-    `expected content ${expects} for class ${basicClassId}, got non content ${expects} frame instead`,
-  )
-}
+const expected = {
+  method: 'expected method frame, got non method frame instead',
+  header: `expected content header for class ${basicClassId}, got non content header frame instead`,
+  body: 'expected content body, got non content body frame instead',
+} as const
+
+const unexpected = (expects: keyof typeof expected): AmqpException =>
+  new AmqpException('unexpectedFrame', expected[expects])
 
 function unknownMethod(payload: Buffer, method: Method | undefined): AmqpException {
-  if (payload.length < 4) return new AmqpException('syntaxError', 'a method frame has at least four bytes')
+  if (payload.length < 4) return new AmqpException('frameError', 'a method frame has at least four bytes')
   if (method) return new AmqpException('commandInvalid', `${method.name} is not for a client to send on a channel`)
   const [classId, methodId] = [payload.readUInt16BE(0), payload.readUInt16BE(2)]
   return new AmqpException('notImplemented', `there is no method ${methodId} of class ${classId}`)

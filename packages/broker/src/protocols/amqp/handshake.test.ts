@@ -250,12 +250,12 @@ test('frames of channels before the connection is open are unexpected', async t 
   assert.match(await peer.refusal(), /^505 UNEXPECTED_FRAME - type 1 on channel 1/)
 })
 
-test('a table that is cut off is SYNTAX_ERROR', async t => {
+test('a table that is cut off is FRAME_ERROR', async t => {
   const peer = await connect(t)
   peer.bytes(protocolHeader)
   await peer.expect(connectionStart)
   peer.frame(1, 0, Buffer.from('000a000bffffffff', 'hex'))
-  assert.match(await peer.refusal(), /^502 SYNTAX_ERROR - Cannot take a table/)
+  assert.match(await peer.refusal(), /^501 FRAME_ERROR - Cannot take a table/)
 })
 
 test('a new secret is taken when it is right, and ends the connection when it is not', async t => {

@@ -159,7 +159,7 @@ for (const [what, first, second, told] of [
 for (const [what, name, flags, told] of [
   ['a reserved name', 'amq.mine', {}, "ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'"],
   ['a queue that is not there', 'x', { passive: true }, "NOT_FOUND - no queue 'x' in vhost '/'"],
-  ['no queue at all', '', { passive: true }, 'NOT_FOUND - no previously declared queue'],
+  ['no queue at all', '', { passive: true }, "NOT_FOUND - no queue '' in vhost '/'"],
   [
     'a negative time to live',
     'q',
@@ -188,7 +188,7 @@ for (const [what, name, flags, told] of [
     'an exclusive stream',
     'q',
     { exclusive: true, arguments: stream },
-    "PRECONDITION_FAILED - invalid property 'exclusive' for queue 'q' in vhost '/'",
+    "PRECONDITION_FAILED - invalid property 'exclusive-owner' for queue 'q' in vhost '/'",
   ],
   [
     'a stream without a name',
@@ -293,6 +293,17 @@ test('delete: in use and not empty are refused when that is asked for; one that 
   await channel.cancel(consumer.tag)
   assert.equal(await channel.deleteQueue('q'), 1)
   assert.equal(await channel.deleteQueue('q'), 0)
+})
+
+test('purge and delete count what the channel has published before, confirmed or not', async t => {
+  const channel = await channelOf(t)
+  await channel.declare('q')
+  for (let index = 0; index < 5; index++) void channel.publish('', 'q', 'a')
+  assert.equal(await channel.purge('q'), 5)
+  void channel.publish('', 'q', 'b')
+  const asked = channel.call(queueDelete, { queue: 'q', flags: { ifEmpty: true } }, queueDeleteOk)
+  const [closed] = await Promise.all([channel.closed(), asked.catch(() => {})])
+  assert.equal(closed.message, "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty")
 })
 
 test('a stream is a topic: it is declared, bound, counted and deleted, but not purged', async t => {

@@ -261,7 +261,7 @@ export class AmqpSession implements Session<Frame>, Connection {
       if (!method) throw new AmqpException('notImplemented', 'there is no such method')
       this.#controlMethod(method, new Reader(frame.payload, 4))
     } catch (error) {
-      this.#failed(error instanceof ProtocolError ? new AmqpException('syntaxError', error.message) : error, method)
+      this.#failed(error instanceof ProtocolError ? new AmqpException('frameError', error.message) : error, method)
     }
   }
 

@@ -64,7 +64,7 @@ async function declare(channel: ChannelHost, fields: Declare): Promise<void> {
   const { passive, noWait } = fields.flags
   const given = cleanName(fields.queue)
   const isReply = given === replyQueue || isReplyQueue(given)
-  const name = isReply ? presentReply(connection, given) : passive ? queueNamed(channel, given) : undefined
+  const name = isReply ? presentReply(connection, given) : passive ? given : undefined
   const found = name ?? (await declareActively(connection, given, fields))
   if (name !== undefined && !isReply) inspect(connection, name)
   await connection.settled()
@@ -173,7 +173,13 @@ function checkLimit({ broker, namespace }: Connection, name: string): void {
 }
 
 function checkKept({ namespace }: Connection, name: string, flags: Declare['flags']): void {
-  const problem = !flags.durable ? 'non-durable' : flags.exclusive ? 'exclusive' : flags.autoDelete ? 'auto-delete' : ''
+  const problem = !flags.durable
+    ? 'non-durable'
+    : flags.exclusive
+      ? 'exclusive-owner'
+      : flags.autoDelete
+        ? 'auto-delete'
+        : ''
   if (problem === '') return
   const what = resource('queue', name, namespace)
   throw new AmqpException('preconditionFailed', `invalid property '${problem}' for ${what}`)
@@ -225,6 +231,9 @@ async function purge(channel: ChannelHost, fields: Arguments<typeof queuePurge>)
     const what = resource('queue', name, connection.namespace)
     throw new AmqpException('notImplemented', `queue.purge not supported by stream queues ${what}`)
   }
+  findQueue(connection, name)
+  // What this channel has published before is purged, too.
+  await connection.settled()
   const messageCount = findQueue(connection, name).purge()
   await connection.settled()
   if (!fields.flags.noWait) channel.send(queuePurgeOk, { messageCount })
@@ -237,6 +246,8 @@ async function remove(channel: ChannelHost, fields: Arguments<typeof queueDelete
   demand(connection, 'configure', 'queue', name)
   const { broker, namespace } = connection
   const what = resource('queue', name, namespace)
+  // What this channel has published before counts.
+  await connection.settled()
   const topic = findTopic(connection, name)
   // One that is not there is as good as deleted.
   const queue = topic || !broker.queues.get(namespace, name) ? undefined : findQueue(connection, name)
