@@ -128,6 +128,12 @@ test(`each message is published once and never early, whatever is cancelled, mov
   }
   assert.deepEqual(await listed(node, 100), model.inOrder())
   assert.deepEqual(node.told, [])
+  node.clock.aheadMs += 500 * day
+  await node.clock.advance(5 * second)
+  for (let left = 20; left > 0 && node.delayed.count > 0; left--) await turns(100)
+  await model.check(node)
+  await node.clock.advance(5 * second)
+  assert.equal(node.cell.state.streams.size, 1, 'nothing is left of what has gone')
   await node.close()
 })
 
@@ -175,5 +181,194 @@ test(`what is lost before it was durable is published or not, and all else once 
   const published = new Set(found)
   for (const text of confirmed) assert.equal(published.has(text), !cancelled.has(text), text)
   assert(confirmed.size > 500 && confirmed.size < taken.size, `${confirmed.size} of ${taken.size}`)
+  await node.close()
+})
+
+test('an exchange that delays keeps what has a delay, and routes all else by its inner kind at once', async () => {
+  const node = await startDelayed(memoryStores())
+  const { router, queues, delayed } = node
+  await queues.declare('/', 'q')
+  await queues.declare('/', 'r')
+  const config = new Map([['inner.kind', 'topic']])
+  await router.declare('/', 'late', { kind: 'delayed', config })
+  await router.bind('/', { source: 'late', kind: 'queue', destination: 'q', key: 'a.*' })
+  await router.bind('/', { source: 'late', kind: 'queue', destination: 'r', key: 'b.#' })
+  const publication = (text: string, key: string) => ({
+    namespace: '/',
+    exchange: 'late',
+    key,
+    message: { key: Buffer.from(key), value: Buffer.from(text), keys: ['b.x'], priority: 2 },
+  })
+  const outcome = await new Promise(resolve => router.publish({ ...publication('now', 'a.b'), delayMs: 0 }, resolve))
+  assert.deepEqual(outcome, { isRouted: true, error: undefined })
+  await new Promise(resolve => router.publish({ ...publication('later', 'a.c'), delayMs: 1000 }, resolve))
+  assert.deepEqual([await texts(node, 'q'), delayed.countOf('/', 'late')], [['now'], 1])
+  await node.clock.advance(1000)
+  assert.deepEqual([await texts(node, 'q'), await texts(node, 'r')], [['now', 'later'], ['later']])
+  const [message] = (await queues.get('/', 'r')?.browse(0, 1)) ?? []
+  const { exchange, keys, priority } = message?.stamp ?? {}
+  assert.deepEqual([String(message?.key), exchange, keys, priority], ['a.c', 'late', ['b.x'], 2])
+
+  const wrong = (kind: string): ReadonlyMap<string, string> => new Map([['inner.kind', kind]])
+  await assert.rejects(router.declare('/', 'x', { kind: 'delayed' }), refusal('config-invalid'))
+  await assert.rejects(
+    router.declare('/', 'x', { kind: 'delayed', config: wrong('delayed') }),
+    refusal('config-invalid'),
+  )
+  await assert.rejects(router.declare('/', 'x', { kind: 'direct', config }), refusal('config-invalid'))
+  await assert.rejects(
+    router.declare('/', 'late', { kind: 'delayed', config: wrong('direct') }),
+    refusal('exchange-exists'),
+  )
+  await router.declare('/', 'late', { kind: 'delayed', config })
+  await node.close()
+})
+
+test('headers route it when its time has come, and its time to live begins then', async () => {
+  const node = await startDelayed(memoryStores())
+  await node.queues.declare('/', 'q')
+  const value = new Map([['k', [1n, 'x']]] as const)
+  const match = { source: 'amq.headers', kind: 'queue', destination: 'q', key: '' } as const
+  await node.router.bind('/', { ...match, arguments: [{ name: 'a', value }] })
+  const headers = [{ name: 'a', value }]
+  const expiresMs = node.clock.nowMs() + 700
+  const message = { value: null, headers: [{ key: 'x', value: null }], expiresMs }
+  await wait(node, { namespace: '/', exchange: 'amq.headers', key: '', headers, message }, 2000)
+  await wait(node, { namespace: '/', exchange: 'amq.headers', key: '', message }, 2000)
+  await node.clock.advance(2000)
+  await turns()
+  const found = (await node.queues.get('/', 'q')?.browse(0, 10)) ?? []
+  assert.equal(found.length, 1)
+  assert.deepEqual([found[0]?.value, found[0]?.headers], [null, message.headers])
+  assert.equal(found[0]?.stamp.expiresMs, node.clock.nowMs() + 700)
+  assert.equal(node.delayed.unroutedCount, 1)
+  await node.close()
+})
+
+test('what is due at one time is published in the order in which it came, in bounded steps', async () => {
+  const node = await startDelayed(memoryStores())
+  await node.queues.declare('/', 'q')
+  const all = Array.from({ length: 3000 }, (_, number) => `m${number}`)
+  for (const text of all) node.delayed.post(later('', 'q', text), 1000)
+  await turns()
+  const { position } = node.client
+  await node.clock.advance(1000)
+  await turns(100)
+  assert.deepEqual(await texts(node, 'q'), all)
+  assert(node.client.position - position > 10, 'in many blocks')
+  await node.close()
+})
+
+test('what is late at a start is published in the order of its times', async () => {
+  const stores = memoryStores()
+  let node = await startDelayed(stores, new WallClock(), { sizes: small })
+  await node.queues.declare('/', 'q')
+  const random = new Random(seed)
+  const due = Array.from({ length: 500 }, () => random.below(10 * day) + 1)
+  for (const delayMs of due) node.delayed.post(later('', 'q', String(delayMs)), delayMs)
+  await turns()
+  await node.kill()
+  node.clock.aheadMs += 11 * day
+  node = await startDelayed(stores, node.clock, { sizes: small })
+  await turns(300)
+  const found = (await texts(node, 'q')).map(Number)
+  assert.deepEqual(
+    found,
+    due.toSorted((a, b) => a - b),
+  )
+  assert.equal(node.delayed.count, 0)
+  await node.close()
+})
+
+test('limits, places that are not there, and ids of nothing are refused', async () => {
+  const node = await startDelayed(memoryStores(), new WallClock(), { delayedMax: 3, delayedPerNamespaceMax: 2 })
+  const { delayed } = node
+  await node.router.declare('/', 'inner', { internal: true })
+  const error = (what: Parameters<typeof delayed.post>[0], delayMs = 1000) => delayed.post(what, delayMs).error
+  assert.equal(error(later('no', 'q', '')), 'exchange-not-found')
+  assert.equal(error(later('inner', 'q', '')), 'access-denied')
+  assert.equal(error(later('', 'q', ''), 101 * 366 * day), 'limit-reached')
+  assert.equal(error(later('', 'q', ''), NaN), 'limit-reached')
+  const id = await wait(node, later('', 'q', 'a'), day)
+  await wait(node, later('', 'q', 'b'), day)
+  assert.equal(error(later('', 'q', '')), 'limit-reached')
+  assert.equal(error(later('', 'q', '', { namespace: 'x' })), undefined)
+  assert.equal(error(later('', 'q', '', { namespace: 'y' })), 'limit-reached')
+  const volume = id.split('-')[0]
+  for (const none of ['', 'x', '1', `${volume}-99`, '99-0', '-1-0', `${'9'.repeat(12)}-0`, `${id}-1`]) {
+    assert.equal(await delayed.get(none), undefined, none)
+    assert.equal(await delayed.cancel(none), false)
+    assert.equal(await delayed.reschedule(none, 0), undefined)
+  }
+  await assert.rejects(delayed.reschedule(id, Infinity), refusal('request-invalid'))
+  await assert.rejects(delayed.list({ max: 1, after: 'x' }), refusal('request-invalid'))
+  assert.equal((await delayed.get(id))?.key, 'q')
+  await node.close()
+})
+
+test('lists know namespaces, exchanges and keys; what matches is cancelled together', async () => {
+  const node = await startDelayed(memoryStores(), new WallClock(), { sizes: small })
+  const { delayed } = node
+  await node.router.declare('/', 'e', { kind: 'fanout' })
+  for (let number = 0; number < 300; number++) {
+    await wait(node, later(number % 3 === 0 ? 'e' : '', `k${number % 2}`, `m${number}`), minute + number)
+    if (number % 50 === 0) await wait(node, later('', 'k0', 'other', { namespace: 'x' }), minute)
+  }
+  const count = async (query: object): Promise<number> => (await delayed.list({ ...query, max: 1000 })).messages.length
+  assert.deepEqual(
+    [await count({}), await count({ namespace: 'x' }), await count({ exchange: 'e' }), await count({ key: 'k0' })],
+    [306, 6, 100, 156],
+  )
+  assert.equal(await count({ exchange: '', key: 'k1', namespace: '/' }), 100)
+  assert.equal(await delayed.cancelAll({ namespace: 'x' }), 6)
+  assert.equal(await delayed.cancelAll({ namespace: '/', exchange: 'e' }), 100)
+  assert.equal(await delayed.cancelAll({ namespace: 'none' }), 0)
+  assert.deepEqual(delayed.counts(), [{ namespace: '/', exchange: '', count: 200 }])
+  await node.clock.advance(2 * minute)
+  assert.equal(delayed.publishedCount, 200)
+  await node.close()
+})
+
+test('a message that is being published can be cancelled or moved, or has gone: never both', async () => {
+  const node = await startDelayed(memoryStores())
+  await node.queues.declare('/', 'q')
+  const random = new Random(seed)
+  const ids: string[] = []
+  for (let number = 0; number < 200; number++) ids.push(await wait(node, later('', 'q', `m${number}`), 1000))
+  const passing = node.clock.advance(1000)
+  const results: Promise<boolean | string | undefined>[] = []
+  for (const id of ids) {
+    if (random.chance(0.2)) await turns(1)
+    const moved = (): Promise<string | undefined> => node.delayed.reschedule(id, node.clock.nowMs() + minute)
+    results.push(random.chance(0.5) ? node.delayed.cancel(id) : moved())
+  }
+  const answers = await Promise.all(results)
+  await passing
+  await turns(50)
+  const published = new Set(await texts(node, 'q'))
+  for (const [number, answer] of answers.entries()) {
+    assert.equal(published.has(`m${number}`), answer === false || answer === undefined, `m${number} ${String(answer)}`)
+  }
+  const moved = answers.filter(answer => typeof answer === 'string')
+  assert.equal(node.delayed.count, moved.length)
+  await node.clock.advance(minute)
+  assert.equal((await texts(node, 'q')).length, published.size + moved.length)
+  await node.close()
+})
+
+test('on a full disk nothing is taken nor lost, and what is due is published when there is room', async () => {
+  const stores = memoryStores()
+  const node = await startDelayed(stores)
+  await node.queues.declare('/', 'q')
+  const id = await wait(node, later('', 'q', 'a'), 1000)
+  Object.assign(stores.chain, { full: true })
+  assert.equal(node.delayed.post(later('', 'q', 'b'), 1000).error, 'storage-full')
+  assert.equal(node.delayed.post(later('', 'q', 'b'), day).error, 'storage-full')
+  await assert.rejects(node.delayed.reschedule(id, 0), refusal('storage-full'))
+  await node.clock.advance(5000)
+  assert.deepEqual([await texts(node, 'q'), node.delayed.count], [[], 1])
+  Object.assign(stores.chain, { full: false })
+  await node.clock.advance(5000)
+  assert.deepEqual([await texts(node, 'q'), node.delayed.count], [['a'], 0])
   await node.close()
 })

@@ -47,18 +47,31 @@ function read(cell: CellClient, wanted: readonly Wanted[], from: number, to: num
         result.release()
         return resolve(1)
       }
-      const window = new BatchWindow()
-      // A copy: what lies in the tail's memory would hold on to much more than itself.
-      window.fill(offset, Buffer.concat(found.batches), found.endOffset)
-      result.release()
       let at = from
-      for (; at < to && wanted[at]!.offset < window.to; at++) {
-        const view = new RecordView()
-        if (window.find(wanted[at]!.offset, view)) wanted[at]!.record = view
-        else wanted[at]!.error = 'absent'
+      for (const bytes of found.batches) {
+        const window = new BatchWindow()
+        window.fill(wanted[at]!.offset, bytes, found.endOffset)
+        for (; at < to && wanted[at]!.offset < window.to; at++) {
+          const view = new RecordView()
+          if (window.find(wanted[at]!.offset, view)) wanted[at]!.record = ownBytes(view)
+          else wanted[at]!.error = 'absent'
+        }
+        if (at === to) break
       }
+      result.release()
       if (at === from) first.error = 'absent'
       resolve(Math.max(1, at - from))
     })
   })
+}
+
+/** Only its own bytes are copied: those around it are many times as many. */
+function ownBytes(view: RecordView): RecordView {
+  const { keyAt } = view
+  view.bytes = Buffer.from(view.bytes.subarray(keyAt, view.end))
+  view.keyAt = 0
+  view.valueAt -= keyAt
+  view.headersAt -= keyAt
+  view.end -= keyAt
+  return view
 }
