@@ -10,3 +10,11 @@ export const assignment: Kind<readonly [name: string, value: string]> = {
   },
   show: ([name, value]) => `${name}=${value}`,
 }
+
+/** Text, also none: the name of the default exchange is empty, for instance. */
+export const anyText = (placeholder: string, takes: string): Kind<string> => ({
+  placeholder,
+  takes,
+  parse: text => text,
+  show: text => (text === '' ? '""' : text),
+})
