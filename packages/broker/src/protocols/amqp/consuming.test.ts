@@ -330,3 +330,36 @@ test('get tells how many are left, and sees what the channel has just published'
     assert.deepEqual([String(got?.body), got?.messageCount, got?.deliveryTag], [`m${index}`, 0, index + 1])
   }
 })
+
+test('a consumer with small frames gets what fits', async t => {
+  const broker = await start(t)
+  const channel = await (await connect(t, broker)).channel()
+  const small = await (await connect(t, broker, { frameMax: 4096 })).channel()
+  await channel.declare('q')
+  await channel.confirm()
+  const headers = [text('long', 'x'.repeat(5000))]
+  for (let index = 0; index < 2; index++) {
+    await channel.publish('', 'q', Buffer.alloc(10_000, index), { headers, messageId: 'id' })
+    const got = index === 0 ? await small.get('q') : await (await small.consume('q')).next()
+    assert.deepEqual(got?.properties, { messageId: 'id' })
+    assert.equal(got.body.length, 10_000)
+  }
+})
+
+test('what only looks like properties of a message is a header', async t => {
+  const broker = await start(t)
+  const channel = await (await connect(t, broker)).channel()
+  await channel.declare('q')
+  const { router } = broker.core
+  // As whoever writes records of his own could have it.
+  for (const forged of ['0102', '0102ffff', '01028000ff', '0102200000000005']) {
+    const message = { value: Buffer.from('m'), headers: [{ key: '~', value: Buffer.from(forged, 'hex') }] }
+    router.postTo(router.route('/', '', 'q') ?? [], 'q', message)
+    await channel.settled()
+    const consumer = await channel.consume('q', { noAck: true })
+    const { body, properties } = await consumer.next()
+    assert.equal(String(body), 'm')
+    assert.deepEqual(properties.headers?.find(({ name }) => name === '~')?.value, Buffer.from(forged, 'hex'))
+    await channel.cancel(consumer.tag)
+  }
+})

@@ -19,11 +19,12 @@ import {
   type basicConsume,
 } from './messages/basic.ts'
 import type { Arguments } from './messages/method.ts'
-import { findQueue, findTopic, queueNamed } from './names.ts'
+import { checkShort, findQueue, findTopic, queueNamed } from './names.ts'
 import { contentOf, type Published, type ReplyConsumer } from './published.ts'
 import type { Publishing } from './publishing.ts'
 import { demand, resource } from './rights.ts'
-import { shortBytes, type Sending } from './sending.ts'
+import { shortBytes } from './rewriting.ts'
+import type { Sending } from './sending.ts'
 import { consumeTopic } from './stream-consuming.ts'
 import { fieldOf, type Table } from './table.ts'
 import { inRuns, Unacked, type Delivery } from './unacked.ts'
@@ -152,6 +153,7 @@ export class Consuming {
   /** What is behind waits while a topic is looked into. */
   consume(fields: ConsumeFields): Promise<void> | undefined {
     const { queue: name, consumerTag, flags } = fields
+    checkShort(consumerTag)
     const channel = this.#channel
     const { connection } = channel
     if (consumerTag !== '' && (this.#consumers.has(consumerTag) || this.#reply?.tag === consumerTag)) {

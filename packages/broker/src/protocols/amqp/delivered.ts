@@ -1,17 +1,12 @@
+import { ProtocolError } from '@dragoman/wire'
 import type { RecordView } from '../../core/cursor/record-view.ts'
 import type { Stamp } from '../../core/queues/stamp.ts'
 import type { Connection } from './connection.ts'
 import type { Content } from './content.ts'
-import {
-  decodeProperties,
-  encodeProperties,
-  envelopeHeadBytes,
-  fromMessage,
-  isOwn,
-  withDeaths,
-  withDeliveryCount,
-} from './mapping.ts'
+import { deathFields, deliveryCountField, encodeProperties, envelopeHeadBytes, fromMessage, isOwn } from './mapping.ts'
 import type { Properties } from './messages/basic.ts'
+import { changed } from './rewriting.ts'
+import { PropertyScan } from './scan.ts'
 
 /** A message as a consumer gets it. Its bytes are valid only as long as those of the record. */
 export interface Delivered extends Content {
@@ -45,12 +40,32 @@ function propertiesOf(
 ): Buffer {
   const { envelope } = record
   const own = envelope && isOwn(envelope[0], envelope[1]) ? envelope.subarray(envelopeHeadBytes) : undefined
+  const properties = own && isSound(own) ? own : encodeProperties(foreignProperties(connection, record, stamp))
   const isRedelivered = deliveryCount !== undefined && deliveryCount > 1
-  if (own && stamp.deaths.length === 0 && !isRedelivered) return own
-  let properties = own ? decodeProperties(own) : foreignProperties(connection, record, stamp)
-  if (stamp.deaths.length > 0) properties = withDeaths(properties, stamp)
-  if (isRedelivered) properties = withDeliveryCount(properties, deliveryCount - 1)
-  return encodeProperties(properties)
+  const hasDied = stamp.deaths.length > 0
+  if (!hasDied && !isRedelivered) return properties
+  scan.read(properties, 0, properties.length)
+  const headers = hasDied ? deathFields(stamp, scan.expiration) : []
+  if (isRedelivered) headers.push(deliveryCountField(deliveryCount - 1))
+  // It has expired once: it does not do so again.
+  return changed(properties, { headers, dropsExpiration: hasDied && stamp.expiresMs < 0 })
+}
+
+const scan = new PropertyScan()
+/** Mostly the properties are those of the message before. */
+let lastSound: Buffer = Buffer.alloc(0)
+
+/** Whoever writes to a topic could have written what passes for properties. */
+function isSound(properties: Buffer): boolean {
+  if (properties.equals(lastSound)) return true
+  try {
+    scan.read(properties, 0, properties.length)
+    lastSound = Buffer.from(properties)
+    return true
+  } catch (error) {
+    if (error instanceof ProtocolError) return false
+    throw error
+  }
 }
 
 /** What another protocol has published. */

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { Random } from '@dragoman/wire'
 import { envelopeHeader, newMessage, type HeaderValue, type Message } from '../../core/message.ts'
 import { noStamp, type Death } from '../../core/queues/stamp.ts'
-import { fieldValue, fromMessage, hubValue, encodeProperties, envelopeOf, toMessage, withDeaths } from './mapping.ts'
+import { fieldValue, fromMessage, hubValue, encodeProperties, envelopeOf, toMessage, deathFields } from './mapping.ts'
 import { properties as propertiesCodec, type Properties } from './messages/basic.ts'
 import type { Field } from './table.ts'
 
@@ -147,11 +147,10 @@ test('the newest death is the last, and the first stays the first', () => {
     return { queue, reason: 'expired', exchange: 'x', keys: ['k'], isFirst, isPast: false, ...times }
   }
   const deaths = [death('c', false), death('a', true), death('b', false)]
-  const old = { name: 'x-death', type: 'S', value: 'forged' } as const
-  const { headers = [] } = withDeaths({ headers: [old], expiration: '5' }, { ...noStamp, deaths })
-  const named = new Map(headers.map(({ name, value }) => [name, value]))
-  assert.equal(headers.filter(({ name }) => name === 'x-death').length, 1)
+  const fields = deathFields({ ...noStamp, deaths }, '')
+  const named = new Map(fields.map(({ name, value }) => [name, value]))
+  assert.equal(fields.length, 7)
   assert.equal(named.get('x-first-death-queue'), 'a')
   assert.equal(named.get('x-last-death-queue'), 'c')
-  assert.deepEqual(withDeaths({ expiration: '5' }, { ...noStamp, deaths, expiresMs: 9 }).expiration, '5')
+  assert.deepEqual(deathFields(noStamp, ''), [])
 })

@@ -4,7 +4,7 @@ import { envelopeHeader, newMessage, type Header, type HeaderValue, type Message
 import type { MappedRecord, Origin } from '../../core/origins.ts'
 import type { Death, Stamp } from '../../core/queues/stamp.ts'
 import { properties, type Properties } from './messages/basic.ts'
-import type { Field, FieldValue, Table } from './table.ts'
+import { table, type Field, type FieldValue, type Table } from './table.ts'
 
 /**
  * Messages of this protocol as records, and the message between protocols.
@@ -55,6 +55,13 @@ export const isOwn = (version: number | undefined, protocol: number | undefined)
 export function encodeProperties(value: Properties): Buffer {
   if (writer.length > 0) writer.take()
   properties.write(writer, value)
+  return writer.take()
+}
+
+/** A table with its size. */
+export function encodeTable(value: Table): Buffer {
+  if (writer.length > 0) writer.take()
+  table.write(writer, value)
   return writer.take()
 }
 
@@ -221,16 +228,16 @@ function shortText(value: string | Uint8Array | undefined): string | undefined {
   return value.length <= shortTextBytesMax && isUtf8(value) ? Buffer.from(value).toString() : undefined
 }
 
-/** The properties as a consumer gets them of a message that was dead-lettered: with its history, as RabbitMQ tells it. */
-export function withDeaths(value: Properties, { deaths, expiresMs }: Stamp): Properties {
+/** What consumers are told of a message that was dead-lettered, as RabbitMQ does. `expiration` is that of its properties. */
+export function deathFields({ deaths }: Stamp, expiration: string): Field[] {
   const [last] = deaths
-  if (!last) return value
+  if (!last) return []
   const first = deaths.find(({ isFirst }) => isFirst) ?? last
-  const own: Field[] = [
+  const found: Field[] = [
     {
       name: 'x-death',
       type: 'A',
-      value: deaths.map(death => ({ type: 'F', value: deathTable(death, value.expiration) })),
+      value: deaths.map(death => ({ type: 'F', value: deathTable(death, expiration) })),
     },
   ]
   for (const [prefix, { reason, queue, exchange }] of [
@@ -238,27 +245,20 @@ export function withDeaths(value: Properties, { deaths, expiresMs }: Stamp): Pro
     ['x-last-death-', last] as const,
   ]) {
     for (const [name, text] of Object.entries({ reason, queue, exchange }))
-      own.push({ name: prefix + name, type: 'S', value: text })
+      found.push({ name: prefix + name, type: 'S', value: text })
   }
-  const replaced = new Set(own.map(({ name }) => name))
-  const found = { ...value, headers: [...(value.headers ?? []).filter(({ name }) => !replaced.has(name)), ...own] }
-  // It has expired once: it does not do so again.
-  if (expiresMs < 0) delete found.expiration
   return found
 }
 
 /** How often it was delivered before. */
-export function withDeliveryCount(value: Properties, count: number): Properties {
-  const name = 'x-delivery-count'
-  const headers = (value.headers ?? []).filter(field => field.name !== name)
-  return { ...value, headers: [...headers, { name, type: 'l', value: BigInt(count) }] }
-}
+export const deliveryCountField = (count: number): Field => ({
+  name: 'x-delivery-count',
+  type: 'l',
+  value: BigInt(count),
+})
 
 /** `expiration` is what the publisher wrote: what the broker made of it may have lost a part of a millisecond. */
-function deathTable(
-  { queue, reason, count, firstMs, exchange, keys, ttlMs }: Death,
-  expiration = String(ttlMs),
-): Table {
+function deathTable({ queue, reason, count, firstMs, exchange, keys, ttlMs }: Death, expiration: string): Table {
   const fields: Field[] = [
     { name: 'count', type: 'l', value: BigInt(count) },
     { name: 'reason', type: 'S', value: reason },
@@ -267,6 +267,6 @@ function deathTable(
     { name: 'exchange', type: 'S', value: exchange },
     { name: 'routing-keys', type: 'A', value: keys.map(key => ({ type: 'S', value: key })) },
   ]
-  if (ttlMs >= 0) fields.push({ name: 'original-expiration', type: 'S', value: expiration })
+  if (ttlMs >= 0) fields.push({ name: 'original-expiration', type: 'S', value: expiration || String(ttlMs) })
   return fields
 }

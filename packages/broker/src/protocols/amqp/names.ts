@@ -6,6 +6,7 @@ import { AmqpException } from './errors.ts'
 import { resource } from './rights.ts'
 
 const reservedPrefix = 'amq.'
+const shortBytesMax = 255
 
 /** Ends of lines in names are passed over. */
 export const cleanName = (name: string): string => name.replaceAll(/[\r\n]/g, '')
@@ -16,6 +17,12 @@ export function queueNamed(channel: ChannelHost, given: string): string {
   if (name !== '') return name
   if (channel.lastQueue !== undefined) return channel.lastQueue
   throw new AmqpException('notFound', 'no previously declared queue')
+}
+
+/** What is not UTF-8 can become longer than it was, and longer than it can be told again. Throws `AmqpException`. */
+export function checkShort(text: string): void {
+  if (text.length * 3 > shortBytesMax && Buffer.byteLength(text) > shortBytesMax)
+    throw new AmqpException('syntaxError', 'a name is not UTF-8')
 }
 
 /** Names that begin like this are given by the server alone. */

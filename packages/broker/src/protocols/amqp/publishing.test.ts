@@ -3,7 +3,7 @@ import test from 'node:test'
 import { Random } from '@dragoman/wire'
 import { startBroker } from '../../main.ts'
 import { AmqpDriver, type DriverChannel, type Refusal } from './driver.ts'
-import { properties as propertiesCodec, type Properties } from './messages/basic.ts'
+import { basicPublish, properties as propertiesCodec, type Properties } from './messages/basic.ts'
 import type { Table } from './table.ts'
 import { channelOf, connect, directory, network, start } from './testing/bench.ts'
 
@@ -310,5 +310,24 @@ test('an exchange that holds messages back does so for as long as they say', asy
   for (const now of [{}, delay(0), delay(-5)]) {
     await channel.publish('later', 'k', 'now', now)
     assert.deepEqual((await consumer.next()).properties, now)
+  }
+})
+
+test('names that are not UTF-8 cannot be told again', async t => {
+  const broker = await start(t)
+  const bytes = Buffer.alloc(200, 0xff)
+  for (const name of ['exchange', 'routingKey'] as const) {
+    const driver = await connect(t, broker)
+    const channel = await driver.channel()
+    const given = {
+      exchange: '',
+      routingKey: '',
+      flags: { mandatory: true, immediate: false },
+      [name]: 'x'.repeat(200),
+    }
+    const frame = driver.frame(basicPublish, 1, given)
+    bytes.copy(frame, frame.indexOf('xxx'))
+    driver.send(frame, ...driver.content(1, {}, Buffer.alloc(0)))
+    assert.equal((await channel.closed()).code, 502)
   }
 })

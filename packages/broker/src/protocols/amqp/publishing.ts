@@ -6,10 +6,12 @@ import type { ChannelHost } from './channel-host.ts'
 import { Confirms } from './confirms.ts'
 import { isReplyQueue, replyQueue, ReplyQueues } from './direct-reply.ts'
 import { AmqpException, replies } from './errors.ts'
-import { decodeProperties, encodeProperties, envelopeHeadBytes, envelopeOf, headerOf } from './mapping.ts'
+import { decodeProperties, envelopeHeadBytes, envelopeOf, headerOf } from './mapping.ts'
 import { basicAck, basicNack, basicReturn, type Properties } from './messages/basic.ts'
+import { checkShort } from './names.ts'
 import { contentOf, type Published, type ReplyConsumer } from './published.ts'
 import { demand, demandKey, resource } from './rights.ts'
+import { changed } from './rewriting.ts'
 import { PropertyScan, propertyBits } from './scan.ts'
 import type { Sending } from './sending.ts'
 import { fieldOf, type Field, type Table } from './table.ts'
@@ -75,6 +77,7 @@ export class Publishing {
 
   begin(exchange: string, key: string, { mandatory, immediate }: { mandatory: boolean; immediate: boolean }): void {
     if (immediate) throw new AmqpException('notImplemented', 'immediate=true')
+    for (const name of [exchange, key]) checkShort(name)
     this.#channel.connection.feeds = true
     this.#exchange = exchange
     this.#key = key
@@ -252,14 +255,15 @@ export class Publishing {
   #rewritten(hasBlindCopies: boolean, isLater: boolean): Buffer {
     const answersHere = this.#scan.replyTo === replyQueue
     if (!answersHere && !hasBlindCopies && !isLater) return this.#envelope
-    const properties = this.#properties()
-    if (hasBlindCopies) properties.headers = (properties.headers ?? []).filter(({ name }) => name !== blindCopy)
-    if (isLater) properties.headers = (properties.headers ?? []).map(delayed)
-    if (answersHere) {
-      if (!this.replyConsumer) throw new AmqpException('preconditionFailed', 'fast reply consumer does not exist')
-      properties.replyTo = this.replyConsumer.address
+    if (answersHere && !this.replyConsumer) {
+      throw new AmqpException('preconditionFailed', 'fast reply consumer does not exist')
     }
-    const bytes = encodeProperties(properties)
+    const delay = isLater ? fieldOf(this.#properties().headers ?? [], delayName) : undefined
+    const bytes = changed(this.#envelope.subarray(envelopeHeadBytes), {
+      ...(delay ? { headers: [delayed(delay)] } : {}),
+      ...(hasBlindCopies ? { without: [blindCopy] } : {}),
+      ...(answersHere && this.replyConsumer ? { replyTo: this.replyConsumer.address } : {}),
+    })
     return envelopeOf(bytes, 0, bytes.length)
   }
 
@@ -343,7 +347,6 @@ function delayOf(headers: Table): number {
 
 /** Consumers see that the time is over by its sign, as RabbitMQ's plugin has it. */
 function delayed(field: Field): Field {
-  if (field.name !== delayName) return field
   const delayMs = Number(field.value)
   if (field.type === 'I') return { name: delayName, type: 'I', value: -delayMs }
   return { name: delayName, type: 'l', value: -BigInt(Math.trunc(delayMs)) }

@@ -31,7 +31,10 @@ const shortTextBits: number =
   propertyBits.appId |
   propertyBits.clusterId
 
-const flagsBytes = 2
+/** The first has the highest bit. */
+export const propertyBitsInOrder: readonly number[] = Object.values(propertyBits)
+
+export const flagsBytes = 2
 /** As deep as tables are read. */
 const depthMax = 32
 
@@ -64,7 +67,8 @@ export class PropertyScan {
     let next = at + flagsBytes
     for (let bit = propertyBits.contentType as number; bit >= propertyBits.clusterId; bit >>>= 1) {
       if ((flags & bit) === 0) continue
-      next = this.#property(bit, next, end)
+      this.#note(bit, next, end)
+      next = propertyEnd(bytes, bit, next, end)
       if (next > end) throw new ProtocolError('Cannot take properties that go beyond the end of their frame')
     }
     if (next !== end) throw new ProtocolError(`Expected the end of the properties, but ${end - next} bytes are left`)
@@ -89,31 +93,31 @@ export class PropertyScan {
     for (let next = headersAt + 4; next < end;) {
       const typeAt = next + 1 + bytes[next]!
       if (typeAt - next - 1 === name.length && bytes.compare(name, 0, name.length, next + 1, typeAt) === 0) return true
-      next = skipValue(bytes, typeAt, end, 0)
+      next = fieldEnd(bytes, next, end)
     }
     return false
   }
 
-  #property(bit: number, at: number, end: number): number {
-    if ((bit & shortTextBits) !== 0) {
-      if (bit === propertyBits.replyTo) this.#replyToAt = at
-      else if (bit === propertyBits.expiration) this.#expirationAt = at
-      else if (bit === propertyBits.userId) this.#userIdAt = at
-      // Behind the end there is nothing, and the sum is not a number that lies within.
-      return at < end ? at + 1 + this.bytes[at]! : Infinity
-    }
+  #note(bit: number, at: number, end: number): void {
     switch (bit) {
       case propertyBits.headers:
         this.headersAt = at
-        return skipTable(this.bytes, at, end, 0)
+        break
       case propertyBits.deliveryMode:
         this.deliveryMode = at < end ? this.bytes[at]! : 0
-        return at + 1
+        break
       case propertyBits.priority:
         this.priority = at < end ? this.bytes[at]! : 0
-        return at + 1
-      default:
-        return at + 8
+        break
+      case propertyBits.replyTo:
+        this.#replyToAt = at
+        break
+      case propertyBits.expiration:
+        this.#expirationAt = at
+        break
+      case propertyBits.userId:
+        this.#userIdAt = at
+        break
     }
   }
 
@@ -121,6 +125,18 @@ export class PropertyScan {
     return at < 0 ? '' : this.bytes.toString('utf8', at + 1, at + 1 + this.bytes[at]!)
   }
 }
+
+/** Where the property that begins at `at` ends; beyond `end` when it is cut off. Throws `ProtocolError` for a table that is not sound. */
+export function propertyEnd(bytes: Buffer, bit: number, at: number, end: number): number {
+  // Behind the end there is nothing, and the sum is not a number that lies within.
+  if ((bit & shortTextBits) !== 0) return at < end ? at + 1 + bytes[at]! : Infinity
+  if (bit === propertyBits.headers) return skipTable(bytes, at, end, 0)
+  return at + (bit === propertyBits.timestamp ? 8 : 1)
+}
+
+/** Where the field of a sound table ends that begins with its name at `at`. */
+export const fieldEnd = (bytes: Buffer, at: number, end: number): number =>
+  skipValue(bytes, at + 1 + bytes[at]!, end, 0)
 
 /** Where the table that begins at `at` ends. Throws `ProtocolError` when it is not sound. */
 function skipTable(bytes: Buffer, at: number, end: number, depth: number): number {

@@ -3,15 +3,10 @@ import { contentBytes, putContent, putHead, type Content } from './content.ts'
 import type { Delivered } from './delivered.ts'
 import { emptyFrameBytes, frameEnd, frameTypes } from './framing.ts'
 import { basicDeliver } from './messages/basic.ts'
+import { fitting, shortBytes } from './rewriting.ts'
 
 /** Class and method, delivery tag, and the redelivered flag. */
 const deliverFixedBytes = 4 + 8 + 1
-
-/** A short text as it goes over the wire. */
-export function shortBytes(text: string): Buffer {
-  const bytes = Buffer.from(text)
-  return Buffer.concat([Buffer.of(bytes.length), bytes])
-}
 
 /** Writes the messages of one channel to its peer. */
 export class Sending {
@@ -31,13 +26,14 @@ export class Sending {
     const { connection, number } = this.#channel
     const { frameMax } = connection
     const { exchange, key } = delivered
+    const content = fitting(delivered, frameMax)
     if (exchange !== this.#exchange) {
       this.#exchange = exchange
       this.#exchangeBytes = shortBytes(exchange)
     }
     const exchangeBytes = this.#exchangeBytes
     const size = deliverFixedBytes + tag.length + exchangeBytes.length + 1 + key.length
-    const frames = Buffer.allocUnsafe(emptyFrameBytes + size + contentBytes(delivered, frameMax))
+    const frames = Buffer.allocUnsafe(emptyFrameBytes + size + contentBytes(content, frameMax))
     let at = putHead(frames, 0, frameTypes.method, number, size)
     at = frames.writeUInt32BE(basicDeliver.id, at)
     at += tag.copy(frames, at)
@@ -48,14 +44,15 @@ export class Sending {
     frames[at++] = key.length
     at += key.copy(frames, at)
     frames[at++] = frameEnd
-    putContent(frames, at, number, delivered, frameMax)
+    putContent(frames, at, number, content, frameMax)
     connection.write([frames], taken)
   }
 
   /** The message behind a method. Its bytes are copied. */
-  content(content: Content): void {
+  content(whole: Content): void {
     const { connection, number } = this.#channel
     const { frameMax } = connection
+    const content = fitting(whole, frameMax)
     const frames = Buffer.allocUnsafe(contentBytes(content, frameMax))
     putContent(frames, 0, number, content, frameMax)
     connection.write([frames])

@@ -4,7 +4,8 @@ import type { Topic } from '../../core/topic.ts'
 import type { Connection } from './connection.ts'
 import { deliveredOf, type Delivered } from './delivered.ts'
 import { AmqpException } from './errors.ts'
-import { decodeProperties, encodeProperties } from './mapping.ts'
+import { decodeProperties } from './mapping.ts'
+import { changed } from './rewriting.ts'
 import { demand, resource } from './rights.ts'
 import { deadLettersOf, filterHeader, groupOf, readFrom, streamFilter } from './streams.ts'
 import { fieldOf, type Field, type Table } from './table.ts'
@@ -86,10 +87,7 @@ function placeFields({ offset }: RecordView, partition: number, { partitions }: 
 function withFields(delivered: Delivered, fields: readonly Field[]): Delivered {
   if (fields.length === 0) return delivered
   const { exchange, key, body } = delivered
-  const properties = decodeProperties(delivered.properties)
-  const names = new Set(fields.map(({ name }) => name))
-  const headers = [...(properties.headers ?? []).filter(({ name }) => !names.has(name)), ...fields]
-  return { exchange, key, body, properties: encodeProperties({ ...properties, headers }) }
+  return { exchange, key, body, properties: changed(delivered.properties, { headers: fields }) }
 }
 
 function filterValueOf({ properties }: Delivered): string | undefined {
