@@ -105,7 +105,7 @@ export class Expiry implements TimerTarget {
     else if (this.#reader.find(first) === 'unread') return this.#read(first)
     else if (this.#reader.find(first) === 'absent') cursor.drop(first, first, 'gap')
     else return this.#wait(first)
-    host.soon(() => this.#turn())
+    this.#later()
   }
 
   /** Until the message is too old; Infinity, too, when that is not known. */
@@ -123,10 +123,16 @@ export class Expiry implements TimerTarget {
     this.#isReading = true
     const isThere = this.#reader.read(offset, true, error => {
       this.#isReading = false
-      if (!this.#isClosed) this.#set(error === undefined ? 0 : retryMs, -1)
+      if (this.#isClosed) return
+      if (error === undefined) this.#later()
+      else this.#set(retryMs, -1)
     })
     if (!isThere) return
     this.#isReading = false
+    this.#later()
+  }
+
+  #later(): void {
     this.#options.host.soon(() => this.#turn())
   }
 }

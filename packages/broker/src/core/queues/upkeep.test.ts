@@ -60,6 +60,18 @@ test('messages expire at the head of their queue, by the smaller of both times, 
   await node.close()
 })
 
+test('what expires together goes together, from wherever it has to be read', async () => {
+  const node = await startRouter(memoryStores())
+  const queue = await node.queues.declare('/', 'brief', config({ 'message.ttl.ms': '1000' }))
+  const batch = Array.from({ length: 1000 }, () => ({ value: Buffer.alloc(200) }))
+  for (let count = 0; count < 20; count++) await new Promise(resolve => queue.publish(batch, resolve))
+  await node.cell.checkpointer.settle()
+  await node.clock.advance(1200)
+  for (let round = 0; round < 1000 && queue.readyCount > 0; round++) await turns(1)
+  assert.deepEqual([queue.readyCount, queue.statistics.dropped.get('expired')], [0, 20_000])
+  await node.close()
+})
+
 test('what may not wait is delivered to who is there, or expires', async () => {
   const node = await startRouter(memoryStores())
   const { clock } = node
