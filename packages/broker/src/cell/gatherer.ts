@@ -1,11 +1,11 @@
 import { BatchBuilder, type RecordBody } from '../storage/batch-builder.ts'
 import type { Journal } from '../storage/journal.ts'
-import { batchHeaderBytes, placeBatch } from '../storage/record-batch.ts'
+import { placeBatch } from '../storage/record-batch.ts'
 import { streamFacts, type Stream } from './stream.ts'
 
 /** A batch that reaches this size is written; larger ones gain little, and cost whoever wants one record of them. */
 const batchBytesMax = 32 * 1024
-/** Of all batches together. */
+/** Of all records since there were none. */
 const bytesMax = 512 * 1024
 /** Streams that are gathered for at a time. */
 const streamsMax = 4096
@@ -29,7 +29,8 @@ export interface GathererHost {
  */
 export class Gatherer {
   readonly #cell: GathererHost
-  readonly #builders = new Map<Stream, BatchBuilder>()
+  /** A record that is the only one of its stream so far stays as it is: the same may have come for many. */
+  readonly #gathered = new Map<Stream, BatchBuilder | RecordBody>()
   readonly #spare: BatchBuilder[] = []
   #bytes = 0
 
@@ -39,47 +40,57 @@ export class Gatherer {
 
   /** Records of the stream that are in no fact yet. */
   count(stream: Stream): number {
-    return this.#builders.size === 0 ? 0 : (this.#builders.get(stream)?.count ?? 0)
+    const gathered = this.#gathered.size === 0 ? undefined : this.#gathered.get(stream)
+    return gathered instanceof BatchBuilder ? gathered.count : gathered ? 1 : 0
   }
 
   /** Returns the number of the block that the record belongs to. */
   add(stream: Stream, body: RecordBody): number {
     const seq = this.#cell.journal.expect()
-    let builder = this.#builders.get(stream)
-    if (!builder) {
-      builder = this.#spare.pop() ?? new BatchBuilder()
-      this.#builders.set(stream, builder)
+    const gathered = this.#gathered.get(stream)
+    this.#bytes += body.length
+    if (!gathered) this.#gathered.set(stream, body)
+    else {
+      const builder = gathered instanceof BatchBuilder ? gathered : this.#builderFor(stream, gathered)
+      builder.add(body)
+      if (builder.size >= batchBytesMax) this.flush(stream)
     }
-    const before = builder.size
-    builder.add(body)
-    this.#bytes += builder.size - before
-    if (builder.size >= batchBytesMax) this.flush(stream)
-    else if (this.#bytes >= bytesMax || this.#builders.size > streamsMax) this.flushAll()
+    if (this.#bytes >= bytesMax || this.#gathered.size > streamsMax) this.flushAll()
     return seq
   }
 
+  #builderFor(stream: Stream, first: RecordBody): BatchBuilder {
+    const builder = this.#spare.pop() ?? new BatchBuilder()
+    builder.add(first)
+    this.#gathered.set(stream, builder)
+    return builder
+  }
+
   flush(stream: Stream): void {
-    const builder = this.#builders.get(stream)
-    if (builder) this.#cell.journal.join(() => this.#write(stream, builder))
+    const gathered = this.#gathered.get(stream)
+    if (gathered) this.#cell.journal.join(() => this.#write(stream, gathered))
   }
 
   flushAll(): void {
-    if (this.#builders.size === 0) return
+    if (this.#gathered.size === 0) return
     this.#cell.journal.join(() => {
-      for (const [stream, builder] of this.#builders) this.#write(stream, builder)
+      for (const [stream, gathered] of this.#gathered) this.#write(stream, gathered)
     })
   }
 
-  #write(stream: Stream, builder: BatchBuilder): void {
+  #write(stream: Stream, gathered: BatchBuilder | RecordBody): void {
     const cell = this.#cell
-    const { size } = builder
-    this.#builders.delete(stream)
-    this.#bytes -= size - batchHeaderBytes
+    this.#gathered.delete(stream)
+    if (this.#gathered.size === 0) this.#bytes = 0
+    const isMany = gathered instanceof BatchBuilder
+    const size = isMany ? gathered.size : gathered.aloneBytes
     const seq = cell.reserveFact(stream.id, streamFacts.append, size)
     const { slab, at } = cell.journal
-    builder.take(slab.bytes, at)
+    if (isMany) {
+      gathered.take(slab.bytes, at)
+      if (this.#spare.length < spareMax) this.#spare.push(gathered)
+    } else gathered.alone.copy(slab.bytes, at)
     placeBatch(slab.bytes, at, stream.endOffset, cell.epoch % 0x8000_0000)
     cell.applyReserved(stream.id, streamFacts.append, size, seq)
-    if (this.#spare.length < spareMax) this.#spare.push(builder)
   }
 }

@@ -72,9 +72,9 @@ export function bodyOf({ key = null, value, headers = noHeaders, timestampMs }: 
 const noHeaders: NonNullable<NewRecord['headers']> = []
 
 function aloneOf(body: RecordBody): Buffer {
-  const builder = new BatchBuilder(batchHeaderBytes + recordBytesMax + body.length)
+  const builder = body.length < smallBytes ? smallBuilder : new BatchBuilder(smallBytes + body.length)
   builder.add(body)
-  const out = Buffer.allocUnsafeSlow(builder.size)
+  const out = Buffer.allocUnsafe(builder.size)
   builder.take(out, 0)
   return out
 }
@@ -139,6 +139,10 @@ export class BatchBuilder {
     this.#bytes = grown
   }
 }
+
+/** For one batch after the other. */
+const smallBytes = 4096
+const smallBuilder = new BatchBuilder(smallBytes + batchHeaderBytes + recordBytesMax)
 
 /** Below this length, a loop is faster than a call. */
 const copyInline = 48
