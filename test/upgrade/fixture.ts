@@ -57,7 +57,13 @@ export function openFixture(data: string, clock: FixtureClock, seed: number): Pr
       runtime: { ...realRuntime(), clock, random: new Random(seed) },
       writeLog: () => {},
       journalFileBytes: 256 * 1024,
-      sizes: { largeBatchBytes: 2048, producerIdleMs: hour, slabBytes: 64 * 1024, blockBytesMax: 32 * 1024 },
+      sizes: {
+        largeBatchBytes: 2048,
+        producerIdleMs: hour,
+        slabBytes: 64 * 1024,
+        blockBytesMax: 32 * 1024,
+        delayed: { recentMax: 8, recentOfAllMax: 20, blockEntriesMax: 3 },
+      },
     },
   )
 }

@@ -10,6 +10,7 @@ import { streamFacts } from '../../packages/broker/src/cell/stream.ts'
 import { homeNamespace as namespace, type Broker, type Topic } from '../../packages/broker/src/core/broker.ts'
 import { cursorFacts } from '../../packages/broker/src/core/cursor/facts.ts'
 import { factTypes } from '../../packages/broker/src/core/directory.ts'
+import { delayedFacts } from '../../packages/broker/src/core/delayed/facts.ts'
 import { membershipFacts } from '../../packages/broker/src/core/groups/assigned/facts.ts'
 import { groupFacts } from '../../packages/broker/src/core/groups/facts.ts'
 import { identityFacts } from '../../packages/broker/src/core/identity/facts.ts'
@@ -46,6 +47,7 @@ const factTables: [number, Record<string, number>][] = [
   [machineKinds.quotas, quotaFacts],
   [machineKinds.shareGroups, shareFacts],
   [machineKinds.policies, policyFacts],
+  [machineKinds.delayed, delayedFacts],
   // Numbers are dropped in thousands.
   [machineKinds.work, without(workFacts, 'runsDropped')],
   [machineKinds.stream, without(streamFacts, 'forgetProducers', 'forgetAborted')],
@@ -125,6 +127,7 @@ class Memory {
     await this.#queues()
     this.#routes(orders)
     this.#tasks()
+    await this.#delayed()
     await this.#priorities()
     this.#policies()
   }
@@ -346,5 +349,32 @@ class Memory {
     assert.equal(done && queue.stateOf(done), undefined)
     const ready = queue.head()
     assert.equal(ready?.priority, 5)
+  }
+
+  async #delayed(): Promise<void> {
+    const { delayed, schedules, queues } = this.#core
+    const of = (text: string): string => `${text} ${this.#mark}`
+    const key = this.#name('later')
+    const { messages } = await delayed.list({ namespace, key, max: 100 })
+    const texts = messages.map(({ message }) => String(message.value))
+    const numbers = Array.from({ length: 20 }, (_, number) => number).filter(number => number !== 3 && number !== 5)
+    assert.deepEqual(
+      texts,
+      [...numbers, 5].map(number => of(`m${number}`)),
+    )
+    const [first] = messages
+    assert.deepEqual([first?.message.priority, first?.headers], [4, [{ name: 'text', value: 'm0' }]])
+    assert.equal((await delayed.get(first?.id ?? ''))?.dueMs, first?.dueMs)
+    const published = await queues.get(namespace, key)?.browse(0, 10)
+    assert.deepEqual(
+      published?.map(({ value }) => String(value)),
+      [of('published'), of('often')],
+    )
+    const daily = schedules.get(namespace, this.#name('daily'))
+    assert.deepEqual([daily?.expression, daily?.key, daily?.isEnabled], ['@daily', key, true])
+    assert.deepEqual([String(daily?.message.value), daily?.publishedCount], [of('daily'), 0])
+    const often = schedules.get(namespace, this.#name('often'))
+    assert.deepEqual([often?.isEnabled, often?.publishedCount], [false, 1])
+    assert.equal(schedules.get(namespace, this.#name('gone')), undefined)
   }
 }

@@ -61,6 +61,7 @@ export class Story {
     await this.#tasks()
     await this.#priorities()
     await this.#policies()
+    await this.#delayed()
     const gone = this.#core.topics.get(namespace, this.#name('gone'))
     assert(gone)
     await this.#core.topics.remove(namespace, gone.name)
@@ -421,5 +422,37 @@ export class Story {
     worker.close()
     await turns()
     await answer(done => work.whenDurable(() => done(undefined)))
+  }
+
+  /** Some wait for weeks, one is published, one is cancelled and one moved; schedules of which one is in time. */
+  async #delayed(): Promise<void> {
+    const { delayed, schedules, queues } = this.#core
+    const key = this.#name('later')
+    await queues.declare(namespace, key)
+    const message = (text: string) => ({ value: Buffer.from(`${text} ${this.#mark}`), priority: 4 })
+    const wait = async (text: string, delayMs: number): Promise<string> => {
+      const headers = [{ name: 'text', value: text }]
+      const later = { namespace, exchange: '', key, headers, message: message(text) }
+      const { id, error } = await answer<{ id: string; error?: unknown }>(done => delayed.publish(later, delayMs, done))
+      assert.equal(error, undefined)
+      return id
+    }
+    const ids: string[] = []
+    for (let number = 0; number < 20; number++) ids.push(await wait(`m${number}`, 1000 * hour + number))
+    await delayed.cancel(ids[3] ?? '')
+    await delayed.reschedule(ids[5] ?? '', this.#clock.nowMs() + 2000 * hour)
+    await wait('published', 1000)
+    const schedule = { namespace, exchange: '', key, timeZone: 'UTC', missed: 'skip', isEnabled: true } as const
+    const daily = { ...schedule, name: this.#name('daily'), expression: '@daily', message: message('daily') }
+    const often = { ...schedule, name: this.#name('often'), expression: '* * * * *', message: message('often') }
+    await schedules.set(often)
+    await schedules.set(daily)
+    await schedules.set({ ...daily, name: this.#name('gone') })
+    await schedules.remove(namespace, this.#name('gone'))
+    await this.#clock.advance(60_000)
+    await schedules.enable(namespace, often.name, false)
+    // What was published leaves nothing behind.
+    await this.#clock.advance(70_000)
+    await turns()
   }
 }

@@ -16,6 +16,7 @@ import { namespaceContents } from './core/namespaces/contents.ts'
 import { Namespaces } from './core/namespaces/namespaces.ts'
 import { TopicConsumers } from './core/reading/topic-consumers.ts'
 import { Delayed } from './core/delayed/delayed.ts'
+import type { DelayedSizes } from './core/delayed/volumes.ts'
 import { Schedules } from './core/delayed/schedules.ts'
 import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
@@ -52,6 +53,8 @@ export type BrokerOptions = { [K in Exclude<keyof Values, 'config'>]?: Scalar<Va
   [P in ListenerName | `${ListenerName}Tls`]?: number | string
 } & { [P in ListenerName as `${P}Advertised` | `${P}TlsAdvertised`]?: string }
 
+type Sizes = CellSizes & { readonly delayed?: DelayedSizes }
+
 /** What surrounds a broker; all of it has a default. */
 export interface Surroundings {
   runtime?: Runtime
@@ -63,7 +66,7 @@ export interface Surroundings {
   /** Takes the log, line by line. Default: stderr. */
   writeLog?(line: string): void
   /** Sizes that are no options because nobody should need to turn them: small ones let a simulation meet every edge. */
-  sizes?: Partial<CellSizes>
+  sizes?: Partial<Sizes>
   journalFileBytes?: number
 }
 
@@ -163,7 +166,7 @@ async function openCore(
   runtime: Runtime,
   stores: Stores,
   security: SecurityParts,
-  sizes: CellSizes,
+  sizes: Sizes,
   logFor: (component: string) => Log,
 ): Promise<Parts> {
   const { clock, random } = runtime
@@ -204,7 +207,7 @@ async function openCore(
   const headersOf = (record: MappedRecord): readonly Header[] => origins.messageOf(record).headers
   const router = new Router({ ...base, policies, topics, queues, headersOf })
   const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
-  const delayed = new Delayed({ ...base, router, pressure: cell, soon, log: logFor('delayed') })
+  const delayed = new Delayed({ ...base, router, pressure: cell, sizes: sizes.delayed, soon, log: logFor('delayed') })
   const schedules = new Schedules({ ...base, router })
   const contents = namespaceContents({ topics, queues, router, policies, identity })
   const namespaces = new Namespaces({ ...base, contents, log: logFor('namespaces') })
