@@ -353,12 +353,13 @@ test('what only looks like properties of a message is a header', async t => {
   const { router } = broker.core
   // As whoever writes records of his own could have it.
   for (const forged of ['0102', '0102ffff', '01028000ff', '0102200000000005']) {
-    const message = { value: Buffer.from('m'), headers: [{ key: '~', value: Buffer.from(forged, 'hex') }] }
+    const headers = [{ key: '~', value: Buffer.from(forged, 'hex') }]
+    const message = { key: Buffer.alloc(256), value: Buffer.from('m'), headers, exchange: 'x'.repeat(256) }
     router.postTo(router.route('/', '', 'q') ?? [], 'q', message)
     await channel.settled()
     const consumer = await channel.consume('q', { noAck: true })
-    const { body, properties } = await consumer.next()
-    assert.equal(String(body), 'm')
+    const { body, properties, exchange, routingKey } = await consumer.next()
+    assert.deepEqual([String(body), exchange, routingKey], ['m', '', ''])
     assert.deepEqual(properties.headers?.find(({ name }) => name === '~')?.value, Buffer.from(forged, 'hex'))
     await channel.cancel(consumer.tag)
   }

@@ -10,22 +10,23 @@ import { PropertyScan } from './scan.ts'
 
 /** A message as a consumer gets it. Its bytes are valid only as long as those of the record. */
 export interface Delivered extends Content {
+  /** A longer one than fits is left out. */
   readonly exchange: string
   /** The routing key; a longer one than fits is left out. */
   readonly key: Buffer
 }
 
-const keyBytesMax = 255
+/** Of a short text. */
+const shortBytesMax = 255
 
 /** `deliveryCount` is told to the consumer when it is more than 1; undefined: never. */
 export function deliveredOf(connection: Connection, record: RecordView, deliveryCount: number | undefined): Delivered {
   const { stamp } = record
   const { exchange } = stamp
   const { key } = record
-  const told = key === null || key.length > keyBytesMax ? noBytes : key
   return {
-    exchange,
-    key: told,
+    exchange: exchange.length * 3 > shortBytesMax && Buffer.byteLength(exchange) > shortBytesMax ? '' : exchange,
+    key: key === null || key.length > shortBytesMax ? noBytes : key,
     properties: propertiesOf(connection, record, stamp, deliveryCount),
     body: record.value ?? noBytes,
   }
