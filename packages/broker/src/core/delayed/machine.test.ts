@@ -34,7 +34,7 @@ function stateOf(machine: DelayedMachine): unknown {
     return { set, lastMs, publishedMs, count }
   })
   const places = [...machine.places()].map(({ namespace, exchange, count }) => [namespace, exchange, count])
-  return { next: machine.nextVolume, live: machine.live, places: places.sort(), volumes, schedules }
+  return { next: machine.nextVolume, live: machine.live, places: places.map(String).sort(), volumes, schedules }
 }
 
 function copyOf(machine: DelayedMachine): DelayedMachine {
