@@ -82,6 +82,7 @@ const figures = [
 class NullLedger implements Ledger {
   readonly epoch = 1
   readonly openSeq = 1
+  readonly lastSeq = 1
   readonly clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now(), after: () => () => {} }
   readonly cursor = new CursorMachine()
   bytes = 0

@@ -82,6 +82,9 @@ export class Cell implements Ledger, CellCore {
   get openSeq(): number {
     return this.journal.openSeq
   }
+  get lastSeq(): number {
+    return this.journal.lastSeq
+  }
   /** Where large batches go. */
   get large(): LargeBatches {
     return this.checkpointer.large

@@ -38,6 +38,8 @@ export interface Ledger {
   durable(seq: number): Promise<void>
   /** The block that would hold the next fact: what a reply must wait for that may have seen state not yet durable. */
   readonly openSeq: number
+  /** The newest block that holds anything, or will: all that was decided is durable once it is. */
+  readonly lastSeq: number
   /** Creates a machine of a registered kind; its id is never used again. A fact like any other: atomic with its neighbours. */
   define(kind: MachineKind): number
   /** Removes a machine and its data. */

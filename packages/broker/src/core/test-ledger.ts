@@ -17,6 +17,9 @@ export class TestLedger implements Ledger {
   readonly dropped: number[] = []
   readonly blocks: number[] = []
   openSeq = 1
+  get lastSeq(): number {
+    return this.openSeq
+  }
   automatic = true
   readonly #directory: DirectoryMachine
   #durableSeq = 0

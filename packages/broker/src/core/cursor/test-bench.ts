@@ -45,6 +45,9 @@ export class CursorLedger implements Ledger {
   /** The first has seen all facts; the second was loaded from a checkpoint now and then. */
   readonly shadows = new Map<number, [CursorMachine, CursorMachine]>()
   openSeq = 1
+  get lastSeq(): number {
+    return this.openSeq - 1
+  }
   factBytes = 0
   factCount = 0
   #next = 1024

@@ -40,6 +40,9 @@ export class TestLedger implements Ledger {
     },
   }
 
+  get lastSeq(): number {
+    return this.openSeq - 1
+  }
   get openSeq(): number {
     return this.#facts.length + 1
   }

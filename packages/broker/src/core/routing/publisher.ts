@@ -76,7 +76,7 @@ export class Publisher {
     const { ledger } = this.#options
     const [first] = destinations
     // What is said of it may build on bindings that were removed just now.
-    if (!first) return this.#tell(false, undefined, ledger.openSeq)
+    if (!first) return this.#tell(false, undefined, ledger.lastSeq)
     const sending = new Sending(key, message, ledger.clock.nowMs())
     const bytes = destinations.length * (sizeOf(message) + recordOverhead)
     if (destinations.length === 1) sending.settle(this.#postTo(first, sending))
@@ -133,7 +133,7 @@ export class Publisher {
     stampBatch(batch, 0, timestampMs)
     let refusal: AppendError | undefined
     cell.append(partition, batch, ({ error }) => (refusal = error))
-    return refusal ?? ledger.openSeq
+    return refusal ?? ledger.lastSeq
   }
 }
 

@@ -279,6 +279,18 @@ test('what is published goes to all destinations in one block, and its publisher
   await node.close()
 })
 
+test('who is told that a message leads nowhere waits for no block that others are still to begin', async () => {
+  const node = await startRouter(memoryStores())
+  await node.queues.declare('/', 'q')
+  const post = (key: string): number =>
+    node.router.post({ namespace: '/', exchange: '', key, message: { value: Buffer.from('x') } }).seq
+  const nowhere = post('nobody')
+  // One who confirms all messages of a block together must not take this one to be of the same.
+  assert(post('q') > nowhere)
+  assert.equal(post('nobody'), post('q'))
+  await node.close()
+})
+
 test('a destination that refuses is told of, and the others have the message', async () => {
   const node = await startRouter(memoryStores())
   const { router, queues, topics } = node

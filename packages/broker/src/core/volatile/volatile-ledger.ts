@@ -14,6 +14,7 @@ export class VolatileLedger implements Ledger {
   readonly epoch = 0
   /** Durable for ever. */
   readonly openSeq = -1
+  readonly lastSeq = -1
   readonly clock: Ledger['clock']
   readonly #streams: VolatileStreams
   readonly #cursors = new Map<number, CursorMachine>()
