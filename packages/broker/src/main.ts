@@ -209,7 +209,7 @@ async function openCore(
   const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
   const delayed = new Delayed({ ...base, router, pressure: cell, sizes: sizes.delayed, soon, log: logFor('delayed') })
   const schedules = new Schedules({ ...base, router })
-  const contents = namespaceContents({ topics, queues, router, policies, identity })
+  const contents = namespaceContents({ topics, queues, router, delayed, schedules, policies, identity })
   const namespaces = new Namespaces({ ...base, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
   const transactions = new Transactions({

@@ -55,7 +55,7 @@ export class Call {
   /** A part of the path. An exchange without a name has one here. */
   param(name: string): string {
     const text = this.#path.get(name) ?? ''
-    return ['exchange', 'source', 'destination'].includes(name) && text === 'amq.default' ? '' : text
+    return ['exchange', 'source', 'destination'].includes(name) ? exchangeNamed(text) : text
   }
 
   has(name: string): boolean {
@@ -114,6 +114,13 @@ export class Call {
     if (!this.inVhost(vhost).may(permission, name)) throw notAuthorised('Access refused.')
   }
 
+  /** The same of an exchange, and of the key with which it is used. Throws `Refusal`. */
+  needExchange(permission: 'write' | 'read', vhost: string, exchange: string, key?: string): void {
+    const isFree = key === undefined || this.inVhost(vhost).mayUseKey(permission, exchange, key)
+    if (!isFree) throw notAuthorised('Access refused.')
+    this.need(permission, vhost, shownExchange(exchange))
+  }
+
   /** The body as an object; an empty one is an object without fields. Throws `Refusal`. */
   get fields(): Fields {
     const text = this.body.toString().trim()
@@ -127,6 +134,11 @@ export class Call {
     return value
   }
 }
+
+/** The default exchange has no name, and one here. */
+const defaultExchangeName = 'amq.default'
+export const shownExchange = (exchange: string): string => (exchange === '' ? defaultExchangeName : exchange)
+export const exchangeNamed = (given: string): string => (given === defaultExchangeName ? '' : given)
 
 function parseJson(text: string): unknown {
   try {

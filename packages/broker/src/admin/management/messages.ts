@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer'
+import type { Header } from '../../core/message.ts'
 import { confirmSelect } from '../../protocols/amqp/messages/confirm.ts'
 import {
   basicAck,
@@ -17,7 +19,7 @@ import { exchangeOf } from './exchanges.ts'
 import type { Item } from './listing.ts'
 import { placeOf } from './queues.ts'
 import type { Route } from './route.ts'
-import { jsonOfField, tableOf } from './values.ts'
+import { headersOf, jsonOfField, tableOf } from './values.ts'
 
 /** Messages that one request may ask for, and their bytes together. */
 const gotMax = 10_000
@@ -50,7 +52,7 @@ async function publish(call: Call): Promise<unknown> {
   })
 }
 
-function bodyOf(payload: string, encoding: string): Buffer {
+export function bodyOf(payload: string, encoding: string): Buffer {
   if (encoding === 'string') return Buffer.from(payload)
   if (encoding !== 'base64') throw badRequest('unsupported_encoding')
   if (!/^[\w+/\s-]*={0,2}\s*$/.test(payload)) throw badRequest('the payload is not written in base64')
@@ -75,7 +77,7 @@ const shortTextBytesMax = 255
 const byteMax = 255
 
 /** Throws `Refusal`. */
-function propertiesOf(given: unknown): Properties {
+export function propertiesOf(given: unknown): Properties {
   const found: Properties = {}
   if (Array.isArray(given) && given.length === 0) return found
   if (!isFields(given)) throw badRequest('properties must be an object')
@@ -96,7 +98,7 @@ function propertiesOf(given: unknown): Properties {
   return found
 }
 
-function propertiesItem(properties: Properties): Item {
+export function propertiesItem(properties: Properties): Item {
   const shown: Record<string, unknown> = {}
   for (const [word, name] of Object.entries({ ...texts, ...numbers })) {
     if (properties[name] !== undefined) shown[word] = properties[name]
@@ -164,20 +166,32 @@ async function settle(channel: DirectChannel, tags: readonly number[], mode: Ack
   await channel.settled()
 }
 
-function messageItem({ fields, content }: Reply, { isBase64, bytesMax }: GetRequest): Item {
+function messageItem({ fields, content }: Reply, request: GetRequest): Item {
   if (!content) throw new Refusal(500, 'internal_server_error', 'a message came without its content')
   const { body, properties } = content
-  const shown = body.subarray(0, bytesMax)
-  const isText = !isBase64 && shown.toString().length > 0 && Buffer.from(shown.toString()).equals(shown)
-  const encoding = isText || (!isBase64 && shown.length === 0) ? 'string' : 'base64'
   return {
-    payload_bytes: body.length,
     redelivered: fields.redelivered,
     exchange: fields.exchange,
     routing_key: fields.routingKey,
     message_count: fields.messageCount,
     properties: propertiesItem(decodeProperties(properties)),
-    payload: encoding === 'string' ? shown.toString() : shown.toString('base64'),
-    payload_encoding: encoding,
+    ...payloadItem(body, request),
   }
+}
+
+/** A body as text if it is some, else in base64. */
+export function payloadItem(body: Buffer, { isBase64, bytesMax }: Pick<GetRequest, 'isBase64' | 'bytesMax'>): Item {
+  const shown = body.subarray(0, bytesMax)
+  const isText = !isBase64 && isUtf8(shown)
+  return {
+    payload_bytes: body.length,
+    payload: shown.toString(isText ? 'utf8' : 'base64'),
+    payload_encoding: isText ? 'string' : 'base64',
+  }
+}
+
+/** Headers by which a message is routed. */
+export const headerTexts = (fields: Fields): Header[] => {
+  const { properties } = fields
+  return isFields(properties) ? headersOf(properties.headers, 'headers') : []
 }

@@ -6,6 +6,10 @@ import { healthRoutes } from './health.ts'
 import { messageRoutes } from './messages.ts'
 import { metricsRoutes } from './metrics.ts'
 import { overviewRoutes } from './overview.ts'
+import { delayedRoutes } from './own/delayed.ts'
+import { ownQueueRoutes } from './own/queues.ts'
+import { scheduleRoutes } from './own/schedules.ts'
+import { topicRoutes } from './own/topics.ts'
 import { parameterRoutes } from './parameters.ts'
 import { permissionRoutes } from './permissions.ts'
 import { policyRoutes } from './policies.ts'
@@ -30,4 +34,8 @@ export const routes: readonly Route[] = [
   ...policyRoutes,
   ...parameterRoutes,
   ...definitionRoutes,
+  ...delayedRoutes,
+  ...scheduleRoutes,
+  ...ownQueueRoutes,
+  ...topicRoutes,
 ]

@@ -1,4 +1,6 @@
 import { BrokerError, type ErrorCode } from '../errors.ts'
+import type { Delayed } from '../delayed/delayed.ts'
+import type { Schedules } from '../delayed/schedules.ts'
 import type { Queues } from '../queues/queues.ts'
 import { predeclared } from '../routing/exchange.ts'
 import type { Router } from '../routing/router.ts'
@@ -9,6 +11,8 @@ interface Parts {
   readonly topics: Pick<Topics, 'list' | 'remove'>
   readonly queues: Pick<Queues, 'list' | 'remove'>
   readonly router: Pick<Router, 'list' | 'bindings' | 'remove' | 'unbind'>
+  readonly delayed: Pick<Delayed, 'cancelAll'>
+  readonly schedules: Pick<Schedules, 'list' | 'remove'>
   readonly policies: { forgetNamespace(namespace: string): Promise<void> }
   readonly identity: { forgetNamespace(namespace: string): Promise<void> }
 }
@@ -17,7 +21,8 @@ interface Parts {
 const removedAtOnce = 256
 
 /** What namespaces contain, in the order in which it is removed: queues and topics take the bindings to them along. */
-export function namespaceContents({ topics, queues, router, policies, identity }: Parts): NamespaceContent[] {
+export function namespaceContents(parts: Parts): NamespaceContent[] {
+  const { topics, queues, router, delayed, schedules, policies, identity } = parts
   return [
     {
       removeSome: namespace =>
@@ -37,6 +42,13 @@ export function namespaceContents({ topics, queues, router, policies, identity }
       removeSome: namespace =>
         some(router.bindings(namespace), 'exchange-not-found', binding => router.unbind(namespace, binding)),
     },
+    {
+      removeSome: namespace => {
+        const all = schedules.list(namespace)
+        return some(all, 'request-invalid', ({ name }) => schedules.remove(namespace, name))
+      },
+    },
+    { removeSome: namespace => delayed.cancelAll({ namespace }).then(() => false) },
     { removeSome: namespace => policies.forgetNamespace(namespace).then(() => false) },
     { removeSome: namespace => identity.forgetNamespace(namespace).then(() => false) },
   ]
