@@ -3,7 +3,12 @@ import test from 'node:test'
 import { ManualClock, memoryStores, turns } from '../../cell/testing/cells.ts'
 import type { SubscribeOptions, Subscription } from '../cursor/subscription.ts'
 import { publish, startRouter, type RouterNode } from '../routing/test-bench.ts'
-import type { Queue, QueueMessage } from './queue.ts'
+import { defaultLimits } from '../limits.ts'
+import type { Header } from '../message.ts'
+import type { MappedRecord } from '../origins.ts'
+import { Router } from '../routing/router.ts'
+import type { QueueMessage } from './message.ts'
+import type { Queue } from './queue.ts'
 import type { Stamp } from './stamp.ts'
 
 const config = (settings: Record<string, string>): ReadonlyMap<string, string> => new Map(Object.entries(settings))
@@ -323,5 +328,55 @@ test('dead letters are as many as the disk and the turn can take, however many d
   }
   assert.deepEqual([work.readyCount, work.dyingCount, dead.readyCount], [0, 0, 20_000])
   assert.ok(most <= 2048, `${most} at a time`)
+  await node.close()
+})
+
+test('dead letters reach topics, and are routed by their headers', async () => {
+  const node = await startRouter(memoryStores())
+  const { queues, topics, cell, client } = node
+  const headersOf = ({ headers }: MappedRecord): Header[] =>
+    headers.map(({ key, value }) => ({ name: key, value: String(value) }))
+  const router = new Router({ ledger: cell, cell: client, topics, queues, limits: defaultLimits, headersOf })
+  const log = await topics.create('/', 'log')
+  const keyed = await topics.create('/', 'keyed', { config: config({ cleanupPolicy: 'compact' }) })
+  await queues.declare('/', 'other')
+  await router.declare('/', 'dlx', { kind: 'headers', config: config({ 'alternate.exchange': 'rest' }) })
+  await router.declare('/', 'rest', { kind: 'fanout' })
+  const bindings = [
+    { source: 'dlx', kind: 'topic', destination: 'log', key: '', arguments: [{ name: 'to', value: 'log' }] },
+    { source: 'dlx', kind: 'topic', destination: 'keyed', key: '', arguments: [{ name: 'to', value: 'log' }] },
+    { source: 'rest', kind: 'queue', destination: 'other', key: '' },
+  ] as const
+  for (const binding of bindings) await router.bind('/', binding)
+  const work = await queues.declare('/', 'work', config({ 'dead.letter.exchange': 'dlx', 'length.max': '0' }))
+  for (const to of ['log', 'elsewhere']) {
+    await send(work, { value: Buffer.from(to), headers: [{ key: 'to', value: Buffer.from(to) }] })
+  }
+  await turns(40)
+  const ends = [log, keyed].map(({ partitions: [stream] }) => client.bounds(stream!)?.endOffset)
+  assert.deepEqual(ends, [1, 0], 'what has no key goes to no topic that is kept by key')
+  assert.deepEqual(await contents(queues.get('/', 'other')), ['elsewhere'])
+  assert.deepEqual([work.readyCount, work.dyingCount, work.statistics.deadLettered], [0, 0, 2])
+  await node.close()
+})
+
+test('dead letters that wait are dropped when where they go is gone', async () => {
+  const stores = memoryStores()
+  const clock = new ManualClock()
+  let node = await startRouter(stores, {}, clock, () => {})
+  const { work } = await twoQueues(node, {}, { 'length.max': '0', overflow: 'reject-publish' })
+  for (const text of ['a', 'b']) await publish(node, '', 'work', text)
+  const { subscription } = consume(work)
+  await turns()
+  subscription.reject(0, 1)
+  await turns(40)
+  assert.equal(work.dyingCount, 2)
+  await node.kill()
+  node = await startRouter(stores, {}, clock, () => {})
+  const again = node.queues.get('/', 'work')!
+  await node.queues.remove('/', 'dead')
+  await clock.advance(1200)
+  assert.deepEqual([again.dyingCount, again.readyCount, again.statistics.deadLettered], [0, 0, 0])
+  assert.equal(again.statistics.dropped.get('rejected'), 2)
   await node.close()
 })
