@@ -127,6 +127,10 @@ export class Queue {
   get #end(): number {
     return this.#host.cell.bounds(this.definition.stream)?.endOffset ?? this.cursor.next
   }
+  /** Messages that ever came, and are durable if the queue is. */
+  get appendedCount(): number {
+    return this.#lanes?.cursor.appendedCount ?? this.#end
+  }
   /** Messages that wait to be given out. */
   get readyCount(): number {
     return this.#upkeep.readyCount

@@ -387,9 +387,9 @@ export class LanedCursor implements Cursor {
     return places
   }
 
-  /** Where messages may wait at present, [from, to) of each lane. */
-  stretches(): { from: number; to: number }[] {
-    return this.#lanes.map(lane => ({ from: lane.base + lane.cursor.floor, to: lane.base + this.#visibleEnd(lane) }))
+  /** Messages that were ever appended, and are durable. */
+  get appendedCount(): number {
+    return this.#sum(lane => this.#visibleEnd(lane))
   }
 
   watch(watcher: CursorWatcher): () => void {
