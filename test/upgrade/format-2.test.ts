@@ -14,6 +14,7 @@ import { delayedFacts } from '../../packages/broker/src/core/delayed/facts.ts'
 import { membershipFacts } from '../../packages/broker/src/core/groups/assigned/facts.ts'
 import { groupFacts } from '../../packages/broker/src/core/groups/facts.ts'
 import { identityFacts } from '../../packages/broker/src/core/identity/facts.ts'
+import { namespaceFacts } from '../../packages/broker/src/core/namespaces/facts.ts'
 import { policyFacts } from '../../packages/broker/src/core/policies/facts.ts'
 import { quotaFacts } from '../../packages/broker/src/core/quotas/facts.ts'
 import { shareFacts } from '../../packages/broker/src/core/share/facts.ts'
@@ -46,6 +47,7 @@ const factTables: [number, Record<string, number>][] = [
   [machineKinds.identity, identityFacts],
   [machineKinds.quotas, quotaFacts],
   [machineKinds.shareGroups, shareFacts],
+  [machineKinds.namespaces, namespaceFacts],
   [machineKinds.policies, policyFacts],
   [machineKinds.delayed, delayedFacts],
   // Numbers are dropped in thousands.
@@ -120,6 +122,7 @@ class Memory {
     this.#topics(orders)
     await this.#records(orders)
     this.#people()
+    this.#tenants()
     this.#classicGroups(orders)
     this.#assignedGroups()
     this.#shareGroups(orders)
@@ -185,6 +188,34 @@ class Memory {
     assert.deepEqual(quotas.get({ user: this.#name('alice') })?.values, new Map([['publishBytes', 12_345]]))
     assert.deepEqual(quotas.get({ address: null })?.values, new Map([['connections', 17]]))
     assert.equal(quotas.get({ client: this.#name('c') }), undefined)
+  }
+
+  #tenants(): void {
+    const { identity, namespaces, queues } = this.#core
+    const [tenant, gone, user] = [this.#name('tenant'), this.#name('old-tenant'), this.#name('carol')]
+    const { description, tags, defaultQueueType, limits } = namespaces.get(tenant) ?? {}
+    assert.deepEqual([description, tags, defaultQueueType], ['a tenant', ['x'], 'quorum'])
+    assert.deepEqual([...(limits ?? [])], [['queues', 34]])
+    assert.deepEqual(
+      namespaces.parameters(tenant).map(({ name, value }) => [name, value]),
+      [['kept', '{"a":1}']],
+    )
+    assert.equal(namespaces.has(gone), false)
+    assert.deepEqual(queues.list(gone), [])
+    const carol = identity.user(user)
+    assert.deepEqual([carol?.tags, carol?.isGoverned, carol?.hash?.algorithm], [['monitoring'], true, 'sha256'])
+    assert.deepEqual([...(carol?.limits ?? [])], [['channels', 12]])
+    const { permissions, keyPermissions } = identity.governance
+    const permission = { user, namespace: tenant, configure: '.*', write: '.*', read: '^r' }
+    assert.deepEqual(
+      permissions.filter(of => of.user === user),
+      [permission],
+    )
+    const keyPermission = { user, namespace: tenant, exchange: 'amq.topic', write: 'w', read: 'r' }
+    assert.deepEqual(
+      keyPermissions.filter(of => of.user === user),
+      [keyPermission],
+    )
   }
 
   #offsets(group: string, topicId: string): [number, number, string][] {

@@ -52,6 +52,7 @@ export class Story {
     const orders = await this.#topics()
     await this.#records(orders)
     await this.#people()
+    await this.#tenants()
     await this.#classicGroups(orders)
     await this.#assignedGroups()
     await this.#shareGroups()
@@ -140,6 +141,32 @@ export class Story {
     await quotas.change({ address: null }, [{ key: 'connections', value: 17 }])
     await quotas.change({ client: this.#name('c') }, [{ key: 'fetchBytes', value: 5 }])
     await quotas.change({ client: this.#name('c') }, [{ key: 'fetchBytes', value: undefined }])
+  }
+
+  /** A namespace with limits and what permissions there are in it, and one that is gone with all that was in it. */
+  async #tenants(): Promise<void> {
+    const { identity, namespaces, queues } = this.#core
+    const { governance } = identity
+    const [tenant, gone, user] = [this.#name('tenant'), this.#name('old-tenant'), this.#name('carol')]
+    const hash = { algorithm: 'sha256' as const, salt: Buffer.alloc(4, 1), digest: Buffer.alloc(32, 2) }
+    await governance.setUser(user, { tags: ['monitoring'], secret: { kind: 'hash', hash } })
+    await governance.setLimit(user, 'channels', 12)
+    await namespaces.set(tenant, { description: 'a tenant', tags: ['x'], defaultQueueType: 'quorum' })
+    await namespaces.setLimit(tenant, 'queues', 34)
+    await namespaces.set(gone)
+    await queues.declare(gone, 'q')
+    const everything = { user, configure: '.*', write: '.*', read: '^r' }
+    for (const name of [tenant, gone, namespace]) {
+      await governance.setPermission({ ...everything, namespace: name })
+    }
+    await governance.removePermission(user, namespace)
+    const keys = { user, namespace: tenant, write: 'w', read: 'r' }
+    for (const exchange of ['amq.topic', 'events']) await governance.setKeyPermission({ ...keys, exchange })
+    await governance.removeKeyPermissions(user, tenant, 'events')
+    const parameter = { namespace: tenant, component: 'c', value: '{"a":1}' }
+    for (const name of ['kept', 'dropped']) await namespaces.setParameter({ ...parameter, name })
+    await namespaces.removeParameter(tenant, 'c', 'dropped')
+    await namespaces.remove(gone)
   }
 
   #commitOf(group: string, topicId: string, offsets: number[]): CommitRequest {
