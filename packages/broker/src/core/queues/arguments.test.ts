@@ -48,8 +48,19 @@ test('queueSettings: every argument is a setting or a hint, and is told again', 
   assert.equal(config.singleActiveConsumer, true)
 })
 
-test('queueSettings: what means the same is kept alike, and what is unknown is not kept', () => {
-  assert.equal(queueSettings(list({ 'x-queue-type': 'classic', 'x-delivery-limit': -1n, 'x-strange': 1n })).size, 0)
+test('queueSettings: what means the same is kept alike', () => {
+  assert.equal(queueSettings(list({ 'x-queue-type': 'classic', 'x-delivery-limit': -1n })).size, 0)
+})
+
+test('queueSettings: what nobody knows is told again if it is small, and makes no difference', () => {
+  const strange = { 'x-strange': 1n, team: 'orders', flag: true, list: [1n], long: 'x'.repeat(300) }
+  const settings = queueSettings(list(strange))
+  queueConfig(settings)
+  const told = list({ 'x-strange': 1n, team: 'orders', flag: true })
+  assert.deepEqual(queueArguments(settings), told)
+  assert.equal(argumentDifference(told, []), undefined)
+  const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`name${index}`, 'x'.repeat(100)]))
+  queueConfig(queueSettings(list(many)))
 })
 
 test('topicSettings: a stream keeps everything, but for what arguments bound', () => {

@@ -189,8 +189,11 @@ export function topicSettings(given: readonly Header[]): Map<string, string> {
 function settingsOf(given: readonly Header[], settingOf: (row: Row) => string | undefined): Map<string, string> {
   const settings = new Map<string, string>()
   for (const { name, value } of given) {
-    const row = rows[name]
-    if (!row) continue
+    const row = Object.hasOwn(rows, name) ? rows[name] : undefined
+    if (!row) {
+      keepStrange(settings, name, value)
+      continue
+    }
     const written = row.write ? row.write(value) : hintOf(value)
     if (written !== undefined) settings.set(settingOf(row) ?? `${hintPrefix}${name}`, written)
   }
@@ -217,8 +220,27 @@ function argumentsOf(config: ReadonlyMap<string, string>, settingOf: (row: Row) 
     if (given === undefined) continue
     found.push({ name, value: row.read ? row.read(given) : hintValue(given) })
   }
+  for (const [setting, given] of config) {
+    if (isStrange(setting)) found.push({ name: setting.slice(hintPrefix.length), value: hintValue(given) })
+  }
   return found
 }
+
+const strangeBytesMax = 200
+const strangeMax = 8
+
+/** What nobody knows is told again as it was given, if it is small; it means nothing, and makes no difference. */
+function keepStrange(settings: Map<string, string>, name: string, value: HeaderValue): void {
+  if (typeof value !== 'string' && typeof value !== 'bigint' && typeof value !== 'boolean') return
+  const text = hintOf(value)
+  const count = [...settings.keys()].filter(key => isStrange(key)).length
+  if (count < strangeMax && Buffer.byteLength(name) + Buffer.byteLength(text) <= strangeBytesMax) {
+    settings.set(`${hintPrefix}${name}`, text)
+  }
+}
+
+const isStrange = (setting: string): boolean =>
+  setting.startsWith(hintPrefix) && !Object.hasOwn(rows, setting.slice(hintPrefix.length))
 
 /** A value with its type before it. */
 function hintOf(value: HeaderValue): string {

@@ -78,6 +78,11 @@ for (const [what, run, told] of [
     "PRECONDITION_FAILED - unknown exchange type 'fast'",
   ],
   [
+    'a type that every object has',
+    channel => channel.declareExchange('f', 'constructor'),
+    "PRECONDITION_FAILED - unknown exchange type 'constructor'",
+  ],
+  [
     'a delayed exchange that routes by nothing',
     channel => channel.declareExchange('f', 'x-delayed-message'),
     "PRECONDITION_FAILED - Invalid argument, 'x-delayed-type' must be an existing exchange type",

@@ -44,18 +44,17 @@ export const exchangeHandlers: readonly Entry[] = [
 ]
 
 /** Kinds of exchanges by the names that clients give them. */
-const kinds: Readonly<Record<string, ExchangeKind>> = {
-  direct: 'direct',
-  fanout: 'fanout',
-  topic: 'topic',
-  headers: 'headers',
-  'x-consistent-hash': 'hash',
-  'x-delayed-message': 'delayed',
-}
+const kinds: ReadonlyMap<string, ExchangeKind> = new Map([
+  ['direct', 'direct'],
+  ['fanout', 'fanout'],
+  ['topic', 'topic'],
+  ['headers', 'headers'],
+  ['x-consistent-hash', 'hash'],
+  ['x-delayed-message', 'delayed'],
+])
 
 /** What clients call a kind of exchanges. */
-export const exchangeType = (kind: unknown): string =>
-  Object.entries(kinds).find(([, each]) => each === kind)?.[0] ?? String(kind)
+export const exchangeType = (kind: unknown): string => [...kinds].find(([, each]) => each === kind)?.[0] ?? String(kind)
 
 /** Arguments that mean something, by the settings that they are. */
 const argumentOf = {
@@ -96,7 +95,7 @@ async function declare(channel: ChannelHost, fields: Declare): Promise<void> {
 }
 
 function kindOf(type: string): ExchangeKind {
-  const kind = kinds[type]
+  const kind = kinds.get(type)
   if (kind === undefined) throw new AmqpException('preconditionFailed', `unknown exchange type '${type}'`)
   return kind
 }
@@ -112,7 +111,7 @@ function optionsOf(connection: Connection, name: string, kind: ExchangeKind, fie
     // The others mean nothing to exchanges of other types, which are declared all the same.
     if (setting === exchangeSettings.hashHeader && !isHash(kind, fields)) continue
     if (setting === exchangeSettings.innerKind && kind !== 'delayed') continue
-    config.set(setting, setting === exchangeSettings.innerKind ? (kinds[value] ?? value) : value)
+    config.set(setting, setting === exchangeSettings.innerKind ? (kinds.get(value) ?? value) : value)
   }
   if (kind === 'delayed' && !isInner(config.get(exchangeSettings.innerKind))) {
     const explanation = "Invalid argument, 'x-delayed-type' must be an existing exchange type"
@@ -122,7 +121,7 @@ function optionsOf(connection: Connection, name: string, kind: ExchangeKind, fie
 }
 
 const isInner = (kind: string | undefined): boolean =>
-  kind !== 'delayed' && Object.values(kinds).some(known => known === kind)
+  kind !== 'delayed' && [...kinds.values()].some(known => known === kind)
 
 const isHash = (kind: ExchangeKind, fields: Declare): boolean =>
   kind === 'hash' ||
