@@ -210,7 +210,8 @@ async function openCore(
   const delayed = new Delayed({ ...base, router, pressure: cell, sizes: sizes.delayed, soon, log: logFor('delayed') })
   const schedules = new Schedules({ ...base, router })
   const contents = namespaceContents({ topics, queues, router, delayed, schedules, policies, identity })
-  const namespaces = new Namespaces({ ...base, contents, log: logFor('namespaces') })
+  const connections = new Connections()
+  const namespaces = new Namespaces({ ...base, connections, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
   const transactions = new Transactions({
     ...base,
@@ -222,7 +223,7 @@ async function openCore(
     clusterId: topics.clusterId,
     brokerId: settings.brokerId,
     cell: client,
-    connections: new Connections(),
+    connections,
     namespaces,
     topics,
     policies,

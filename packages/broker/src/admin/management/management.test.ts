@@ -277,6 +277,26 @@ test('connections and what they carry are shown, and can be closed', async t => 
   assert.equal(await client.status('GET', path), 404)
 })
 
+test('with a namespace, and with a user, go their connections', async t => {
+  const client = await TestClient.start(t, { amqp: 0, logLevel: 'off' })
+  await client.ask('PUT', '/api/vhosts/v')
+  await client.ask('PUT', '/api/users/ann', { password: 'secret', tags: '' })
+  for (const vhost of ['v', '%2F']) {
+    await client.ask('PUT', `/api/permissions/${vhost}/ann`, { configure: '.*', write: '.*', read: '.*' })
+  }
+  const address = { host: '127.0.0.1', port: client.broker.port('amqp') }
+  for (const virtualHost of ['v', '/']) {
+    const driver = await AmqpDriver.connect(network, address, { virtualHost, user: 'ann', password: 'secret' })
+    t.after(() => driver.close())
+  }
+  const count = async (): Promise<number> => (await client.get('/api/connections')).length
+  assert.equal(await count(), 2)
+  await client.ask('DELETE', '/api/vhosts/v')
+  while ((await count()) > 1);
+  await client.ask('DELETE', '/api/users/ann')
+  while ((await count()) > 0);
+})
+
 test('all that was made is there after a restart', async t => {
   const data = mkdtempSync(join(tmpdir(), 'dragoman-test-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))

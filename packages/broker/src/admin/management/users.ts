@@ -146,7 +146,7 @@ function userOf(call: Call): User {
 }
 
 async function removeUser(call: Call): Promise<unknown> {
-  await call.core.identity.governance.removeUsers([userOf(call).name])
+  await removeAll(call, [userOf(call).name])
   return noContent
 }
 
@@ -158,8 +158,19 @@ async function removeUsers(call: Call): Promise<unknown> {
     throw badRequest('users must be a list of names')
   }
   // Those that are gone already are passed over.
-  await core.identity.governance.removeUsers(names.filter(name => core.identity.user(name)))
+  await removeAll(
+    call,
+    names.filter(name => core.identity.user(name)),
+  )
   return noContent
+}
+
+/** With a user go their connections. */
+async function removeAll({ core }: Call, names: readonly string[]): Promise<void> {
+  await core.identity.governance.removeUsers(names)
+  for (const connection of core.connections.list()) {
+    if (names.includes(connection.user)) connection.close(`user '${connection.user}' was deleted`)
+  }
 }
 
 function limitItems(call: Call): Item[] {

@@ -52,11 +52,8 @@ test('with a namespace goes all that is in it, and nothing else', async t => {
     await identity.governance.setPermission({ user: 'ann', namespace: name, configure: '', write: '', read: '' })
     await namespaces.setParameter({ namespace: name, component: 'c', name: 'n', value: '1' })
   }
-  const ended: string[] = []
-  namespaces.watch({ ended: name => ended.push(name) })
   const removal = namespaces.remove('gone')
   assert.equal(namespaces.has('gone'), false)
-  assert.deepEqual(ended, ['gone'])
   await assert.rejects(namespaces.set('gone'), refusal('request-invalid'))
   await removal
   const countsOf = (name: string): number[] => [

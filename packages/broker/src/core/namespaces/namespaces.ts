@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Codec } from '@dragoman/wire'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
+import type { Connections } from '../connections.ts'
 import { BrokerError } from '../errors.ts'
 import { checkNamespaceName, quote } from '../names.ts'
 import { atomically, durably } from '../refusals.ts'
@@ -18,6 +19,8 @@ import {
 export interface NamespacesOptions {
   ledger: Ledger
   limits: { namespacesMax: number; parametersMax: number }
+  /** Those to a namespace end with it. */
+  connections: Pick<Connections, 'list'>
   /** Something that can be in a namespace, in the order in which it is to be removed. */
   contents: readonly NamespaceContent[]
   log(level: 'warn' | 'error', message: string, fields?: Record<string, unknown>): void
@@ -31,12 +34,6 @@ export interface NamespaceContent {
 
 /** How a namespace is to be. What is left out stays as it is, or has its default. */
 export type NamespaceOptions = Partial<Omit<NamespaceDefinition, 'name' | 'limits'>>
-
-/** Who has to know when a namespace ends. */
-export interface NamespaceObserver {
-  /** The namespace is there no more: connections to it are to be closed. Called before anything in it is removed. */
-  ended(name: string): void
-}
 
 const textBytesMax = 4096
 const tagsMax = 64
@@ -53,7 +50,6 @@ const parameterBytesMax = 64 * 1024
 export class Namespaces {
   readonly #options: NamespacesOptions
   readonly #machine: NamespacesMachine
-  readonly #observers = new Set<NamespaceObserver>()
   readonly #sweeping = new Map<string, Promise<void>>()
   #isClosed = false
 
@@ -112,7 +108,9 @@ export class Namespaces {
     if (name === homeNamespace) throw new BrokerError('access-denied', `${quote(name)} is there for ever`)
     this.#present(name)
     const ended = this.#write(namespaceFacts.namespaceEnded, namespaceNamed, { name })
-    for (const observer of this.#observers) observer.ended(name)
+    for (const connection of this.#options.connections.list()) {
+      if (connection.namespace === name) connection.close(`the namespace ${quote(name)} was removed`)
+    }
     await ended
     await this.#sweep(name)
   }
@@ -125,12 +123,6 @@ export class Namespaces {
         this.#options.log('error', 'What is left of a namespace could not be removed', { name, reason })
       })
     }
-  }
-
-  /** Calls the observer until the returned function is called. */
-  watch(observer: NamespaceObserver): () => void {
-    this.#observers.add(observer)
-    return () => this.#observers.delete(observer)
   }
 
   /** Parameters of a component, or all; `namespace` is empty for those of the whole broker. */
