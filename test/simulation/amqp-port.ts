@@ -10,7 +10,7 @@ import { queueUnbind, queueUnbindOk } from '../../packages/broker/src/protocols/
 import type { Connection, Network, Runtime } from '../../packages/broker/src/runtime/runtime.ts'
 import { amqpPort } from './client.ts'
 import type { RecordId } from './history.ts'
-import type { Binding, Consuming, DeliverySink, Outcome, QueuePort } from './queue-port.ts'
+import type { Binding, Consuming, DeliverySink, MessageTraits, Outcome, QueuePort } from './queue-port.ts'
 import { idOf, valueOf } from './records.ts'
 import type { Shared } from './workload.ts'
 
@@ -74,9 +74,11 @@ export class AmqpPort implements QueuePort {
     )
   }
 
-  publish(exchange: string, key: string, id: RecordId): Promise<Outcome> {
+  publish(exchange: string, key: string, id: RecordId, { priority, ttlMs }: MessageTraits): Promise<Outcome> {
     return this.#ask(publishing, async channel => {
-      const isTaken = await channel.publish(exchange, key, valueOf(id), {}, { mandatory: true })
+      const expiration = ttlMs === undefined ? {} : { expiration: String(ttlMs) }
+      const properties = { deliveryMode: 2, priority, ...expiration }
+      const isTaken = await channel.publish(exchange, key, valueOf(id), properties, { mandatory: true })
       const at = channel.returned.findIndex(({ body }) => {
         const { producer, index } = idOf(0, body)
         return producer === id.producer && index === id.index

@@ -44,6 +44,8 @@ export async function runWorld(
 export type WorkloadMaker = (shared: Shared) => Workload | undefined
 
 const dataPath = 'data'
+/** As simulated processes have it. */
+const wallClockStartMs = 1_767_225_600_000
 /** After all faults have ended, everything must be done within this. */
 const healMsMax = 120_000
 /** Members of groups that are silent for so long are gone. */
@@ -121,6 +123,7 @@ class BrokerWorld {
       mayBeFull: () => this.simulator.nowMs < this.#smallUntilMs,
       broker: this.#broker,
       running: () => this.#running,
+      wallMs: () => Math.floor(wallClockStartMs + this.simulator.nowMs + this.#clockAheadMs),
       get starts() {
         return startsOf()
       },

@@ -3,7 +3,7 @@ import { homeNamespace as namespace } from '../../packages/broker/src/core/broke
 import type { Subscription } from '../../packages/broker/src/core/cursor/subscription.ts'
 import { BrokerError } from '../../packages/broker/src/core/errors.ts'
 import { Fenced } from '../../packages/broker/src/storage/errors.ts'
-import type { Binding, Consuming, DeliverySink, Outcome, QueuePort } from './queue-port.ts'
+import type { Binding, Consuming, DeliverySink, MessageTraits, Outcome, QueuePort } from './queue-port.ts'
 import type { RecordId } from './history.ts'
 import { idOf, valueOf } from './records.ts'
 import type { Shared } from './workload.ts'
@@ -103,9 +103,11 @@ export class CorePort implements QueuePort {
     })
   }
 
-  publish(exchange: string, key: string, id: RecordId): Promise<Outcome> {
+  publish(exchange: string, key: string, id: RecordId, { priority, ttlMs }: MessageTraits): Promise<Outcome> {
+    const wallMs = (): number => this.#shared.wallMs()
     return this.inside<string>((core, done) => {
-      const message = { key: Buffer.from(key), value: valueOf(id) }
+      const expires = ttlMs === undefined ? {} : { expiresMs: wallMs() + ttlMs }
+      const message = { key: Buffer.from(key), value: valueOf(id), priority, ...expires }
       core.router.publish({ namespace, exchange, key, message }, ({ isRouted, error }) => {
         done(error ?? (isRouted ? 'done' : 'unrouted'))
       })

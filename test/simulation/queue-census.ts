@@ -3,14 +3,21 @@ import type { Queue } from '../../packages/broker/src/core/queues/queue.ts'
 import type { Client } from './client.ts'
 import { CorePort } from './core-port.ts'
 import type { RecordId } from './history.ts'
-import { ConsumerHold, keyOf, nameOf, type Publish, type QueueHistory } from './queue-history.ts'
+import {
+  ConsumerHold,
+  keyOf,
+  nameOf,
+  routedTopic,
+  type Publish,
+  type QueueHistory,
+  type QueueWorld,
+} from './queue-history.ts'
 import { idOf } from './records.ts'
-import { routedTopic, type Routes } from './routes.ts'
 import { fetchOnce, type Partition } from './workload.ts'
 import { PartitionHistory } from './history.ts'
 
 /** Compares what each queue holds with all that was told, and the second time takes it out. */
-export async function checkRoutes(routes: Routes, client: Client, drains: boolean): Promise<void> {
+export async function checkRoutes(routes: QueueWorld, client: Client, drains: boolean): Promise<void> {
   const port = new CorePort(routes.shared)
   // What is still on its way arrives, and connections that are gone are seen to be.
   await routes.shared.simulator.sleep(5_000)
@@ -24,7 +31,7 @@ export async function checkRoutes(routes: Routes, client: Client, drains: boolea
 }
 
 /** What waits in a queue, in its order. */
-async function census(routes: Routes, port: CorePort, { name }: QueueHistory): Promise<Publish[]> {
+async function census(routes: QueueWorld, port: CorePort, { name }: QueueHistory): Promise<Publish[]> {
   const { simulator } = routes.shared
   for (;;) {
     const found = await port.inside<RecordId[]>((core, done) => {
@@ -52,18 +59,17 @@ async function browse(queue: Queue): Promise<RecordId[]> {
 }
 
 /** Conservation: what was ever appended waits, is held, or was settled, for one reason. */
-export function checkCounts(routes: Routes, queue: Queue): void {
-  const { cursor, readyCount, inFlightCount, definition } = queue
-  const end = routes.shared.running()?.core.cell.bounds(definition.stream)?.endOffset
+export function checkCounts(routes: QueueWorld, queue: Queue): void {
+  const { cursor, readyCount, inFlightCount, definition, appendedCount: end } = queue
   const { ackedCount, droppedCount } = cursor
-  if (end === undefined || end === readyCount + inFlightCount + ackedCount + droppedCount) return
+  if (end === readyCount + inFlightCount + ackedCount + droppedCount) return
   routes.shared.simulator.fail(
     `queue ${definition.name}: ${end} messages were published; ${readyCount} wait, ${inFlightCount} are held, ` +
       `${ackedCount} were acknowledged, ${droppedCount} dropped`,
   )
 }
 
-function seen(routes: Routes, place: string, id: RecordId): Publish {
+function seen(routes: QueueWorld, place: string, id: RecordId): Publish {
   const publish = routes.publishes.get(keyOf(id))
   if (!publish) {
     const message = `${place} holds ${nameOf({ id })}, which nobody has published`
@@ -74,7 +80,7 @@ function seen(routes: Routes, place: string, id: RecordId): Publish {
   return publish
 }
 
-async function censusOfTopic(routes: Routes, client: Client): Promise<Publish[]> {
+async function censusOfTopic(routes: QueueWorld, client: Client): Promise<Publish[]> {
   const found: Publish[] = []
   for (const index of [0, 1]) {
     const history = new PartitionHistory(routes.shared.simulator, `${routedTopic}/${index}`)
@@ -93,70 +99,91 @@ async function censusOfTopic(routes: Routes, client: Client): Promise<Publish[]>
   return found
 }
 
-function compareQueue({ shared: { simulator } }: Routes, queue: QueueHistory, found: readonly Publish[]): void {
-  const here = new Set(found)
+function compareQueue({ shared: { simulator } }: QueueWorld, queue: QueueHistory, found: readonly Publish[]): void {
   for (const publish of found) {
     const { settledMs } = queue.copyOf(publish)
     if (settledMs < Infinity) simulator.fail(`${nameOf(publish)} was settled, and is in ${queue.name}`)
   }
-  for (const { publish, settledMs, mayBeGone } of queue.copies.values()) {
-    if (settledMs === Infinity && !mayBeGone && !queue.traits.drops && !here.has(publish))
-      simulator.fail(`${nameOf(publish)} was delivered from ${queue.name}, not settled, and is not there`)
-  }
-  if (!queue.traits.isOrdered) return
-  let latest: Publish | undefined
+  const { order } = queue.traits
+  if (order === 'none') return
+  const latest = new Map<number, Publish>()
   for (const publish of found) {
-    if (latest && publish.answeredMs < latest.askedMs) {
-      const detail = `confirmed at ${publish.answeredMs.toFixed(0)}, that one was sent at ${latest.askedMs.toFixed(0)}`
-      simulator.fail(`${nameOf(publish)} is in ${queue.name} behind ${nameOf(latest)}: ${detail}`)
+    const level = order === 'priorities' ? publish.priority : 0
+    const before = latest.get(level)
+    if (before && publish.answeredMs < before.askedMs) {
+      const detail = `confirmed at ${publish.answeredMs.toFixed(0)}, that one was sent at ${before.askedMs.toFixed(0)}`
+      simulator.fail(`${nameOf(publish)} is in ${queue.name} behind ${nameOf(before)}: ${detail}`)
     }
-    if (!latest || publish.askedMs > latest.askedMs) latest = publish
+    if (!before || publish.askedMs > before.askedMs) latest.set(level, publish)
   }
 }
 
+type Places = ReadonlyMap<string, ReadonlySet<Publish>>
+
 /** A message that was confirmed is wherever it led; one of which nobody knows, everywhere or nowhere. */
-function comparePublishes(routes: Routes, found: ReadonlyMap<string, readonly Publish[]>): void {
+function comparePublishes(routes: QueueWorld, found: ReadonlyMap<string, readonly Publish[]>): void {
   const { simulator } = routes.shared
-  const here = new Map(Array.from(found, ([place, list]) => [place, new Set(list)]))
+  const here: Places = new Map(Array.from(found, ([place, list]) => [place, new Set(list)]))
   for (const publish of routes.publishes.values()) {
     const { certain, possible, isTaken, seenIn } = publish
     const what = `${nameOf(publish)} to ${publish.exchange} by ${publish.key}`
-    for (const place of seenIn)
-      if (possible && !possible.has(place)) simulator.fail(`${what} was in ${place}, where nothing led`)
+    for (const place of seenIn) {
+      const source = routes.queues.get(place)?.traits.isHeirOf
+      if (possible && !possible.has(source?.name ?? place)) simulator.fail(`${what} was in ${place}, where nothing led`)
+      if (source) compareHeir(routes, source, publish, here)
+    }
     const witness = [...seenIn][0]
     if (isTaken !== true && (isTaken === false || witness === undefined)) continue
-    for (const place of certain) {
-      const queue = routes.queues.get(place)
-      const copy = queue?.copies.get(keyOf(publish.id))
-      if (
-        here.get(place)?.has(publish) ||
-        queue?.traits.drops ||
-        copy?.mayBeGone ||
-        (copy?.settledMs ?? Infinity) < Infinity
-      )
-        continue
-      // A queue that is made anew may have been another one.
-      if (queue && !queue.traits.isLasting) continue
-      simulator.fail(`${what} is not in ${place}; ${isTaken ? 'it was confirmed' : `it was in ${witness}`}`)
-    }
+    for (const place of certain)
+      if (isLost(routes.queues.get(place), place, publish, here))
+        simulator.fail(`${what} is not in ${place}; ${isTaken ? 'it was confirmed' : `it was in ${witness}`}`)
   }
 }
 
+/** What a queue has dropped, it does not have any more, and it was not acknowledged there. */
+function compareHeir({ shared }: QueueWorld, source: QueueHistory, publish: Publish, here: Places): void {
+  const what = `${nameOf(publish)} is a dead letter of ${source.name}, and`
+  if (here.get(source.name)?.has(publish)) shared.simulator.fail(`${what} still there`)
+  const { ackedMs = Infinity } = source.copies.get(keyOf(publish.id)) ?? {}
+  if (ackedMs < Infinity) shared.simulator.fail(`${what} was acknowledged at ${ackedMs.toFixed(0)}`)
+}
+
+/** Whether it was in the queue and is nowhere now, and nobody can have taken it. */
+function isLost(queue: QueueHistory | undefined, place: string, publish: Publish, here: Places): boolean {
+  if (here.get(place)?.has(publish)) return false
+  if (!queue) return true
+  // One that is made anew may have been another one.
+  if (!queue.traits.isLasting) return false
+  const copy = queue.copies.get(keyOf(publish.id))
+  if (copy?.mayBeAcked) return false
+  const isDropped = queue.traits.drops || copy?.mayBeGone === true || publish.expires
+  if (!isDropped) return true
+  const heir = queue.deadLetters
+  if (!heir || here.get(heir.name)?.has(publish)) return false
+  const inherited = heir.copies.get(keyOf(publish.id))
+  return !inherited?.mayBeGone
+}
+
 /** All that is left, by one consumer: the order must be that of the queue. */
-async function drain(routes: Routes, port: CorePort, queue: QueueHistory, found: readonly Publish[]): Promise<void> {
+async function drain(
+  routes: QueueWorld,
+  port: CorePort,
+  queue: QueueHistory,
+  found: readonly Publish[],
+): Promise<void> {
   const { simulator } = routes.shared
   const left = [...found]
   const hold = new ConsumerHold()
   const tags: number[] = []
+  let latest: Publish | undefined
   const consuming = await port.consume(queue.name, 10, {
     deliver: delivery => {
       const copy = routes.take(queue, hold, delivery)
       tags.push(delivery.tag)
-      // Meanwhile some may have been dropped because of their age.
-      while (queue.traits.drops && left.length > 0 && left[0] !== copy?.publish) left.shift()
-      const next = left.shift()
-      if (copy && copy.publish !== next)
-        simulator.fail(`${queue.name}: ${nameOf(copy.publish)} comes before ${next ? nameOf(next) : 'nothing'}`)
+      if (!copy) return
+      const problem = outOfOrder(queue, left, latest, copy.publish)
+      if (problem) simulator.fail(`${queue.name}: ${nameOf(copy.publish)} comes ${problem}`)
+      latest = copy.publish
     },
   })
   if (typeof consuming !== 'object') {
@@ -174,12 +201,34 @@ async function drain(routes: Routes, port: CorePort, queue: QueueHistory, found:
       simulator.fail(`queue ${queue.name} cannot be emptied`)
     queue.used(hold, simulator.nowMs)
   }
-  if (left.length > 0 && !queue.traits.drops)
+  if (left.some(({ expires }) => !expires) && !queue.traits.drops)
     simulator.fail(`queue ${queue.name} does not give out ${left.length} messages`)
   const wrong = await port.inside<string>((core, done) => {
     const { readyCount = 0, inFlightCount = 0 } = core.queues.get(namespace, queue.name) ?? {}
     done(readyCount + inFlightCount === 0 ? 'done' : `${readyCount} wait, ${inFlightCount} are held`)
   })
-  if (wrong !== 'done') simulator.fail(`queue ${queue.name} was emptied, and ${wrong}`)
+  // What others drop meanwhile comes here.
+  if (wrong !== 'done' && !queue.traits.isHeirOf) simulator.fail(`queue ${queue.name} was emptied, and ${wrong}`)
   await consuming.cancel()
+}
+
+/** Takes it out of what is left. */
+function outOfOrder(
+  { traits: { order, drops, isHeirOf } }: QueueHistory,
+  left: Publish[],
+  latest: Publish | undefined,
+  publish: Publish,
+): string | undefined {
+  if (order === 'published') {
+    // Meanwhile some may have been dropped because of their age.
+    while (left[0] && left[0] !== publish && (drops || left[0].expires)) left.shift()
+    const next = left.shift()
+    return publish === next ? undefined : `before ${next ? nameOf(next) : 'nothing'}`
+  }
+  const at = left.indexOf(publish)
+  if (at >= 0) left.splice(at, 1)
+  // What is dropped meanwhile comes here.
+  else if (!isHeirOf) return 'and was not there'
+  const isLate = order === 'priorities' && latest && latest.priority < publish.priority
+  return isLate ? `with priority ${publish.priority} after one of priority ${latest.priority}` : undefined
 }

@@ -1,5 +1,7 @@
 import type { World } from '../../packages/broker/src/runtime/simulated/world.ts'
 import type { RecordId } from './history.ts'
+import type { Delivery } from './queue-port.ts'
+import type { Shared } from './workload.ts'
 
 export const keyOf = ({ producer, index }: RecordId): number => producer * 1_000_000 + index
 
@@ -8,6 +10,8 @@ export interface Publish {
   readonly id: RecordId
   readonly exchange: string
   readonly key: string
+  readonly priority: number
+  readonly expires: boolean
   readonly askedMs: number
   /** Infinity: it was not answered. */
   answeredMs: number
@@ -54,22 +58,36 @@ export interface Copy {
   settledMs: number
   /** It may have left the queue: settled without an answer, purged, expired, … */
   mayBeGone: boolean
-  /** It was dropped, and must have gone where dead letters go. */
-  isDead: boolean
+  /** It may have been acknowledged, which dead letters are not. */
+  mayBeAcked: boolean
+  /** When it was told that it is; Infinity: never. */
+  ackedMs: number
 }
+
+/** What the checks of queues need of who knows all of them. */
+export interface QueueWorld {
+  readonly shared: Shared
+  readonly queues: ReadonlyMap<string, QueueHistory>
+  readonly publishes: ReadonlyMap<number, Publish>
+  /** Of `routedTopic`. */
+  readonly topicId: string
+  /** Nothing is under way: now it is known where messages can be whose publishes were not answered. */
+  settleLost(): void
+  take(queue: QueueHistory, hold: ConsumerHold, delivery: Delivery): Copy | undefined
+}
+
+export const routedTopic = 'routed'
 
 /** What a queue may do with messages besides giving them to consumers. */
 export interface QueueTraits {
-  /** It gives out messages in the order in which they were published. */
-  readonly isOrdered: boolean
+  /** It gives out messages in the order in which they were published; `priorities`: those of the same priority. */
+  readonly order: 'published' | 'priorities' | 'none'
   /** It may drop messages on its own. */
   readonly drops: boolean
   /** It is there from the beginning to the end. */
   readonly isLasting: boolean
-  /** Where dropped messages go. */
-  readonly deadLetters?: QueueHistory | undefined
   /** The only way here is from this queue, by being dropped there. */
-  isDeadLettersOf?: QueueHistory | undefined
+  readonly isHeirOf?: QueueHistory
 }
 
 /**
@@ -82,6 +100,8 @@ export interface QueueTraits {
 export class QueueHistory {
   readonly name: string
   readonly traits: QueueTraits
+  /** Where what it drops goes. */
+  deadLetters: QueueHistory | undefined
   readonly #world: World
   readonly copies = new Map<number, Copy>()
   /** When a consumer of it last went, perhaps with messages that were on their way to it. */
@@ -99,7 +119,7 @@ export class QueueHistory {
     if (!copy) {
       copy = {
         ...{ publish, queue: this, holder: undefined, deliveries: 0, deliveredMs: -Infinity, deliveredIn: -1 },
-        ...{ settledMs: Infinity, mayBeGone: false, isDead: false },
+        ...{ settledMs: Infinity, mayBeGone: publish.expires, mayBeAcked: false, ackedMs: Infinity },
       }
       this.copies.set(key, copy)
     }
@@ -144,7 +164,7 @@ export class QueueHistory {
   }
 
   #checkOrder(hold: ConsumerHold, { publish }: Copy, doubt: (message: string) => void): void {
-    if (!this.traits.isOrdered) return
+    if (this.traits.order !== 'published') return
     const { producer, index } = publish.id
     const newest = hold.newest.get(producer) ?? -1
     if (index < newest) doubt(`comes for the first time after the publisher's ${newest}`)
@@ -169,6 +189,7 @@ export class QueueHistory {
       hold.copies.delete(keyOf(copy.publish.id))
       if (copy.holder === hold) copy.holder = undefined
       if (how !== 'requeue' || this.traits.drops) copy.mayBeGone = true
+      if (how === 'ack') copy.mayBeAcked = true
     }
   }
 
@@ -176,7 +197,7 @@ export class QueueHistory {
     if (how === 'requeue') return
     for (const copy of copies) {
       copy.settledMs = Math.min(copy.settledMs, nowMs)
-      if (how === 'reject') copy.isDead = true
+      if (how === 'ack') copy.ackedMs = Math.min(copy.ackedMs, nowMs)
     }
   }
 

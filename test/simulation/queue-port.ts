@@ -10,6 +10,12 @@ export interface Binding {
   readonly key: string
 }
 
+export interface MessageTraits {
+  readonly priority: number
+  /** Undefined: it does not expire. */
+  readonly ttlMs: number | undefined
+}
+
 /** A way to queues and exchanges: what a client can ask for, whatever it speaks. */
 export interface QueuePort {
   /** What was not answered may still be done, even when the broker goes on. */
@@ -22,7 +28,7 @@ export interface QueuePort {
   bind(binding: Binding): Promise<Outcome>
   unbind(binding: Binding): Promise<Outcome>
   /** `unrouted`: it led nowhere. Those that are sent without waiting keep their order. */
-  publish(exchange: string, key: string, id: RecordId): Promise<Outcome>
+  publish(exchange: string, key: string, id: RecordId, traits: MessageTraits): Promise<Outcome>
   consume(queue: string, prefetch: number, sink: DeliverySink): Promise<Consuming | Outcome>
   /** Which connection is used now: what was sent by an older one may come late, or never. */
   readonly connection: number

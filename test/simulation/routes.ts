@@ -4,7 +4,16 @@ import { Client } from './client.ts'
 import { AmqpPort } from './amqp-port.ts'
 import { CorePort } from './core-port.ts'
 import { checkRoutes } from './queue-census.ts'
-import { ConsumerHold, keyOf, nameOf, QueueHistory, type Copy, type Publish } from './queue-history.ts'
+import {
+  ConsumerHold,
+  keyOf,
+  nameOf,
+  QueueHistory,
+  routedTopic,
+  type Copy,
+  type Publish,
+  type QueueWorld,
+} from './queue-history.ts'
 import type { Binding, Consuming, Delivery, Outcome, QueuePort } from './queue-port.ts'
 import type { RecordId } from './history.ts'
 import type { Shared, Workload } from './workload.ts'
@@ -21,12 +30,13 @@ const passing = ['storage-full', 'shutting-down']
 const messagesMax = 4_000
 /** What was not answered by a connection may still happen for so long. */
 const lateMsMax = 25_000
-export const routedTopic = 'routed'
+/** Where dropped messages go. */
+const deadExchange = 'sim.dead'
 /** This one is removed and made again. */
 const passingQueue = 'passing'
 
 /** Publishers and consumers at queues that exchanges lead to, while bindings come and go. What they may rely on is said in `QueueHistory`. */
-export class Routes implements Workload {
+export class Routes implements Workload, QueueWorld {
   readonly shared: Shared
   readonly bindings = new BindingHistory(kinds)
   readonly queues = new Map<string, QueueHistory>()
@@ -43,19 +53,38 @@ export class Routes implements Workload {
     const { random } = shared.simulator
     this.#add('plain', {})
     if (random.chance(0.5)) this.#add('single', { 'single.active.consumer': 'true' })
+    if (random.chance(0.5)) this.#add('urgent', { 'priority.max': '5' })
     if (random.chance(0.5)) this.#add('short', { 'length.max': String(random.between(0, 60)) })
-    if (random.chance(0.5))
-      this.#add('full', { 'length.max': String(random.between(1, 60)), overflow: 'reject-publish' })
+    if (random.chance(0.3)) this.#add('small', { 'bytes.max': String(random.between(0, 6_000)) })
+    const overflow = random.pick(['reject-publish', 'reject-publish-dlx'])
+    if (random.chance(0.5)) this.#add('full', { 'length.max': String(random.between(1, 60)), overflow })
     if (random.chance(0.5)) this.#add('brief', { 'message.ttl.ms': String(random.between(0, 3000)) })
     if (random.chance(0.5)) this.#add('limited', { 'delivery.limit': String(random.between(1, 3)) })
+    for (const queue of [...this.queues.values()]) if (random.chance(0.5)) this.#addHeir(queue)
     this.#add(passingQueue, {})
   }
 
   #add(name: string, config: Record<string, string>): void {
-    const drops = ['message.ttl.ms', 'length.max', 'delivery.limit'].some(setting => setting in config)
-    const traits = { isOrdered: true, drops, isLasting: name !== passingQueue }
+    const drops = ['message.ttl.ms', 'length.max', 'bytes.max', 'delivery.limit'].some(setting => setting in config)
+    const order = 'priority.max' in config ? ('priorities' as const) : ('published' as const)
+    const traits = { order, drops, isLasting: name !== passingQueue }
     this.queues.set(name, new QueueHistory(this.shared.simulator, name, traits))
     this.configs.set(name, new Map(Object.entries(config)))
+  }
+
+  /** A queue for what this one drops. */
+  #addHeir(queue: QueueHistory): void {
+    const name = `dead-of-${queue.name}`
+    const traits = { order: 'none' as const, drops: false, isLasting: true, isHeirOf: queue }
+    queue.deadLetters = new QueueHistory(this.shared.simulator, name, traits)
+    this.queues.set(name, queue.deadLetters)
+    const config = this.configs.get(queue.name) ?? []
+    const settings: [string, string][] = [
+      ['dead.letter.exchange', deadExchange],
+      ['dead.letter.key', queue.name],
+    ]
+    this.configs.set(queue.name, new Map([...config, ...settings]))
+    this.configs.set(name, new Map())
   }
 
   async create(): Promise<void> {
@@ -66,12 +95,19 @@ export class Routes implements Workload {
     const port = new CorePort(this.shared)
     for (const [name, kind] of kinds) await this.#surely(() => port.declareExchange(name, kind))
     for (const [name, config] of this.configs) await this.#surely(() => port.declareQueue(name, config))
+    await this.#surely(() => port.declareExchange(deadExchange, 'direct'))
+    for (const { name, deadLetters } of this.queues.values()) {
+      if (!deadLetters) continue
+      const binding = { source: deadExchange, kind: 'queue' as const, destination: deadLetters.name, key: name }
+      await this.#surely(() => port.bind(binding))
+    }
     for (const binding of this.#allBindings()) this.bindings.know(binding, false, simulator.nowMs)
   }
 
   #allBindings(): Binding[] {
     const found: Binding[] = []
-    const ends = Array.from(this.queues.keys(), destination => ({ kind: 'queue' as const, destination }))
+    const direct = [...this.queues.values()].filter(({ traits }) => !traits.isHeirOf)
+    const ends = direct.map(({ name: destination }) => ({ kind: 'queue' as const, destination }))
     for (const end of [...ends, { kind: 'topic' as const, destination: routedTopic }]) {
       for (const key of keys) found.push({ source: 'sim.direct', ...end, key })
       for (const key of patterns) found.push({ source: 'sim.topic', ...end, key })
@@ -144,15 +180,20 @@ export class Routes implements Workload {
     const { simulator } = this.shared
     const { random } = simulator
     const isDefault = random.chance(0.2)
-    const lasting = [...this.queues.values()].filter(({ traits }) => traits.isLasting).map(({ name }) => name)
+    const lasting = [...this.queues.values()]
+      .filter(({ traits }) => traits.isLasting && !traits.isHeirOf)
+      .map(({ name }) => name)
+    const priority = random.chance(0.3) ? random.below(8) : 0
+    const ttlMs = random.chance(0.1) ? random.between(0, 2000) : undefined
     const exchange = isDefault ? '' : random.pick([...kinds.keys()])
     const key = isDefault ? random.pick(lasting) : random.pick(keys)
     const publish: Publish = {
-      ...{ id, exchange, key, askedMs: simulator.nowMs, answeredMs: Infinity, isTaken: undefined },
+      ...{ id, exchange, key, priority: Math.min(priority, 5), expires: ttlMs !== undefined },
+      ...{ askedMs: simulator.nowMs, answeredMs: Infinity, isTaken: undefined },
       ...{ certain: new Set(), possible: undefined, seenIn: new Set() },
     }
     this.publishes.set(keyOf(id), publish)
-    const outcome = await port.publish(exchange, key, id)
+    const outcome = await port.publish(exchange, key, id, { priority, ttlMs })
     this.shared.operations++
     if (outcome === undefined) return
     this.shared.acknowledged++

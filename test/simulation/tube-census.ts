@@ -1,6 +1,14 @@
 import { TubeClient, type Asked } from './tube-client.ts'
-import type { Job } from './tube-history.ts'
-import type { Tubes } from './tubes.ts'
+import type { Job, TubeHistory } from './tube-history.ts'
+import type { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
+
+/** What the check needs of who knows all tubes. */
+export interface TubeWorld {
+  readonly simulator: Simulator
+  readonly history: TubeHistory
+  checkFound(job: Job, answer: Asked): void
+  labelOf(body: Buffer | undefined): string
+}
 
 /** Commands that are sent before the first of them is answered. */
 const windowMax = 50
@@ -11,7 +19,7 @@ const beyond = 200
  * Asks for every job that can be there and compares it with all that was told, and the statistics with the jobs. Then, if so
  * wanted, works on all that is left: the order must be that of priority and number.
  */
-export async function checkTubes(tubes: Tubes, drains: boolean): Promise<void> {
+export async function checkTubes(tubes: TubeWorld, drains: boolean): Promise<void> {
   const client = new TubeClient(tubes.simulator, `tube-checker-${drains}`)
   await untilNobodyHolds(tubes, client)
   const found = await census(tubes, client)
@@ -35,7 +43,7 @@ async function sure(client: TubeClient, line: string): Promise<Asked> {
 }
 
 /** Those that were cut off: the broker hears of it late, or their time is over. */
-async function untilNobodyHolds(tubes: Tubes, client: TubeClient): Promise<void> {
+async function untilNobodyHolds(tubes: TubeWorld, client: TubeClient): Promise<void> {
   const { simulator } = tubes
   const untilMs = simulator.nowMs + 60_000
   for (;;) {
@@ -52,7 +60,7 @@ function statisticsOf({ body }: Asked): Record<string, number> {
   return Object.fromEntries(lines.map(line => line.split(': ', 2)).map(([key = '', value]) => [key, Number(value)]))
 }
 
-async function census(tubes: Tubes, client: TubeClient): Promise<Found[]> {
+async function census(tubes: TubeWorld, client: TubeClient): Promise<Found[]> {
   const { history, simulator } = tubes
   const found: Found[] = []
   const last = history.idMax + beyond
@@ -74,7 +82,7 @@ async function census(tubes: Tubes, client: TubeClient): Promise<Found[]> {
   return found
 }
 
-function compareJob(tubes: Tubes, job: Job, answer: Asked): Found {
+function compareJob(tubes: TubeWorld, job: Job, answer: Asked): Found {
   const { history, simulator } = tubes
   const stats = statisticsOf(answer)
   const state = /^state: (\w+)$/m.exec(String(answer.body))?.[1] ?? ''
@@ -98,7 +106,7 @@ function compareJob(tubes: Tubes, job: Job, answer: Asked): Found {
 
 /** Conservation: each tube holds what the census found, in the same states. */
 async function compareCounts(
-  { simulator, history }: Tubes,
+  { simulator, history }: TubeWorld,
   client: TubeClient,
   found: readonly Found[],
 ): Promise<void> {
@@ -118,8 +126,8 @@ async function compareCounts(
   }
 }
 
-async function drain(tubes: Tubes, client: TubeClient, found: readonly Found[]): Promise<void> {
-  const { simulator, history } = tubes
+async function drain(tubes: TubeWorld, client: TubeClient, found: readonly Found[]): Promise<void> {
+  const { simulator } = tubes
   for (const tube of new Set(found.map(({ job }) => job.tube))) {
     const here = found.filter(({ job }) => job.tube === tube)
     for (const line of [`use ${tube}`, `watch ${tube}`, 'ignore default']) await sure(client, line)
@@ -140,5 +148,4 @@ async function drain(tubes: Tubes, client: TubeClient, found: readonly Found[]):
     const stats = await sure(client, `stats-tube ${tube}`)
     if (stats.line !== 'NOT_FOUND') simulator.fail(`tube ${tube} is empty, and there: ${String(stats.body)}`)
   }
-  void history
 }

@@ -1,5 +1,5 @@
 import type { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
-import { checkTubes } from './tube-census.ts'
+import { checkTubes, type TubeWorld } from './tube-census.ts'
 import { TubeClient, type Asked } from './tube-client.ts'
 import { Job, TubeHistory, TubeHold } from './tube-history.ts'
 import type { Client } from './client.ts'
@@ -13,7 +13,7 @@ const jobsMax = 3_000
 const passing = ['OUT_OF_MEMORY', 'DRAINING']
 
 /** Producers, workers and meddlers at two tubes. What they may rely on is said in `TubeHistory`. */
-export class Tubes implements Workload {
+export class Tubes implements Workload, TubeWorld {
   readonly shared: Shared
   readonly simulator: Simulator
   readonly history: TubeHistory
