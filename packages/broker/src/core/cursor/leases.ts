@@ -67,6 +67,8 @@ export class Leases {
   /** Free slots are chained by `#older`. */
   #free = none
   #used = 0
+  /** The arrays, when they are to be given back. */
+  #borrowed: Columns | undefined
   size = 0
   /** What all weigh that somebody holds. */
   heldBytes = 0
@@ -118,8 +120,10 @@ export class Leases {
 
   /** A slot for an offset that has none. */
   add(offset: number, count: number): number {
-    if (this.#free === none && this.#used === this.#offset.length)
-      this.#resize(Math.max(8, Math.ceil(this.#used * 1.5)))
+    if (this.#free === none && this.#used === this.#offset.length) {
+      if (this.#used === 0) this.#borrow()
+      else this.#resize(Math.max(8, Math.ceil(this.#used * 1.5)))
+    }
     let slot = this.#free
     if (slot === none) slot = this.#used++
     else this.#free = this.#older[slot]!
@@ -174,7 +178,7 @@ export class Leases {
     this.#offset[slot] = none
     this.#older[slot] = this.#free
     this.#free = slot
-    this.size--
+    if (--this.size === 0 && this.#borrowed) this.#giveBack(this.#borrowed)
   }
 
   /** A burst long ago costs no memory. Slots get new numbers. */
@@ -243,11 +247,44 @@ export class Leases {
     index[gap] = 0
   }
 
+  /** Arrays for the first few slots, from those that nobody needs at present. */
+  #borrow(): void {
+    const columns = spare.pop() ?? new Columns()
+    this.#use(columns)
+    this.#leastDeadline = columns.leastDeadline
+    this.#index = columns.index
+    this.#shift = borrowedShift
+    this.#borrowed = columns
+  }
+
+  /** They are as they were but for what `add` writes anew. */
+  #giveBack(columns: Columns): void {
+    columns.leastDeadline.fill(Infinity)
+    if (spare.length < spareMax) spare.push(columns)
+    this.#use(noColumns)
+    this.#leastDeadline = noDoubles
+    this.#index = noIntegers
+    this.#free = none
+    this.#used = this.#shift = 0
+    this.#borrowed = undefined
+  }
+
+  #use({ offset, deadline, holder, older, newer, count, bytes }: typeof noColumns): void {
+    this.#offset = offset
+    this.#deadline = deadline
+    this.#holder = holder
+    this.#older = older
+    this.#newer = newer
+    this.#count = count
+    this.#bytes = bytes
+  }
+
   /** Into arrays of `capacity` slots, without gaps: slots get new numbers unless there were none. */
   #resize(capacity: number): void {
     const [offset, deadline, holder, older, newer, count, bytes] = this.#columns()
     const used = this.#used
     const moved = new Int32Array(used)
+    this.#borrowed = undefined
     let next = 0
     for (let slot = 0; slot < used; slot++) moved[slot] = offset[slot] === none ? none : next++
     this.#offset = new Float64Array(capacity)
@@ -283,4 +320,34 @@ export class Leases {
   #columns(): [Float64Array, Float64Array, Uint32Array, Int32Array, Int32Array, Uint16Array, Uint32Array] {
     return [this.#offset, this.#deadline, this.#holder, this.#older, this.#newer, this.#count, this.#bytes]
   }
+}
+
+const borrowedSlots = 32
+const borrowedIndexBits = 6
+const borrowedShift = 32 - borrowedIndexBits
+
+/** Arrays for a few slots. Most cursors have something in flight for a moment: then they take these, and hand them on. */
+class Columns {
+  readonly offset = new Float64Array(borrowedSlots)
+  readonly deadline = new Float64Array(borrowedSlots)
+  readonly holder = new Uint32Array(borrowedSlots)
+  readonly older = new Int32Array(borrowedSlots)
+  readonly newer = new Int32Array(borrowedSlots)
+  readonly count = new Uint16Array(borrowedSlots)
+  readonly bytes = new Uint32Array(borrowedSlots)
+  readonly leastDeadline = new Float64Array(1).fill(Infinity)
+  readonly index = new Int32Array(1 << borrowedIndexBits)
+}
+
+const spare: Columns[] = []
+const spareMax = 64
+
+const noColumns = {
+  offset: noDoubles,
+  deadline: noDoubles,
+  holder: noHolders,
+  older: noIntegers,
+  newer: noIntegers,
+  count: noCounts,
+  bytes: noHolders,
 }
