@@ -133,7 +133,7 @@ test(`each message is in one queue or acknowledged, whatever happens (SEED=${see
     else if (doing < 10) await clock.advance(random.below(1500))
     else if (doing < 11) await turns(random.below(6))
     else if (random.chance(0.4)) await world.kill()
-    else if (random.chance(0.3) && !world.queue('sink').moving)
+    else if (random.chance(0.3) && world.queue('sink').moving?.isOver !== false)
       world.queue('sink').move({ to: { queue: 'work' }, max: 10 })
     if (random.chance(0.15)) {
       await turns(30)

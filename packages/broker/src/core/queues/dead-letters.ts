@@ -92,6 +92,8 @@ export class DeadLetters implements TimerTarget {
   #isBusy = false
   #isClosed = false
   #isRefused = false
+  /** The block of what was brought away last. */
+  #seq = -1
   heldCount = 0
   /** Messages that arrived somewhere, since the start. */
   brought = 0
@@ -215,7 +217,7 @@ export class DeadLetters implements TimerTarget {
     if (this.#isBusy || this.#timer !== noTimer) return
     // The next ones when these are on the disk: so they are not read faster than they can be written.
     this.#isBusy = true
-    host.ledger.whenDurable(this.#cursor.seq, () => this.#freed(), undefined)
+    host.ledger.whenDurable(Math.max(this.#seq, this.#cursor.seq), () => this.#freed(), undefined)
   }
 
   #freed(): void {
@@ -287,7 +289,7 @@ export class DeadLetters implements TimerTarget {
     to: Republishing,
   ): boolean {
     let isTaken = true
-    this.#options.host.ledger.atomic(() => {
+    this.#seq = this.#options.host.ledger.atomic(() => {
       for (const target of targets) isTaken &&= to.append(target, letter)
       if (isTaken) this.#cursor.discard(heir, first, first, dropOfDeath[reason])
     })

@@ -47,7 +47,7 @@ test('dead letters go back to the queues of their origin, as they were published
   assert.throws(() => dead.move({ to: 'origins' }), BrokerError)
   assert.deepEqual(move.progress, { state: 'running', movedCount: 0, passedCount: 0, total: 6 })
   assert.deepEqual(await move.done, { state: 'done', movedCount: 5, passedCount: 1, total: 6 })
-  assert.equal(dead.moving, undefined)
+  assert.deepEqual([dead.moving, dead.moving?.isOver], [move, true])
   const [a, b] = ['a', 'b'].map(name => node.queues.get('/', name)!) as [Queue, Queue]
   assert.deepEqual(
     [await contents(a), await contents(b)],

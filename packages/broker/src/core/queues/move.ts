@@ -74,6 +74,8 @@ export class Move implements TimerTarget {
   #state: MoveState = 'running'
   #movedCount = 0
   #passedCount = 0
+  /** The block of what was moved last. */
+  #seq = -1
   #timer = noTimer
   #end: (progress: MoveProgress) => void = () => {}
 
@@ -112,7 +114,7 @@ export class Move implements TimerTarget {
     this.#later()
   }
 
-  get #isOver(): boolean {
+  get isOver(): boolean {
     return this.#state !== 'running' && this.#state !== 'waiting'
   }
 
@@ -121,19 +123,19 @@ export class Move implements TimerTarget {
   }
 
   #finish(state: MoveState, isGone = false): void {
-    if (this.#isOver) return
+    if (this.isOver) return
     this.#state = state
     this.#options.host.wheel.cancel(this.#timer)
     this.#reader.clear()
     if (isGone) return this.#end(this.progress)
     this.#cursor.leave(this.#consumer, 'uncounted')
-    this.#options.host.ledger.whenDurable(this.#cursor.seq, this.#end, this.progress)
+    this.#options.host.ledger.whenDurable(Math.max(this.#seq, this.#cursor.seq), this.#end, this.progress)
   }
 
   #turn(): void {
     const { max = Infinity, host } = this.#options
     let bytes = 0
-    for (let count = 0; count < messagesPerTurnMax && bytes < bytesPerTurnMax && !this.#isOver; count++) {
+    for (let count = 0; count < messagesPerTurnMax && bytes < bytesPerTurnMax && !this.isOver; count++) {
       if (this.#movedCount >= max) return this.#finish('done')
       if (this.#passedCount >= passedMax) return this.#finish('limited')
       const offset = this.#next()
@@ -143,7 +145,7 @@ export class Move implements TimerTarget {
       bytes += step
     }
     // Not faster than the disk.
-    if (!this.#isOver) host.ledger.whenDurable(this.#cursor.seq, () => this.#later(), undefined)
+    if (!this.isOver) host.ledger.whenDurable(Math.max(this.#seq, this.#cursor.seq), () => this.#later(), undefined)
   }
 
   /** The next message that is taken; undefined when there is none any more. */
@@ -203,7 +205,7 @@ export class Move implements TimerTarget {
     const refusal = republishing.refusal(goal.target, goal.message)
     if (refusal) return refusal === 'never' ? 'passed' : 'later'
     let isTaken = false
-    host.ledger.atomic(() => {
+    this.#seq = host.ledger.atomic(() => {
       isTaken = republishing.append(goal.target, goal.message)
       if (!isTaken) return
       left(record)
@@ -241,7 +243,7 @@ export class Move implements TimerTarget {
 
   #read(offset: number): number {
     const isThere = this.#reader.read(offset, true, error => {
-      if (this.#isOver) return
+      if (this.isOver) return
       if (error !== undefined) this.#unreadable(offset, error)
       this.#later()
     })

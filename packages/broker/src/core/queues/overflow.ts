@@ -66,12 +66,15 @@ export class Overflow {
     return next - first
   }
 
-  /** Whether it is there at once. What is read is a little: who has too much may have it for long. */
+  /**
+   * Whether it is there at once. What is read is a little: who has too much may have it for long. What cannot be read is tried again when something
+   * comes.
+   */
   #read(offset: number): boolean {
     this.#isReading = true
-    const isThere = this.#reader.read(offset, false, () => {
+    const isThere = this.#reader.read(offset, false, error => {
       this.#isReading = false
-      this.#later()
+      if (error === undefined) this.#later()
     })
     if (isThere) this.#isReading = false
     return isThere

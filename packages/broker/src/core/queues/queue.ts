@@ -197,7 +197,7 @@ export class Queue {
       if (result.error) isTaken = false
       done(result)
     })
-    if (isTaken) this.#upkeep.came(messages)
+    if (isTaken) for (const message of messages) this.#upkeep.came(message)
   }
 
   /**
@@ -205,12 +205,12 @@ export class Queue {
    * why it is refused. It is decided before this returns; those that come before the block is written become one batch.
    */
   post(body: RecordBody, message: QueueMessage): number | NonNullable<PublishResult['error']> {
-    return this.#refusal([message]) ?? this.#gather(body, message)
+    return this.#upkeep.refuses(1) ? this.#upkeep.refused([message]) : this.#gather(body, message)
   }
 
   #gather(body: RecordBody, message: QueueMessage): ReturnType<Queue['post']> {
     const taken = this.#gatherIn(body, message)
-    if (typeof taken === 'number') this.#upkeep.came([message])
+    if (typeof taken === 'number') this.#upkeep.came(message)
     return taken
   }
 
@@ -245,9 +245,7 @@ export class Queue {
 
   /** Why the messages are not taken. */
   #refusal(messages: readonly QueueMessage[]): 'queue-full' | undefined {
-    if (!this.#upkeep.refuses(messages.length)) return undefined
-    this.#upkeep.refused(messages)
-    return 'queue-full'
+    return this.#upkeep.refuses(messages.length) ? this.#upkeep.refused(messages) : undefined
   }
 
   /** A consumer. Throws `BrokerError` `queue-in-use` when another one, or this one, wants to be alone. */
@@ -285,7 +283,7 @@ export class Queue {
    */
   move(options: MoveOptions): Move {
     const { namespace, name } = this.definition
-    if (this.#move) throw new BrokerError('queue-in-use', `messages of ${quote(name)} are being moved`)
+    if (this.#move?.isOver === false) throw new BrokerError('queue-in-use', `messages of ${quote(name)} are being moved`)
     if (typeof options.to === 'object' && options.to.queue === name) {
       throw new BrokerError('request-invalid', `messages of ${quote(name)} cannot be moved to where they are`)
     }
@@ -295,11 +293,10 @@ export class Queue {
     const total = this.readyCount
     const move = new Move({ ...options, namespace, name, cursor, host: this.#host, total, present, left })
     this.#move = move
-    void move.done.then(() => (this.#move = undefined))
     return move
   }
 
-  /** How far messages are moved; undefined: nobody has asked for it, or it is over. */
+  /** How far messages are moved, or were moved the last time; undefined: nobody has asked for it. */
   get moving(): Move | undefined {
     return this.#move
   }

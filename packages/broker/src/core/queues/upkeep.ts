@@ -116,19 +116,19 @@ export class Upkeep {
   }
 
   /** Messages were refused because there are too many. */
-  refused(messages: readonly QueueMessage[]): void {
+  refused(messages: readonly QueueMessage[]): 'queue-full' {
     this.refusedCount += messages.length
-    if (this.#options.config().overflow !== 'reject-publish-dlx') return
-    for (const message of messages) this.#deadLetters?.refused(message)
+    if (this.#options.config().overflow === 'reject-publish-dlx') {
+      for (const message of messages) this.#deadLetters?.refused(message)
+    }
+    return 'queue-full'
   }
 
-  /** Messages have been appended, durable or not. */
-  came(messages: readonly QueueMessage[]): void {
-    this.publishedCount += messages.length
-    for (const { value, expiresMs = -1 } of messages) {
-      this.#bytes.added(value?.length ?? 0)
-      if (expiresMs >= 0) this.#expiringTo = this.#end + this.#unsettled
-    }
+  /** A message has been appended, durable or not. */
+  came({ value, expiresMs = -1 }: QueueMessage): void {
+    this.publishedCount++
+    this.#bytes.added(value?.length ?? 0)
+    if (expiresMs >= 0) this.#expiringTo = this.#end + this.#unsettled
   }
 
   /** Something more can be given out; to be called before it is. */
