@@ -61,6 +61,18 @@ test('both sides may close a channel at the same time', async t => {
   await peer.expect(channelOpenOk, 1)
 })
 
+test('a close that waits behind a method that fails is answered', async t => {
+  const peer = await openChannel(t)
+  peer.send(queueDeclare, passive, 1)
+  peer.send(basicGet, { queue: 'x' }, 1)
+  peer.send(channelClose, { replyCode: 200 }, 1)
+  await peer.expect(channelClose, 1)
+  await peer.expect(channelCloseOk, 1)
+  peer.send(channelCloseOk, {}, 1)
+  peer.send(channelOpen, {}, 1)
+  await peer.expect(channelOpenOk, 1)
+})
+
 test('a channel that is closed may be opened again; other channels go on', async t => {
   const peer = await openChannel(t)
   peer.send(channelOpen, {}, 2)

@@ -115,10 +115,12 @@ export class Channel {
 
   #end(state: State): void {
     this.#state = state
-    const bytes = this.#later.reduce((sum, { payload }) => sum + payload.length, 0)
+    const later = this.#later
     this.#later = []
-    this.connection.waiting(0, -bytes)
+    this.connection.waiting(0, -later.reduce((sum, { payload }) => sum + payload.length, 0))
     this.basic.end()
+    // The peer may have closed it before it knew.
+    if (state === 'closing') for (const { type, payload } of later) this.#afterClose(type, payload)
   }
 
   #afterClose(type: number, payload: Buffer): void {
