@@ -77,6 +77,7 @@ export class Management {
     await this.ask('PUT', [kind, this.namespace, ...names], body)
   }
 
+  /** `kind` may be a path of its own. */
   async post(kind: string, names: readonly string[], body: Item): Promise<unknown> {
     return this.ask('POST', [kind, this.namespace, ...names], body)
   }
@@ -85,7 +86,7 @@ export class Management {
     return this.ask('DELETE', [kind, this.namespace, ...names], undefined, query)
   }
 
-  /** `path` is written behind `/api/`, each part escaped. */
+  /** `path` is written behind `/api/`, each part but the first escaped. */
   async ask(
     method: string,
     path: readonly string[],
@@ -93,7 +94,8 @@ export class Management {
     query: Readonly<Record<string, string>> = {},
   ): Promise<unknown> {
     const search = new URLSearchParams(query).toString()
-    const target = `/api/${path.map(encodeURIComponent).join('/')}${search && `?${search}`}`
+    const [kind = '', ...names] = path
+    const target = `/api/${[kind, ...names.map(encodeURIComponent)].join('/')}${search && `?${search}`}`
     const { status, content } = await this.#send(method, target, body === undefined ? undefined : JSON.stringify(body))
     if (status >= 200 && status < 300) return content === '' ? undefined : (JSON.parse(content) as unknown)
     throw new CommandError(this.#explain(status, content))

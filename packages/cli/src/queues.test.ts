@@ -100,3 +100,66 @@ test('errors say what to do', async () => {
   assert.match(await refused(...nobody), /Cannot reach a broker's management API at 127\.0\.0\.1:1.*--management/)
   assert.match(await refused('queue', 'list', '--namespace', 'nowhere'), /Not Found/i)
 })
+
+test('messages are published to queues and exchanges, and taken from queues', async () => {
+  await dragoman('queue', 'declare', 'jobs', '--priorities', '9')
+  await dragoman('exchange', 'declare', 'in', '--type', 'topic')
+  await dragoman('binding', 'declare', 'in', 'jobs', '--key', 'job.*')
+  await dragoman('publish', '--queue', 'jobs', '--header', 'a=1', 'one', 'two')
+  await dragoman('publish', '--exchange', 'in', '--routing-key', 'job.x', '--priority', '5', '--quiet', 'urgent')
+  assert.match(await refused('publish', '--exchange', 'in', '--routing-key', 'other', 'x'), /Nothing takes messages/)
+  assert.match(await refused('publish', '--queue', 'nobody', 'x'), /Nothing takes messages/)
+  assert.match(await refused('publish', '--queue', 'jobs', '--key', 'k', 'x'), /are for topics/)
+  const looked = (await dragoman('consume', '--queue', 'jobs', '--ack', 'requeue', '--format', 'json'))
+    .trim()
+    .split('\n')
+  const messages = looked.map(line => JSON.parse(line) as { value: string; key: string; headers: object })
+  assert.deepEqual(
+    messages.map(({ value, key, headers }) => [value, key, headers]),
+    [
+      ['urgent', 'job.x', {}],
+      ['one', 'jobs', { a: '1' }],
+      ['two', 'jobs', { a: '1' }],
+    ],
+  )
+  assert.equal(await dragoman('consume', '--queue', 'jobs', '--max', '1'), 'urgent\n')
+  assert.equal(await dragoman('consume', '--queue', 'jobs'), 'one\ntwo\n')
+  assert.equal(await dragoman('consume', '--queue', 'jobs', '--ack', 'none'), '')
+  assert.match(await refused('consume', '--queue', 'nobody'), /NOT_FOUND - no queue 'nobody'/)
+  assert.match(await refused('consume', 'topic', '--queue', 'jobs'), /either/)
+})
+
+test('dead letters are listed, looked at and brought back; messages move', async () => {
+  const to = ['--dead-letter-exchange', '', '--dead-letter-key', 'failed']
+  await dragoman('queue', 'declare', 'failed')
+  await dragoman('queue', 'declare', 'source', ...to)
+  await dragoman('publish', '--queue', 'source', 'a', 'b', 'c')
+  assert.equal(await dragoman('consume', '--queue', 'source', '--ack', 'reject'), 'a\nb\nc\n')
+  while (!/failed +3 +source/.test(await dragoman('dlq', 'list')));
+  assert.match(await dragoman('dlq', 'browse', 'failed'), /source +rejected +1 +a\n/)
+  assert.match(await dragoman('queue', 'browse', 'failed', '--reason', 'expired'), /No messages/)
+  assert.match(await dragoman('dlq', 'redrive', 'failed', '--max', '2'), /^2 messages moved, 0 passed over/)
+  assert.equal(await dragoman('consume', '--queue', 'source'), 'a\nb\n')
+  assert.match(await dragoman('queue', 'move', 'failed', 'source'), /^1 messages moved/)
+  assert.equal(await dragoman('consume', '--queue', 'source'), 'c\n')
+  assert.match(await refused('queue', 'move', 'failed', 'nowhere'), /./)
+})
+
+test('delayed messages are listed and cancelled; schedules publish', async () => {
+  await dragoman('queue', 'declare', 'later')
+  await dragoman('publish', '--queue', 'later', '--delay', '1h', 'x', 'y')
+  const [first, second] = JSON.parse(await dragoman('delayed', 'list', '--key', 'later', '--json')) as { id: string }[]
+  assert(first && second)
+  assert.match(await dragoman('delayed', 'describe', first.id), /Key +later/)
+  assert.equal(await dragoman('delayed', 'cancel', first.id), `${first.id} canceled\n`)
+  assert.equal(await dragoman('delayed', 'cancel', '--all', '--key', 'later'), '1 messages canceled\n')
+  assert.equal(await dragoman('delayed', 'list'), '')
+  await dragoman('publish', '--queue', 'later', '--delay', '1ms', 'soon')
+  while ((await dragoman('consume', '--queue', 'later')) !== 'soon\n');
+  await dragoman('schedule', 'declare', 'nightly', 'run', '--cron', '0 3 * * *', '--queue', 'later')
+  assert.match(await dragoman('schedule', 'list'), /nightly +0 3 \* \* \* +UTC +\d{4}-/)
+  assert.equal(await dragoman('schedule', 'run', 'nightly'), 'nightly published\n')
+  assert.equal(await dragoman('consume', '--queue', 'later'), 'run\n')
+  assert.equal(await dragoman('schedule', 'delete', 'nightly'), 'nightly deleted\n')
+  assert.match(await refused('schedule', 'declare', 'bad', 'x', '--cron', 'never', '--queue', 'later'), /./)
+})

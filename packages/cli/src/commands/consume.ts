@@ -5,6 +5,8 @@ import { CommandError, defineCommand, option, optional, repeated, UsageError } f
 import { fetchRecords, type Fetched } from '../fetcher.ts'
 import { GroupMember } from '../group-member.ts'
 import { committedOffsets } from '../group-offsets.ts'
+import { queueOptions } from '../queue-connection.ts'
+import { consumeQueue, queueConsumeOptions } from '../queue-reader.ts'
 import { ShareReader } from '../share-reader.ts'
 import { offsetsAt, position, type PartitionOffsets, type Position } from '../positions.ts'
 import { formatRecord, recordFormats, type FormatOptions } from '../record-formats.ts'
@@ -14,8 +16,8 @@ const commitMs = 1_000
 
 export const consume = defineCommand({
   name: 'consume',
-  summary: 'Print the messages of a topic.',
-  words: [{ name: 'TOPIC', help: 'The topics.', many: true }],
+  summary: 'Print the messages of topics, or take those of a queue.',
+  words: [{ name: 'TOPIC', help: 'The topics. Left out with --queue.', optional: true, many: true }],
   options: {
     ...brokerOptions,
     from: option(position, { kind: 'beginning' }, 'Where to begin; in a group, only where it has committed nothing.'),
@@ -33,6 +35,8 @@ export const consume = defineCommand({
       'text: values; json: as publish --json takes it; hex: topic/partition, offset, key, value.',
     ),
     keySeparator: optional(text('TEXT', 'a text'), 'In text: print the key and this before the value.'),
+    ...queueOptions,
+    ...queueConsumeOptions,
   },
   examples: [
     ['dragoman consume orders', 'All that the topic holds, then stop.'],
@@ -47,11 +51,19 @@ export const consume = defineCommand({
       'Message by message with others, whatever the partitions.',
     ],
     ['dragoman consume orders --partition 0 --from 4711 --max 1 --format hex', 'One certain message, byte by byte.'],
+    ['dragoman consume --queue work --follow', 'Takes what is in a queue, and what comes; they are gone then.'],
+    ['dragoman consume --queue work --ack requeue --format json', 'Looks at what waits, and gives it back.'],
   ],
   notes: `Order holds within a partition. With a group a message is printed at least once: what was printed is committed every second and at
 the end. A share group has no order: where it begins is its configuration, and what its members do not accept comes again.`,
   async run({ options, words: topics }) {
-    const { group, shareGroup, partition: only, from, follow, max } = options
+    const { group, shareGroup, partition: only, from, follow, max, queue } = options
+    if (queue !== undefined) {
+      if (topics.length > 0) throw new UsageError('Give either topics or --queue')
+      await consumeQueue({ ...options, queue }, print)
+      return undefined
+    }
+    if (topics.length === 0) throw new UsageError('TOPIC is missing; see dragoman help consume')
     if (shareGroup !== undefined && (group !== undefined || only.length > 0))
       throw new UsageError('Give --share-group without --group and --partition: the group assigns partitions itself')
     if (group !== undefined && only.length > 0)

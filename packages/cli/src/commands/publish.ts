@@ -10,15 +10,22 @@ import { readLines } from '../input.ts'
 import { readJsonRecord } from '../json-records.ts'
 import { Producer } from '../producer.ts'
 import { Progress } from '../progress.ts'
+import { managementOptions } from '../management.ts'
+import { queueOptions } from '../queue-connection.ts'
+import { publishToQueues, queuePublishOptions } from '../queue-publisher.ts'
 import { assignment } from '../settings.ts'
 
 const lineBytesMax = 64 * 1024 * 1024
 
 export const publish = defineCommand({
   name: 'publish',
-  summary: 'Publish messages to a topic.',
+  summary: 'Publish messages to a topic, a queue or an exchange.',
   words: [
-    { name: 'TOPIC', help: 'The topic; it is created if the broker creates topics on first use.' },
+    {
+      name: 'TOPIC',
+      help: 'The topic; it is created if the broker creates topics on first use. Left out with --queue and --exchange.',
+      optional: true,
+    },
     { name: 'MESSAGE', help: 'One message each. Without any, each line of stdin is one.', optional: true, many: true },
   ],
   options: {
@@ -34,6 +41,9 @@ export const publish = defineCommand({
       'Partition for all; without it the key decides, as in the Java client.',
     ),
     quiet: option(toggle, false, 'No word on stderr when all is well.'),
+    ...queueOptions,
+    management: { ...managementOptions.management, section: 'For queues and exchanges' },
+    ...queuePublishOptions,
   },
   examples: [
     ['dragoman publish orders "first order" "second order"', 'Two messages.'],
@@ -47,15 +57,27 @@ export const publish = defineCommand({
       'Copies a topic, with keys, headers, times and partitions.',
     ],
     ['dragoman publish images --file cat.png --whole --key cat', 'A file as one message.'],
+    ['dragoman publish --queue work --priority 5 "do it"', 'To a queue.'],
+    ['dragoman publish --exchange shop --routing-key order.new < orders.txt', 'Wherever the exchange leads.'],
+    ['dragoman publish --queue work --delay 2h "not yet"', 'It comes to the queue in two hours.'],
   ],
   notes: `Exit code 0 means that the broker has acknowledged every message, each stored once: what must be sent again after a lost
 connection is recognised. The command tries for 30 s. Messages with equal keys keep their order.`,
-  async run({ options, words: [topic = '', ...messages] }) {
+  async run({ options, words }) {
     const { quiet, partition, file, json, keySeparator, key, whole } = options
+    const isQueued = options.queue !== undefined || options.exchange !== undefined
+    const [topic, ...messages] = isQueued ? ['', ...words] : words
+    if (topic === undefined) throw new UsageError('TOPIC is missing; see dragoman help publish')
     if (messages.length > 0 && file !== undefined) throw new UsageError('Give either messages or --file')
     if (json && (keySeparator !== undefined || key !== undefined))
       throw new UsageError('With --json the key is in the line')
     if (whole && (file === undefined || json)) throw new UsageError('--whole needs --file, and goes without --json')
+    if (isQueued) {
+      if (json || key !== undefined || keySeparator !== undefined || partition !== undefined)
+        throw new UsageError('--json, --key, --key-separator and --partition are for topics')
+      await publishToQueues(options, inputs(messages, file, whole))
+      return undefined
+    }
     const producer = await openProducer(options, topic)
     const progress = new Progress()
     try {

@@ -87,7 +87,12 @@ export class AmqpDriver {
   readonly blocked: (string | undefined)[] = []
 
   static async connect(network: Network, address: Address, options: DriverOptions = {}): Promise<AmqpDriver> {
-    const driver = new AmqpDriver(await network.connect(address))
+    return AmqpDriver.open(await network.connect(address), options)
+  }
+
+  /** Over a connection that there is. */
+  static async open(connection: Connection, options: DriverOptions = {}): Promise<AmqpDriver> {
+    const driver = new AmqpDriver(connection)
     await driver.#open(options)
     return driver
   }
