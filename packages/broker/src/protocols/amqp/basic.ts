@@ -68,7 +68,7 @@ export class Basic {
     if (this.publishing.isConfirming) {
       throw new AmqpException('preconditionFailed', 'cannot switch from confirm to tx mode')
     }
-    this.#transaction ??= new Transaction(this.#channel.connection.broker, this.publishing, this.consuming)
+    this.#transaction ??= new Transaction(this.#channel.connection, this.publishing, this.consuming)
   }
 
   /** Throws when the channel is not transactional. */
@@ -80,6 +80,7 @@ export class Basic {
   /** The channel is over: consumers go, and what they hold goes back. Called once. */
   end(): void {
     this.publishing.end()
+    this.#transaction?.end()
     // What was settled in an open transaction goes back, too.
     this.consuming.end()
   }

@@ -2,6 +2,7 @@ import type { Access } from '../../core/identity/authorizer.ts'
 import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
 import type { Broker } from '../../core/broker.ts'
 import type { SessionContext } from '../protocol.ts'
+import type { BodyBudget } from './body-budget.ts'
 import type { AmqpException } from './errors.ts'
 import type { Method } from './messages/method.ts'
 import type { Table } from './table.ts'
@@ -27,6 +28,8 @@ export interface Connection {
   readonly queuedBytes: number
   /** The peer publishes: it is not read while the broker has more than the disk can take. */
   feeds: boolean
+  /** What its channels keep of messages. */
+  readonly bodies: BodyBudget
   /** The queue that was declared last in this connection's channel is the channel's; those that are exclusive are the connection's: this object. */
   readonly owner: object
   /** Queues a method frame. */

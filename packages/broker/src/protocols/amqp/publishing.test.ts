@@ -331,3 +331,24 @@ test('names that are not UTF-8 cannot be told again', async t => {
     assert.equal((await channel.closed()).code, 502)
   }
 })
+
+test('what a connection keeps of messages is bounded', async t => {
+  const broker = await start(t, { messageBytesMax: 1024 * 1024 })
+  const driver = await connect(t, broker)
+  const channel = await driver.channel()
+  await channel.declare('q')
+  await channel.txSelect()
+  const body = Buffer.alloc(1024 * 1024)
+  for (let count = 0; count < 10; count++) await channel.publish('', 'q', body)
+  await channel.txRollback()
+  for (let count = 0; count < 10; count++) await channel.publish('', 'q', body)
+  await channel.txCommit()
+  assert.equal((await channel.declare('q', { passive: true })).messageCount, 10)
+  const closed = channel.closed()
+  for (let count = 0; count < 20 && !channel.gone; count++) await channel.publish('', 'q', body)
+  const { code, message } = await closed
+  assert.equal(code, 506)
+  assert.match(message, /^RESOURCE_ERROR - unfinished messages and transactions of the connection/)
+  const other = await (await connect(t, broker)).channel()
+  assert.equal((await other.declare('q', { passive: true })).messageCount, 10)
+})

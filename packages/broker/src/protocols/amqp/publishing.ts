@@ -107,6 +107,7 @@ export class Publishing {
     const needed = this.#filled + part.length
     if (needed > this.#body.length) {
       const size = Math.min(this.#bodyBytes, Math.max(firstBodyBytesMax, needed * 4))
+      this.#channel.connection.bodies.take(size - this.#body.length)
       const grown = Buffer.allocUnsafeSlow(size)
       this.#body.copy(grown, 0, 0, this.#filled)
       this.#body = grown
@@ -115,13 +116,18 @@ export class Publishing {
     this.#filled = needed
     if (left > 0) return
     const body = this.#body.subarray(0, needed)
-    this.#body = noBytes
+    this.#forgetBody()
     this.#whole(body)
   }
 
   /** The channel is over: nobody is told any more. */
   end(): void {
     this.#isOver = true
+    this.#forgetBody()
+  }
+
+  #forgetBody(): void {
+    this.#channel.connection.bodies.give(this.#body.length)
     this.#body = noBytes
   }
 

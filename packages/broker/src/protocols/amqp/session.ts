@@ -7,6 +7,7 @@ import type { ChannelInfo, ConnectionInfo } from '../../core/connections.ts'
 import { anonymous } from '../../core/identity/permissions.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { Alarm } from './alarm.ts'
+import { BodyBudget } from './body-budget.ts'
 import { Channel } from './channel.ts'
 import { capabilitiesOf, type Capabilities, type Connection } from './connection.ts'
 import { AmqpException, asException } from './errors.ts'
@@ -68,6 +69,7 @@ export class AmqpSession implements Session<Frame>, Connection {
   readonly owner = {}
   readonly traffic = new Traffic()
   feeds = false
+  readonly bodies: BodyBudget
   readonly #outbox: Outbox
   readonly #handshake: Handshake
   readonly #channels = new Map<number, Channel>()
@@ -85,6 +87,7 @@ export class AmqpSession implements Session<Frame>, Connection {
 
   constructor(broker: Broker, outbox: Outbox, context: SessionContext) {
     this.broker = broker
+    this.bodies = new BodyBudget(broker.limits.messageBytesMax)
     this.context = context
     this.#outbox = outbox
     const { remote, local, limits, clock } = context

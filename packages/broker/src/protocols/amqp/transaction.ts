@@ -1,4 +1,4 @@
-import type { Broker } from '../../core/broker.ts'
+import type { Connection } from './connection.ts'
 import type { Consuming, HeldSettlement } from './consuming.ts'
 import { AmqpException } from './errors.ts'
 import type { Published } from './published.ts'
@@ -15,12 +15,12 @@ export class Transaction {
   #published: Published[] = []
   #settled: HeldSettlement[] = []
   #bytes = 0
-  readonly #broker: Broker
+  readonly #connection: Connection
   readonly #publishing: Publishing
   readonly #consuming: Consuming
 
-  constructor(broker: Broker, publishing: Publishing, consuming: Consuming) {
-    this.#broker = broker
+  constructor(connection: Connection, publishing: Publishing, consuming: Consuming) {
+    this.#connection = connection
     this.#publishing = publishing
     this.#consuming = consuming
     publishing.hold = published => this.#publish(published)
@@ -32,18 +32,15 @@ export class Transaction {
   }
 
   #publish(published: Published): void {
-    this.#bytes += messageOverhead + (published.message.value?.length ?? 0)
-    const { messageBytesMax } = this.#broker.limits
-    if (this.#bytes > messageBytesMax) {
-      const explanation = `the messages of a transaction are larger than the ${messageBytesMax} bytes allowed`
-      throw new AmqpException('preconditionFailed', explanation)
-    }
+    const bytes = messageOverhead + (published.message.value?.length ?? 0)
+    this.#connection.bodies.take(bytes)
+    this.#bytes += bytes
     this.#published.push(published)
   }
 
   /** Resolves when all of it is durable. Rejects when a part of it was refused. */
   async commit(): Promise<void> {
-    const { router } = this.#broker
+    const { router } = this.#connection.broker
     const [published, settled] = [this.#published, this.#settled]
     this.#clear()
     let seq = -1
@@ -68,7 +65,13 @@ export class Transaction {
     for (const { deliveries } of settled) for (const delivery of deliveries) unacked.restore(delivery)
   }
 
+  /** Nothing of it takes effect. */
+  end(): void {
+    this.#clear()
+  }
+
   #clear(): void {
+    this.#connection.bodies.give(this.#bytes)
     this.#published = []
     this.#settled = []
     this.#bytes = 0
