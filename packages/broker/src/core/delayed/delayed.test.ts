@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Random } from '@dragoman/wire'
 import { memoryStores, turns } from '../../cell/testing/cells.ts'
+import { MemoryBlobStore } from '../../storage/memory-store.ts'
 import { BrokerError, type ErrorCode } from '../errors.ts'
 import { later, startDelayed, texts, wait, WallClock, type DelayedNode } from './test-bench.ts'
 
@@ -370,5 +371,64 @@ test('on a full disk nothing is taken nor lost, and what is due is published whe
   Object.assign(stores.chain, { full: false })
   await node.clock.advance(5000)
   assert.deepEqual([await texts(node, 'q'), node.delayed.count], [['a'], 0])
+  await node.close()
+})
+
+/** Segments that are damaged for some time. */
+class RottenBlobs extends MemoryBlobStore {
+  readonly rotten = new Set<string>()
+
+  /** Those that there are now. */
+  async rot(): Promise<void> {
+    for (const { name } of await this.list('')) if (name.includes('/s/')) this.rotten.add(name)
+  }
+
+  override async read(name: string, position: number, target: Buffer): Promise<number | null> {
+    const count = await super.read(name, position, target)
+    if (this.rotten.has(name)) target.writeUInt8((target.at(-1) ?? 0) ^ 1, target.length - 1)
+    return count
+  }
+}
+
+test('a message that cannot be read is told of, and keeps no other from being published', async () => {
+  const blobs = new RottenBlobs()
+  const stores = { ...memoryStores(), blobs }
+  let node = await startDelayed(stores)
+  await node.queues.declare('/', 'q')
+  const id = await wait(node, later('', 'q', 'lost'), hour)
+  await node.close()
+  node = await startDelayed(stores, node.clock)
+  await blobs.rot()
+  await wait(node, later('', 'q', 'sound'), hour + second)
+  await assert.rejects(node.delayed.get(id), refusal('storage-corrupt'))
+  await node.clock.advance(hour + second)
+  assert.deepEqual(await texts(node, 'q'), ['sound'])
+  assert.equal(node.told.length, 1)
+  assert.match(node.told[0] ?? '', new RegExp(`^error .*${id}`))
+  await node.kill()
+})
+
+test('an index that cannot be read holds its volume back, and no other', async () => {
+  const blobs = new RottenBlobs()
+  const stores = { ...memoryStores(), blobs }
+  let node = await startDelayed(stores, new WallClock(), { sizes: small })
+  await node.queues.declare('/', 'q')
+  for (let number = 0; number < 100; number++) node.delayed.post(later('', 'q', `m${number}`), hour + number)
+  await turns()
+  await node.close()
+  node = await startDelayed(stores, node.clock, { sizes: small })
+  await blobs.rot()
+  await wait(node, later('', 'q', 'other'), 2 * minute)
+  await assert.rejects(node.delayed.list({ max: 1000 }), refusal('storage-corrupt'))
+  await node.clock.advance(hour + second)
+  await turns(50)
+  assert.deepEqual(await texts(node, 'q'), ['other'])
+  assert.equal(node.told.length, 1)
+  blobs.rotten.clear()
+  await node.kill()
+  node = await startDelayed(stores, node.clock, { sizes: small })
+  await node.clock.advance(second)
+  assert.equal((await texts(node, 'q')).length, 101)
+  assert.equal(node.delayed.count, 0)
   await node.close()
 })

@@ -19,8 +19,10 @@ export const tickMs = 100
 const slotCount = 4096
 /** So many fire in one turn; the others in the next. */
 const firesPerTurnMax = 4096
-const slotBits = 20
+const slotBits = 24
 const slotsMax = 1 << slotBits
+/** Together they make a number that is exact. */
+const generationMask = 2 ** (53 - slotBits) - 1
 const none = -1
 
 /**
@@ -120,7 +122,7 @@ export class TimerWheel {
 
   #give(entry: number): void {
     this.#targets[entry] = undefined
-    this.#generation[entry]!++
+    this.#generation[entry] = (this.#generation[entry]! + 1) & generationMask
     this.#next[entry] = this.#free
     this.#free = entry
     this.count--
