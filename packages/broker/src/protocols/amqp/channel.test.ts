@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import { frameTypes } from './framing.ts'
-import { basicGet, basicGetEmpty, basicPublish, contentHeader } from './messages/basic.ts'
+import { basicGet, basicGetEmpty, basicGetOk, basicPublish, contentHeader } from './messages/basic.ts'
 import {
   accessRequest,
   accessRequestOk,
@@ -12,7 +12,7 @@ import {
   channelOpen,
   channelOpenOk,
 } from './messages/channel.ts'
-import { connectionCloseOk } from './messages/connection.ts'
+import { connectionClose, connectionCloseOk } from './messages/connection.ts'
 import { queueDeclare, queueDeclareOk, queueDelete } from './messages/queue.ts'
 import { start } from './testing/bench.ts'
 import { Peer } from './testing/peer.ts'
@@ -71,6 +71,27 @@ test('a close that waits behind a method that fails is answered', async t => {
   peer.send(channelCloseOk, {}, 1)
   peer.send(channelOpen, {}, 1)
   await peer.expect(channelOpenOk, 1)
+})
+
+test('what was sent before the connection is closed is done', async t => {
+  const broker = await start(t)
+  const peer = await Peer.open(broker)
+  t.after(() => peer.destroy())
+  peer.send(channelOpen, {}, 1)
+  await peer.expect(channelOpenOk, 1)
+  peer.send(queueDeclare, { queue: 'q', flags: { durable: true } }, 1)
+  peer.send(basicPublish, publish, 1)
+  peer.frame(frameTypes.header, 1, header(60, 0))
+  peer.send(connectionClose, { replyCode: 200 })
+  await peer.expect(queueDeclareOk, 1)
+  await peer.expect(connectionCloseOk)
+  assert.equal(await peer.next(), undefined)
+  const other = await Peer.open(broker)
+  t.after(() => other.destroy())
+  other.send(channelOpen, {}, 1)
+  await other.expect(channelOpenOk, 1)
+  other.send(basicGet, { queue: 'q' }, 1)
+  await other.expect(basicGetOk, 1)
 })
 
 test('a channel that is closed may be opened again; other channels go on', async t => {

@@ -79,6 +79,8 @@ export class AmqpSession implements Session<Frame>, Connection {
   #login: Login | undefined
   #live: ConnectionInfo | undefined
   #isLeaving = false
+  /** The peer has closed the connection. */
+  #isParting = false
   readonly #alarm: Alarm
   #cancelTimeout: (() => void) | undefined
   #requests = 0
@@ -155,6 +157,7 @@ export class AmqpSession implements Session<Frame>, Connection {
 
   #dispatch(frame: Frame): void {
     if (this.#state === 'closed') return
+    if (this.#isParting) return
     if (frame.channel === 0) return this.#control(frame)
     if (this.#state === 'closing') return
     if (this.#state !== 'open') return this.#unexpected(frame)
@@ -226,6 +229,7 @@ export class AmqpSession implements Session<Frame>, Connection {
     })
     this.#endChannels()
     this.#state = 'closing'
+    this.#isParting = false
     this.#alarm.stop()
     this.#outbox.progress()
     this.#timeout(closeMs, () => this.#close())
@@ -244,6 +248,7 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.#requests += requests
     this.#laterBytes += bytes
     if (requests < 0 || bytes < 0) this.#outbox.progress()
+    if (requests < 0 && this.#isParting) this.#part()
   }
 
   #begin({ type, payload }: Frame): void {
@@ -270,15 +275,22 @@ export class AmqpSession implements Session<Frame>, Connection {
 
   #controlMethod(method: Method, fields: Reader): void {
     if (method === connectionClose) {
-      this.#endChannels()
-      this.send(0, connectionCloseOk, {})
-      return this.#close()
+      this.#isParting = true
+      return this.#part()
     }
     if (this.#state === 'closing') return method === connectionCloseOk ? this.#close() : undefined
     if (this.#state === 'handshake') return this.#handshake.receive(method, fields)
     if (method === connectionUpdateSecret)
       return this.#updateSecret(connectionUpdateSecret.codec.read(fields).newSecret)
     throw new AmqpException('channelError', `unexpected method ${method.name} in connection state running`)
+  }
+
+  /** The peer goes: what it has sent before is done first. */
+  #part(): void {
+    if (this.#requests > 0 || this.#state === 'closed') return
+    this.#endChannels()
+    this.send(0, connectionCloseOk, {})
+    this.#close()
   }
 
   #openChannel({ type, channel: number, payload }: Frame): void {
