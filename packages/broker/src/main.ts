@@ -1,6 +1,6 @@
 import { createLog, type Log } from './admin/log.ts'
 import { Cell } from './cell/cell.ts'
-import type { StreamId } from './cell/client.ts'
+import type { CellClient, StreamId } from './cell/client.ts'
 import { LocalCellClient } from './cell/local-client.ts'
 import { defaultCellSizes, type CellOptions, type CellSizes, type LiveRecords, type Retention } from './cell/options.ts'
 import type { Broker } from './core/broker.ts'
@@ -200,19 +200,10 @@ async function openCore(
   const client = new LocalCellClient(cell)
   const base = { ledger: cell, cell: client, limits: settings }
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
-  const soon = (run: () => void): void => clock.soon(run)
-  const policies = new Policies(base)
-  queues = new Queues({ ...base, policies, cursors, wheel, random, soon, log: logFor('queues') })
   const origins = new Origins(await Promise.all(protocols.map(({ origin }) => origin())))
-  const headersOf = (record: MappedRecord): readonly Header[] => origins.messageOf(record).headers
-  const router = new Router({ ...base, policies, topics, queues, headersOf })
-  const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
-  const delayed = new Delayed({ ...base, router, pressure: cell, sizes: sizes.delayed, soon, log: logFor('delayed') })
-  const schedules = new Schedules({ ...base, router })
-  const contents = namespaceContents({ topics, queues, router, delayed, schedules, policies, identity })
-  const connections = new Connections()
-  const namespaces = new Namespaces({ ...base, connections, contents, log: logFor('namespaces') })
-  const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log: logFor('queues') })
+  const around = { cell, client, topics, shareGroups, identity, cursors, wheel, origins }
+  const queueing = openQueues(settings, runtime, sizes, logFor, around)
+  queues = queueing.queues
   const transactions = new Transactions({
     ...base,
     groups,
@@ -223,16 +214,8 @@ async function openCore(
     clusterId: topics.clusterId,
     brokerId: settings.brokerId,
     cell: client,
-    connections,
-    namespaces,
     topics,
-    policies,
-    queues,
-    router,
-    delayed,
-    schedules,
-    topicConsumers,
-    work,
+    ...queueing,
     groups,
     shareGroups,
     transactions,
@@ -243,17 +226,51 @@ async function openCore(
     limits: settings,
     addresses,
   }
-  namespaces.resume()
-  const stop = [
-    () => namespaces.close(),
-    () => shareGroups.close(),
-    () => schedules.close(),
-    () => delayed.close(),
-    () => work.close(),
-    () => core.queues.close(),
-    () => cursors.close(),
-  ]
+  core.namespaces.resume()
+  const closing = [core.namespaces, shareGroups, core.schedules, core.delayed, core.work, core.queues, cursors]
+  const stop = closing.map(part => () => part.close())
   return { cell, core, groups, transactions, addresses, stop }
+}
+
+interface QueueSurroundings {
+  cell: Cell
+  client: CellClient
+  topics: Topics
+  shareGroups: ShareGroups
+  identity: Identity
+  cursors: Cursors
+  wheel: TimerWheel
+  origins: Origins
+}
+
+type Queueing = Pick<
+  Broker,
+  'connections' | 'namespaces' | 'policies' | 'queues' | 'router' | 'delayed' | 'schedules' | 'topicConsumers' | 'work'
+>
+
+/** Queues, what leads to them and what holds messages back before them, and the namespaces that all of it is in. */
+function openQueues(
+  settings: Settings,
+  { clock, random }: Runtime,
+  sizes: Sizes,
+  logFor: (component: string) => Log,
+  { cell, client, topics, shareGroups, identity, cursors, wheel, origins }: QueueSurroundings,
+): Queueing {
+  const soon = (run: () => void): void => clock.soon(run)
+  const base = { ledger: cell, cell: client, limits: settings }
+  const log = logFor('queues')
+  const policies = new Policies(base)
+  const queues = new Queues({ ...base, policies, cursors, wheel, random, soon, log })
+  const headersOf = (record: MappedRecord): readonly Header[] => origins.messageOf(record).headers
+  const router = new Router({ ...base, policies, topics, queues, headersOf })
+  const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
+  const delayed = new Delayed({ ...base, router, pressure: cell, sizes: sizes.delayed, soon, log: logFor('delayed') })
+  const schedules = new Schedules({ ...base, router })
+  const connections = new Connections()
+  const contents = namespaceContents({ topics, queues, router, delayed, schedules, policies, identity })
+  const namespaces = new Namespaces({ ...base, connections, contents, log: logFor('namespaces') })
+  const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log })
+  return { connections, namespaces, policies, queues, router, delayed, schedules, topicConsumers, work }
 }
 
 function openCell(

@@ -2,6 +2,7 @@ import { Reader } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
 import type { Access } from '../../core/identity/authorizer.ts'
 import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
+import { BodyBudget } from '../../protocols/amqp/body-budget.ts'
 import { Channel } from '../../protocols/amqp/channel.ts'
 import { capabilitiesOf, type Connection } from '../../protocols/amqp/connection.ts'
 import { AmqpException, asException } from '../../protocols/amqp/errors.ts'
@@ -41,6 +42,7 @@ export class DirectChannel implements Connection {
   readonly frameMax = frameMax
   readonly queuedBytes = 0
   readonly owner = this
+  readonly bodies: BodyBudget
   feeds = false
   readonly #channel: Channel
   #replies: Reply[] = []
@@ -58,6 +60,7 @@ export class DirectChannel implements Connection {
     this.access = visitor.access
     this.rights = core.identity.inNamespace(visitor.access, namespace)
     this.name = `${context.remote.host}:${context.remote.port} by HTTP`
+    this.bodies = new BodyBudget(core.limits.messageBytesMax)
     this.#channel = new Channel(this, 1)
   }
 
