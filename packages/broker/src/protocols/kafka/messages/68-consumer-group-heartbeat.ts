@@ -1,4 +1,4 @@
-import { array, i32, message, nullableArray, nullableStr, since, str } from '@dragoman/wire'
+import { i32, message, nullableArray, nullableStr, since, str } from '@dragoman/wire'
 import { heartbeatAnswer, topicPartitions } from './shared.ts'
 
 export const request = message(
