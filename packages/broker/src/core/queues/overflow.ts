@@ -42,6 +42,7 @@ export class Overflow {
       count += dropped
     }
     if (count > 0 && count === max) this.#later()
+    else if (!this.#isReading) this.#reader.clear()
   }
 
   close(): void {
@@ -66,10 +67,7 @@ export class Overflow {
     return next - first
   }
 
-  /**
-   * Whether it is there at once. What is read is a little: who has too much may have it for long. What cannot be read is tried again when something
-   * comes.
-   */
+  /** Whether it is there at once. What cannot be read is tried again when something comes. */
   #read(offset: number): boolean {
     this.#isReading = true
     const isThere = this.#reader.read(offset, false, error => {

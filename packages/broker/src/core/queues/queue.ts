@@ -283,7 +283,8 @@ export class Queue {
    */
   move(options: MoveOptions): Move {
     const { namespace, name } = this.definition
-    if (this.#move?.isOver === false) throw new BrokerError('queue-in-use', `messages of ${quote(name)} are being moved`)
+    if (this.#move?.isOver === false)
+      throw new BrokerError('queue-in-use', `messages of ${quote(name)} are being moved`)
     if (typeof options.to === 'object' && options.to.queue === name) {
       throw new BrokerError('request-invalid', `messages of ${quote(name)} cannot be moved to where they are`)
     }

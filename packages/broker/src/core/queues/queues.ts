@@ -22,9 +22,13 @@ import { VolatileHome } from '../volatile/volatile-home.ts'
 import type { Policies } from '../policies/policies.ts'
 import { DeadLetters, type DeadLettersOptions, type Republishing } from './dead-letters.ts'
 import { differenceOf, queueConfig } from './queue-config.ts'
+import { Gate } from './gate.ts'
 import { Queue, type QueueHost } from './queue.ts'
 import { QueueLanes } from './lanes/queue-lanes.ts'
 import type { QueueDefinition, QueueLane, QueueOwner, QueueTable } from './table.ts'
+
+/** So many queues read at a time what they hold, to know how many bytes that is. */
+const readingMax = 8
 
 export interface QueuesOptions {
   ledger: Ledger
@@ -92,6 +96,7 @@ export class Queues {
       ledger,
       wheel,
       republishing: () => this.#republishing,
+      gate: new Gate(readingMax),
       inFlightMax: limits.queueInFlightMax,
       settingsOf: definition => options.policies?.settingsOf({ kind: 'queue', ...definition }) ?? definition.config,
       nowMs: () => ledger.clock.nowMs(),

@@ -2,6 +2,7 @@ import type { Cursor } from '../cursor/cursor.ts'
 import { RecordReader } from '../cursor/record-reader.ts'
 import type { RecordView } from '../cursor/record-view.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
+import type { Gate } from './gate.ts'
 
 interface ReadyBytesOptions {
   cursor: Cursor
@@ -9,6 +10,8 @@ interface ReadyBytesOptions {
   /** Offsets of all that may wait at present, ascending. */
   present(): readonly Stretch[]
   soon(run: () => void): void
+  /** Through which those go who read what is stored. */
+  gate: Gate
   /** All is counted. */
   counted(): void
 }
@@ -36,6 +39,8 @@ export class ReadyBytes {
   #counted = 0
   #unread: Stretch[] = []
   #isRunning = false
+  /** It has gone through the gate, or waits before it. */
+  #isCounting = false
   #isClosed = false
 
   constructor(options: ReadyBytesOptions) {
@@ -79,28 +84,34 @@ export class ReadyBytes {
   /** Nothing waits any more, durable or not. */
   purged(): void {
     this.#counted = 0
+    // Who is reading finds that there is nothing left to count.
     this.#unread = []
-    this.#reader.clear()
-  }
-
-  /** Messages have gone that nobody has looked at: what is left must be counted. */
-  lost(): void {
-    this.#unread = this.#waiting()
-    this.#counted = 0
-    this.count()
   }
 
   /** Reads what is not counted yet, in later turns. */
   count(): void {
-    if (this.isExact || this.#isRunning || this.#isClosed) return
-    this.#isRunning = true
-    this.#options.soon(() => this.#turn())
+    if (this.isExact || this.#isCounting || this.#isClosed) return
+    this.#isCounting = true
+    this.#options.gate.enter(() => this.#goOn())
   }
 
   close(): void {
     this.#isClosed = true
     this.#options.cursor.givenBack = undefined
     this.#reader.clear()
+    if (this.#isRunning) this.#done()
+  }
+
+  /** Others may. */
+  #done(): void {
+    this.#isRunning = this.#isCounting = false
+    this.#options.gate.leave()
+  }
+
+  #goOn(): void {
+    this.#isRunning = true
+    if (this.#isClosed) return this.#done()
+    this.#options.soon(() => this.#turn())
   }
 
   /** Stretches that begin with something that waits. */
@@ -117,11 +128,11 @@ export class ReadyBytes {
   }
 
   #turn(): void {
-    this.#isRunning = false
     if (this.#isClosed) return
     for (let left = countedPerTurnMax; left > 0 && !this.isExact; left--) if (!this.#step()) return
-    if (!this.isExact) return this.count()
+    if (!this.isExact) return this.#goOn()
     this.#reader.clear()
+    this.#done()
     this.#options.counted()
   }
 
@@ -142,15 +153,11 @@ export class ReadyBytes {
   }
 
   #read(offset: number, stretch: Stretch): boolean {
-    this.#isRunning = true
-    const isThere = this.#reader.read(offset, true, error => {
-      this.#isRunning = false
+    return this.#reader.read(offset, true, error => {
       if (this.#isClosed) return
       // What cannot be read weighs nothing: who consumes it will hear of it.
       if (error !== undefined) stretch.from = offset + 1
-      this.count()
+      this.#goOn()
     })
-    if (isThere) this.#isRunning = false
-    return isThere
   }
 }

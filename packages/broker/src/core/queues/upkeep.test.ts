@@ -277,3 +277,25 @@ test('a queue that nobody uses goes after its time, and what uses it makes it st
   await node.queues.declare('/', 'q', settings)
   await node.close()
 })
+
+test('many queues count what they hold, a few at a time, also when they are purged or removed meanwhile', async () => {
+  const stores = memoryStores()
+  const clock = new ManualClock()
+  let node = await startRouter(stores, {}, clock)
+  const names = Array.from({ length: 40 }, (_, index) => `q${index}`)
+  for (const name of names) {
+    const queue = await node.queues.declare('/', name)
+    for (let count = 0; count < 3; count++) await send(queue, 'x'.repeat(10_000))
+  }
+  await node.cell.checkpointer.settle()
+  await node.kill()
+  node = await startRouter(stores, {}, clock)
+  const queues = names.map(name => node.queues.get('/', name)!)
+  for (const queue of queues) assert.ok(queue.readyBytes >= 30_000, 'an estimate, from what is stored')
+  queues[0]!.purge()
+  await node.queues.remove('/', 'q1')
+  for (let round = 0; round < 200 && queues.some(({ readyBytes }) => readyBytes % 10_000 > 0); round++) await turns(2)
+  assert.deepEqual(new Set(queues.slice(2).map(({ readyBytes }) => readyBytes)), new Set([30_000]))
+  assert.equal(queues[0]!.readyBytes, 0)
+  await node.close()
+})

@@ -3,6 +3,7 @@ import type { RecordView } from '../cursor/record-view.ts'
 import { tickMs } from '../timers/wheel.ts'
 import { DeadLetters, hasHeirs, type DeadLettersHost } from './dead-letters.ts'
 import { Expiry } from './expiry.ts'
+import type { Gate } from './gate.ts'
 import { Overflow } from './overflow.ts'
 import type { QueueConfig } from './queue-config.ts'
 import type { QueueMessage } from './message.ts'
@@ -12,6 +13,8 @@ import type { QueueDefinition } from './table.ts'
 export interface UpkeepHost extends DeadLettersHost {
   /** The memory for messages that are not durable is used up. */
   isFull?(): boolean
+  /** Through which those go who read what is stored. */
+  readonly gate: Gate
 }
 
 interface UpkeepOptions {
@@ -57,7 +60,14 @@ export class Upkeep {
     const left = (record: RecordView): void => this.left(record)
     // What an earlier start has left may be anything.
     this.#expiringTo = this.#end
-    this.#bytes = new ReadyBytes({ cursor, cell, present, soon, counted: () => this.#overflow.look() })
+    this.#bytes = new ReadyBytes({
+      cursor,
+      cell,
+      present,
+      soon,
+      gate: host.gate,
+      counted: () => this.#overflow.look(),
+    })
     this.#overflow = new Overflow({ cursor, cell, soon, room, left, isOver: gone => this.#isOver(gone) })
     this.#expiry = new Expiry({ cursor, host, room, left, leftMs: record => this.#leftMs(record) })
     this.#unwatch = cursor.watch({ dropped: (first, last, reason) => this.#dropped(last - first + 1, reason) })
