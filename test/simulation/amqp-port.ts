@@ -126,8 +126,14 @@ export class AmqpPort implements QueuePort {
     const driver = (this.#driver ??= this.inTime(this.#connect()))
     const opened = this.#channels.get(name) ?? driver.then(found => this.#open(found, name === publishing))
     this.#channels.set(name, opened)
+    let isSent = false
     try {
-      const given = await this.inTime(opened.then(act))
+      const given = await this.inTime(
+        opened.then(channel => {
+          isSent = true
+          return act(channel)
+        }),
+      )
       return typeof given === 'string' ? given : 'done'
     } catch (error) {
       if (error instanceof Refusal && codes[error.code] !== undefined) {
@@ -139,7 +145,7 @@ export class AmqpPort implements QueuePort {
       if (isOurs) simulator.fail(`${this.#name} is refused: ${error.code} ${error.message}`, error)
       if (this.#driver === driver) this.drop()
       await simulator.sleep(20 + simulator.random.float() * 100)
-      return undefined
+      return isSent ? undefined : 'unreachable'
     }
   }
 

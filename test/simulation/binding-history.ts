@@ -5,6 +5,8 @@ interface Edge extends Binding {
   isBound: boolean | undefined
   /** Since when at the latest that is so. */
   sinceMs: number
+  /** Somebody is changing it, or his answer was lost. */
+  isOpen: boolean
 }
 
 /** Where a message may have gone, and where for sure; topics as `topic/NAME`. */
@@ -25,17 +27,22 @@ export class BindingHistory {
     this.#kinds = kinds
   }
 
-  /** It is known to be so from `nowMs` on; undefined: it may be about to change. */
-  know(binding: Binding, isBound: boolean | undefined, nowMs: number): void {
+  /** Somebody is about to change it. */
+  begin(binding: Binding): void {
+    this.know(binding, undefined, Infinity, true)
+  }
+
+  /** It is known to be so from `nowMs` on; undefined: it may be so. */
+  know(binding: Binding, isBound: boolean | undefined, nowMs: number, isOpen = false): void {
     const { source, kind, destination, key } = binding
     const sinceMs = isBound === undefined ? Infinity : nowMs
-    this.#edges.set(`${source} ${kind} ${destination} ${key}`, { ...binding, isBound, sinceMs })
+    this.#edges.set(`${source} ${kind} ${destination} ${key}`, { ...binding, isBound, sinceMs, isOpen })
   }
 
   /** The same of all bindings to a queue, which goes. */
   forget(queue: string, isBound: false | undefined, nowMs: number): void {
     for (const edge of this.#edges.values())
-      if (edge.kind === 'queue' && edge.destination === queue) this.know(edge, isBound, nowMs)
+      if (edge.kind === 'queue' && edge.destination === queue && !edge.isOpen) this.know(edge, isBound, nowMs)
   }
 
   /** Where a message went that was published at some time between `askedMs` and now. */

@@ -1,6 +1,6 @@
 import type { RecordId } from './history.ts'
 
-/** What an attempt came to: `done`, the code of a refusal, or undefined when nobody knows. */
+/** What an attempt came to: `done`, the code of a refusal (`unreachable`: it was not sent), or undefined when nobody knows. */
 export type Outcome = string | undefined
 
 export interface Binding {

@@ -26,7 +26,7 @@ const kinds: ReadonlyMap<string, ExchangeKind> = new Map([
 const keys = ['a', 'b', 'a.b', 'b.c.d']
 const patterns = ['#', 'a.*', '*.b', 'b.#', 'a']
 /** Refusals of a full disk, and of a broker that stops. */
-const passing = ['storage-full', 'shutting-down']
+const passing = ['storage-full', 'shutting-down', 'unreachable']
 const messagesMax = 4_000
 /** What was not answered by a connection may still happen for so long. */
 const lateMsMax = 25_000
@@ -195,6 +195,7 @@ export class Routes implements Workload, QueueWorld {
     this.publishes.set(keyOf(id), publish)
     const outcome = await port.publish(exchange, key, id, { priority, ttlMs })
     this.shared.operations++
+    simulator.note(`${nameOf(publish)} to ${exchange} by ${key}: ${outcome}`)
     if (outcome === undefined) return
     this.shared.acknowledged++
     // A refusal does not wait for anything.
@@ -222,6 +223,10 @@ export class Routes implements Workload, QueueWorld {
       case 'queue-full':
         if (!possible.has('full')) simulator.fail(`${what} is refused by a queue that is full`)
         return
+      case 'unreachable':
+        publish.possible = new Set()
+        publish.isTaken = false
+        return
       default:
         this.#refused(outcome, what)
     }
@@ -244,7 +249,7 @@ export class Routes implements Workload, QueueWorld {
     const { random } = simulator
     let all = this.#allBindings()
     const isBound = new Set<Binding>()
-    while (!this.shared.isEnding) {
+    while (!this.shared.isEnding && all.length > 0) {
       const binding = random.pick(isBound.size > 12 ? [...isBound] : all)
       const binds = !isBound.has(binding)
       const known = await this.#bindOne(port, binding, binds)
@@ -260,17 +265,22 @@ export class Routes implements Workload, QueueWorld {
   async #bindOne(port: QueuePort, binding: Binding, binds: boolean): Promise<'done' | 'gone' | 'lost'> {
     const { simulator } = this.shared
     for (;;) {
-      this.bindings.know(binding, undefined, simulator.nowMs)
+      this.bindings.begin(binding)
       const askedMs = simulator.nowMs
       const outcome = await (binds ? port.bind(binding) : port.unbind(binding))
+      simulator.note(`${binds ? 'bind' : 'unbind'} ${Object.values(binding).join(' ')}: ${outcome}`)
       this.shared.operations++
       if (outcome === 'done') {
         this.durable(askedMs)
         // The queue may have gone at the same time.
-        if (binding.destination !== passingQueue) this.bindings.know(binding, binds, simulator.nowMs)
+        const isSure = binding.destination !== passingQueue
+        this.bindings.know(binding, isSure ? binds : undefined, simulator.nowMs)
         return 'done'
       }
-      if (outcome?.endsWith('not-found') && binding.destination === passingQueue) return 'gone'
+      if (outcome?.endsWith('not-found') && binding.destination === passingQueue) {
+        this.bindings.know(binding, undefined, simulator.nowMs)
+        return 'gone'
+      }
       if (outcome === undefined && port.isRemote) return 'lost'
       if (outcome !== undefined) this.#refused(outcome, `binding ${JSON.stringify(binding)}`)
       await simulator.sleep(20)
