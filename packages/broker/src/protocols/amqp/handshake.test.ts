@@ -19,6 +19,7 @@ import {
   connectionUpdateSecretOk,
 } from './messages/connection.ts'
 import { channelOpen, channelOpenOk } from './messages/channel.ts'
+import { queueDeclare, queueDeclareOk } from './messages/queue.ts'
 import { table, type Table } from './table.ts'
 import { start } from './testing/bench.ts'
 import { Peer, type LoginOptions } from './testing/peer.ts'
@@ -215,6 +216,26 @@ test('a virtual host that is not there is NOT_ALLOWED, and one that is made is t
   assert.equal(broker.core.connections.count({ namespace: 'orders' }), 1)
   peer.destroy()
   other.destroy()
+})
+
+test('connections to a virtual host that is deleted are closed, and others are not', async t => {
+  const broker = await start(t)
+  await broker.core.namespaces.set('orders')
+  const [one, other] = [await Peer.connect(broker), await Peer.open(broker)]
+  t.after(() => one.destroy())
+  t.after(() => other.destroy())
+  await open(one, 'orders')
+  await one.expect(connectionOpenOk)
+  one.send(channelOpen, {}, 1)
+  await one.expect(channelOpenOk, 1)
+  one.send(queueDeclare, { queue: 'q', flags: { exclusive: true } }, 1)
+  await one.expect(queueDeclareOk, 1)
+  const removed = broker.core.namespaces.remove('orders')
+  assert.equal(await one.refusal(), '320 CONNECTION_FORCED - the namespace "orders" was removed')
+  await removed
+  assert.deepEqual(broker.core.queues.list('orders'), [])
+  other.send(channelOpen, {}, 1)
+  await other.expect(channelOpenOk, 1)
 })
 
 test('connections are refused at the limit of their virtual host', async t => {
