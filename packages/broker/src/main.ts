@@ -260,6 +260,7 @@ function openQueues(
   const base = { ledger: cell, cell: client, limits: settings }
   const log = logFor('queues')
   const policies = new Policies(base)
+  topics.policies = policies
   const queues = new Queues({ ...base, policies, cursors, wheel, random, soon, log })
   const headersOf = (record: MappedRecord): readonly Header[] => origins.messageOf(record).headers
   const router = new Router({ ...base, policies, topics, queues, headersOf })

@@ -24,6 +24,7 @@ import { BrokerError } from './errors.ts'
 import type { Limits } from './limits.ts'
 import { checkTopicName, quote } from './names.ts'
 import { atomically, durably } from './refusals.ts'
+import { smallerBound, type Policies } from './policies/policies.ts'
 import { checkOverrides, overrideOf, type RuntimeSettingName } from './overrides.ts'
 import { checkTopicConfig, topicConfig, type TopicSettings } from './topic-config.ts'
 import type { Topic } from './topic.ts'
@@ -57,6 +58,8 @@ export class Topics {
   readonly clusterId: Buffer
   readonly partitionsDefault: number
   readonly autoCreate: boolean
+  /** They may bound what is kept. */
+  policies: Policies | undefined
   readonly #ledger: Ledger
   readonly #machine: DirectoryMachine
   readonly #limits: Limits
@@ -121,9 +124,10 @@ export class Topics {
     if (place === undefined) return undefined
     const settings = topicConfig(place.topic)
     const { deletes, compacts } = settings.cleanupPolicy
+    const bounds = this.policies?.retentionOf(place.topic.namespace, place.topic.name)
     return {
-      ms: deletes ? settings.retentionMs : -1,
-      bytes: deletes ? settings.retentionBytes : -1,
+      ms: deletes ? smallerBound(settings.retentionMs, bounds?.ms ?? -1) : -1,
+      bytes: deletes ? smallerBound(settings.retentionBytes, bounds?.bytes ?? -1) : -1,
       ...(compacts ? { compaction: compactionOf(settings) } : {}),
     }
   }

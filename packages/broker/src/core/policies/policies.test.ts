@@ -113,6 +113,39 @@ test('a policy is for what it says: queues of a type, exchanges, topics', async 
   await node.close()
 })
 
+test('a policy for streams bounds what topics keep, and no other does', async () => {
+  const node = await startRouter(memoryStores())
+  const { policies, topics } = node
+  topics.policies = policies
+  const config = settings({ retentionMs: '5000', retentionBytes: '-1' })
+  const topic = await topics.create('/', 'stream', { partitions: 1, config })
+  const compacted = await topics.create('/', 'stream-c', {
+    partitions: 1,
+    config: settings({ cleanupPolicy: 'compact' }),
+  })
+  const kept = (of = topic): [number | undefined, number | undefined] => {
+    const { ms, bytes } = topics.retentionOf(of.partitions[0] ?? -1) ?? {}
+    return [ms, bytes]
+  }
+  const definition = { 'max-age': '2s', 'max-length-bytes': 1000n }
+  await policies.set(policyOf('p', '^stream', definition))
+  assert.deepEqual(kept(), [5000, -1])
+  await policies.set(policyOf('p', '^stream', definition, { target: 'streams' }))
+  assert.deepEqual(
+    [kept(), kept(compacted)],
+    [
+      [2000, 1000],
+      [-1, -1],
+    ],
+  )
+  const operator = { rank: 'operator', target: 'streams' } as const
+  await policies.set(policyOf('p', '^stream', { 'max-length-bytes': 10n }, operator))
+  assert.deepEqual(kept(), [2000, 10])
+  await policies.set(policyOf('p', '^stream', { 'max-age': '1h' }, { target: 'streams' }))
+  assert.deepEqual(kept(), [5000, 10])
+  await node.close()
+})
+
 test('the alternate exchange of a policy is taken when the exchange has none of its own', async () => {
   const node = await startRouter(memoryStores())
   const { policies, queues, router } = node
@@ -189,6 +222,7 @@ test('what cannot be a policy is refused, and says why', async () => {
   await bad(policyOf('p', '', { expires: 0n }), 'config-invalid', 'expires')
   await bad(policyOf('p', '', { 'max-length': 'ten' }), 'config-invalid', 'max-length')
   await bad(policyOf('p', '', { 'alternate-exchange': 1n }), 'config-invalid', 'alternate-exchange')
+  await bad(policyOf('p', '', { 'max-age': '1 fortnight' }), 'config-invalid', 'max-age')
   await bad(policyOf('p', '', { 'x-max-length': 1n }), 'config-invalid', 'not recognised policy settings')
   await bad(policyOf('p', '', { toString: 1n }), 'config-invalid', 'not recognised policy settings')
   const operator = { rank: 'operator' } as const

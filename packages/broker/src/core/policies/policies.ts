@@ -10,7 +10,14 @@ import { atomically, durably } from '../refusals.ts'
 import { encodeArguments } from '../routing/arguments.ts'
 import { factOf, policyFacts, policyRemoved, policySet } from './facts.ts'
 import { PoliciesMachine, policyFact, policyRanks, type Policy, type PolicyRank } from './machine.ts'
-import { alternateIn, checkDefinition, mergedDefinitions, mergedSettings, queueSettingsOf } from './policy-settings.ts'
+import {
+  alternateIn,
+  checkDefinition,
+  mergedDefinitions,
+  mergedSettings,
+  queueSettingsOf,
+  retentionIn,
+} from './policy-settings.ts'
 
 export interface PoliciesOptions {
   ledger: Ledger
@@ -118,6 +125,22 @@ export class Policies {
     return mergedSettings([of.config, ...given.map(({ definition }) => queueSettingsOf(definition))])
   }
 
+  /**
+   * How long, and how much, a topic is to keep at the most; -1: no policy bounds it. Only policies that are for streams alone say so: one for all
+   * queues must not take away what somebody else keeps in a topic.
+   */
+  retentionOf(namespace: string, name: string): { ms: number; bytes: number } {
+    let [ms, bytes] = [-1, -1]
+    for (const rank of policyRanks) {
+      const policy = this.#winner(rank, { kind: 'topic', namespace, name })
+      if (policy?.target !== 'streams') continue
+      const found = retentionIn(policy.definition)
+      ms = smallerBound(ms, found.ms)
+      bytes = smallerBound(bytes, found.bytes)
+    }
+    return { ms, bytes }
+  }
+
   /** The alternate exchange that a policy gives to an exchange. */
   alternateOf(namespace: string, name: string): string | undefined {
     const policy = this.#winner('user', { kind: 'exchange', namespace, name })
@@ -159,6 +182,12 @@ export class Policies {
     const mayConcern = (name: string): boolean => policies.some(policy => this.#matches(policy, name))
     for (const watcher of this.#watchers) watcher(first.namespace, mayConcern)
   }
+}
+
+/** Of two bounds; negative: there is none. */
+export function smallerBound(one: number, other: number): number {
+  if (one < 0) return other
+  return other < 0 ? one : Math.min(one, other)
 }
 
 /** Higher priorities first; of equal ones, the name decides, so that it is always the same. */

@@ -1,7 +1,7 @@
 import { BrokerError } from '../errors.ts'
 import type { Header, HeaderValue } from '../message.ts'
 import { checkExchangeName, quote } from '../names.ts'
-import { argumentProblem, queueSettings } from '../queues/arguments.ts'
+import { argumentProblem, queueSettings, topicSettings } from '../queues/arguments.ts'
 import { hintPrefix, queueConfig } from '../queues/queue-config.ts'
 import { defaultExchange } from '../routing/exchange.ts'
 import type { PolicyRank } from './machine.ts'
@@ -10,6 +10,8 @@ import type { PolicyRank } from './machine.ts'
 interface Row {
   /** Whether operators may say it, too. */
   readonly isOperators?: boolean
+  /** It is for topics alone, which are queues of the type stream. */
+  readonly isStreams?: boolean
   /** What the argument is called that says the same of a single queue. Absent: no queue has such an argument. */
   readonly argument?: string
   /** Instead of what an argument of that name must be. */
@@ -48,7 +50,7 @@ const rows: Readonly<Record<string, Row>> = {
   'federation-upstream': hint,
   'federation-upstream-set': hint,
   'federation-upstream-pattern': hint,
-  'max-age': hint,
+  'max-age': { argument: 'x-max-age', isStreams: true },
   'stream-max-segment-size-bytes': hint,
   'stream-filter-size-bytes': hint,
   'consumer-timeout': hint,
@@ -74,15 +76,16 @@ export function checkDefinition(rank: PolicyRank, definition: readonly Header[])
     if (rank === 'operator' && row.isOperators !== true) {
       throw new BrokerError('config-invalid', `[${quote(name)}] are not recognised operator policy settings`)
     }
-    const problem = row.argument === undefined ? row.problem?.(value) : argumentProblemOf(row.argument, value)
+    const problem = row.argument === undefined ? row.problem?.(value) : argumentProblemOf(row, row.argument, value)
     if (problem !== undefined) throw new BrokerError('config-invalid', `${quote(name)}: ${problem}`)
   }
   queueConfig(queueSettingsOf(definition))
 }
 
 /** Alone: what an argument needs besides may come from the queue. */
-function argumentProblemOf(name: string, value: HeaderValue): string | undefined {
-  const besides = name === 'x-dead-letter-routing-key' ? [{ name: 'x-dead-letter-exchange', value: '' }] : []
+function argumentProblemOf({ isStreams }: Row, name: string, value: HeaderValue): string | undefined {
+  const type = isStreams === true ? [{ name: 'x-queue-type', value: 'stream' }] : []
+  const besides = name === 'x-dead-letter-routing-key' ? [{ name: 'x-dead-letter-exchange', value: '' }] : type
   return argumentProblem([...besides, { name, value }])?.text
 }
 
@@ -93,6 +96,16 @@ export function queueSettingsOf(definition: readonly Header[]): Map<string, stri
     return row?.argument === undefined ? [] : [{ name: row.argument, value }]
   })
   return new Map([...queueSettings(given)].filter(([name]) => !name.startsWith(hintPrefix)))
+}
+
+/** How long, and how much, a topic keeps by a policy. -1: the policy says nothing of it. */
+export function retentionIn(definition: readonly Header[]): { ms: number; bytes: number } {
+  const given = definition
+    .filter(({ name }) => name === 'max-age' || name === 'max-length-bytes')
+    .map(({ name, value }) => ({ name: `x-${name}`, value }))
+  const settings = topicSettings(given)
+  const valueOf = (name: string): number => Number(settings.get(name) ?? -1)
+  return { ms: valueOf('retentionMs'), bytes: valueOf('retentionBytes') }
 }
 
 /** The exchange that gets what others route nowhere; undefined: the policy says nothing of it. */
