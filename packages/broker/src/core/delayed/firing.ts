@@ -42,6 +42,8 @@ const loadBytes = 8 * 1024 * 1024
 /** Published in one block and one turn. */
 const groupMax = 64
 const groupBytes = 1024 * 1024
+/** What a message costs besides its body, about. */
+const recordOverhead = 100
 
 /** A message that is due. */
 interface Due extends Wanted {
@@ -312,7 +314,7 @@ class Group {
   #deliver(later: StoredLater): boolean {
     const places = publishNow(this.#options.router, later)
     if (places === undefined) return false
-    this.#bytes += (later.message.value?.length ?? 0) * Math.max(1, places)
+    this.#bytes += (recordOverhead + (later.message.value?.length ?? 0)) * Math.max(1, places)
     this.publishedCount++
     if (places === 0) this.unroutedCount++
     return true

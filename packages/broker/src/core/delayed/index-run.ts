@@ -54,9 +54,10 @@ export class RunReader implements Heaped {
   /** To the first entry behind (due, offset). Resolves with false when there is none. Rejects with `IndexDamaged`. */
   async seek(due: number, offset: number): Promise<boolean> {
     const { first, blocks } = this.#run
+    const isFromBeginning = due === 0 && offset < 0
     // The last block that begins at or before it.
     let low = first
-    for (let high = first + blocks - 1; low < high;) {
+    for (let high = isFromBeginning ? low : first + blocks - 1; low < high;) {
       const middle = (low + high + 1) >>> 1
       const block = await this.#read(middle)
       if (isBehind(block.readUInt32BE(1), block.readUInt32BE(5), due, offset)) high = middle - 1
@@ -99,7 +100,10 @@ export class RunReader implements Heaped {
   async #read(at: number): Promise<Buffer> {
     const found = await fetchRecord(this.#cell, this.#stream, at)
     const block = typeof found === 'object' ? found.value : null
-    if (block && block[0] === blockVersion && (block.length - 1) % entryBytes === 0 && block.length > 1) return block
+    if (block && block[0] === blockVersion && (block.length - 1) % entryBytes === 0 && block.length > 1) {
+      // A copy: what was read with it is many times as much.
+      return Buffer.from(block)
+    }
     const reason = typeof found === 'string' ? found : found ? 'it is no block of an index' : 'it is not there'
     throw new IndexDamaged(`Block ${at} of stream ${this.#stream} cannot be used: ${reason}`)
   }

@@ -88,10 +88,9 @@ export class Volumes {
       this.#recentCount++
       id = idOf(volume, offset)
       this.observer?.added(volume, offset)
+      this.#indexSome(volume)
     })
-    if (error !== undefined) return { id: '', error, seq: -1 }
-    this.#indexSome()
-    return { id, seq }
+    return error === undefined ? { id, seq } : { id: '', error, seq: -1 }
   }
 
   /** Removes a volume in which nothing waits, when nothing more will come into it. Throws `BrokerError`. */
@@ -133,14 +132,13 @@ export class Volumes {
   }
 
   /** Due times go to the disk when there are many of them in memory. */
-  #indexSome(): void {
+  #indexSome(last: VolumeState): void {
     const { recentMax, recentOfAllMax } = this.#sizes
-    if (this.#recentCount < Math.min(recentMax, recentOfAllMax)) return
-    let most: VolumeState | undefined
-    for (const volume of this.machine.volumes.values()) {
-      if (volume.recentCount > (most?.recentCount ?? 0)) most = volume
-    }
-    if (most && (most.recentCount >= recentMax || this.#recentCount >= recentOfAllMax)) this.#index(most)
+    if (last.recentCount >= recentMax) return this.#index(last)
+    if (this.#recentCount < recentOfAllMax) return
+    let most = last
+    for (const volume of this.machine.volumes.values()) if (volume.recentCount > most.recentCount) most = volume
+    this.#index(most)
   }
 
   #index(volume: VolumeState): void {

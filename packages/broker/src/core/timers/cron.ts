@@ -66,7 +66,7 @@ export class Cron {
     if (this.#nextLocal(Date.UTC(2000, 0, 1)) === undefined) throw new CronError('there is no such day')
   }
 
-  /** The first time after `afterMs`, in milliseconds since 1970. */
+  /** The first time after `afterMs`, in milliseconds since 1970; Infinity when none comes within a hundred years. */
   next(afterMs: number): number {
     return this.#isHourly ? this.#nextHourly(afterMs) : this.#nextFixed(afterMs)
   }
@@ -79,7 +79,9 @@ export class Cron {
   #nextFixed(afterMs: number): number {
     let local = this.#zone.localOf(afterMs)
     for (;;) {
-      local = this.#nextLocal(local) ?? Infinity
+      const wanted = this.#nextLocal(local)
+      if (wanted === undefined) return Infinity
+      local = wanted
       const moment = this.#zone.momentOf(local)
       if (moment > afterMs) return moment
       local += secondMs
@@ -92,7 +94,8 @@ export class Cron {
     let moment = (Math.floor(afterMs / secondMs) + 1) * secondMs
     for (;;) {
       const local = zone.localOf(moment)
-      const wanted = this.#nextLocal(local) ?? Infinity
+      const wanted = this.#nextLocal(local)
+      if (wanted === undefined) return Infinity
       if (wanted === local) return moment
       // As far as the clocks are not changed, and then over the change.
       let step = wanted - local
