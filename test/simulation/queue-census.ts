@@ -154,6 +154,7 @@ function isLost(queue: QueueHistory | undefined, place: string, publish: Publish
   if (!queue) return true
   // One that is made anew may have been another one.
   if (!queue.traits.isLasting) return false
+  if (queue.traits.refuses && publish.isTaken !== true) return false
   const copy = queue.copies.get(keyOf(publish.id))
   if (copy?.mayBeAcked) return false
   const isDropped = queue.traits.drops || copy?.mayBeGone === true || publish.expires

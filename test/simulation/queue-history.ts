@@ -84,6 +84,8 @@ export interface QueueTraits {
   readonly order: 'published' | 'priorities' | 'none'
   /** It may drop messages on its own. */
   readonly drops: boolean
+  /** It may refuse what others take. */
+  readonly refuses: boolean
   /** It is there from the beginning to the end. */
   readonly isLasting: boolean
   /** The only way here is from this queue, by being dropped there. */

@@ -67,7 +67,7 @@ export class Routes implements Workload, QueueWorld {
   #add(name: string, config: Record<string, string>): void {
     const drops = ['message.ttl.ms', 'length.max', 'bytes.max', 'delivery.limit'].some(setting => setting in config)
     const order = 'priority.max' in config ? ('priorities' as const) : ('published' as const)
-    const traits = { order, drops, isLasting: name !== passingQueue }
+    const traits = { order, drops, refuses: 'overflow' in config, isLasting: name !== passingQueue }
     this.queues.set(name, new QueueHistory(this.shared.simulator, name, traits))
     this.configs.set(name, new Map(Object.entries(config)))
   }
@@ -75,7 +75,7 @@ export class Routes implements Workload, QueueWorld {
   /** A queue for what this one drops. */
   #addHeir(queue: QueueHistory): void {
     const name = `dead-of-${queue.name}`
-    const traits = { order: 'none' as const, drops: false, isLasting: true, isHeirOf: queue }
+    const traits = { order: 'none' as const, drops: false, refuses: false, isLasting: true, isHeirOf: queue }
     queue.deadLetters = new QueueHistory(this.shared.simulator, name, traits)
     this.queues.set(name, queue.deadLetters)
     const config = this.configs.get(queue.name) ?? []
