@@ -121,6 +121,20 @@ test('an exclusive queue belongs to one owner and goes with it', async () => {
   await node.close()
 })
 
+test('an owner who goes while the broker stops does no harm', async () => {
+  const node = await startRouter(memoryStores())
+  const owner = {}
+  await node.router.declare('/', 'auto', { autoDelete: true })
+  const queue = await node.queues.declare('/', 'own', new Map(), { exclusiveTo: owner })
+  await node.router.bind('/', { source: 'auto', kind: 'queue', destination: 'own', key: '' })
+  const { subscription } = consume(queue)
+  await node.cell.close()
+  node.queues.release(owner)
+  subscription.cancel()
+  node.queues.close()
+  node.queues.release(owner)
+})
+
 for (const isDurable of [true, false]) {
   test(`an auto-delete queue (durable: ${isDurable}) goes with its last consumer, and not before it had one`, async () => {
     const stores = memoryStores()

@@ -229,7 +229,7 @@ export class Queues {
   release(owner: QueueOwner): void {
     for (const { namespace, name } of this.#owned.get(owner) ?? []) {
       const queue = this.get(namespace, name)
-      if (queue) this.#remove(queue)
+      if (queue) this.#removeUnused(queue)
     }
     this.#owned.delete(owner)
   }
