@@ -44,3 +44,18 @@ test('the stamp is not a header to protocols, and says what they do not', () => 
   new Origins([spy]).messageOf(record([stampHeader, bytes], ['a', null]))
   assert.deepEqual(seen[0]?.headers, [{ key: 'a', value: null }])
 })
+
+test('the time of a message that was dead-lettered is over', () => {
+  const timed: Origin = {
+    ...originOf('log', 1, true),
+    toMessage: of => ({ ...newMessage(of.value, of.timestampMs), expirationMs: 50 }),
+  }
+  const death = { queue: 'q', reason: 'expired', count: 1, firstMs: 1, lastMs: 1 } as const
+  const deaths = [{ ...death, exchange: '', keys: [], ttlMs: 49, isFirst: true }]
+  const expiryOf = (expiresMs: number, died: typeof deaths): unknown =>
+    new Origins([timed]).messageOf(record([stampHeader, stampBytes({ ...noStamp, expiresMs, deaths: died })]))
+      .expirationMs
+  assert.equal(expiryOf(-1, deaths), undefined)
+  assert.equal(expiryOf(70, deaths), 70)
+  assert.equal(expiryOf(70, []), 50)
+})

@@ -47,7 +47,9 @@ export class Origins {
     const bytes = record.headers[at]?.value
     if (!bytes) return origin.toMessage(record)
     const message = origin.toMessage({ ...record, headers: record.headers.toSpliced(at, 1) })
-    const { expiresMs, priority } = readStamp(bytes)
+    const { expiresMs, priority, deaths } = readStamp(bytes)
+    // What its publisher said of its time is over for one that was dead-lettered.
+    if (deaths.length > 0) message.expirationMs = undefined
     if (expiresMs >= 0) message.expirationMs ??= expiresMs
     if (message.priority === 0) message.priority = priority
     return message
