@@ -127,7 +127,10 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
     }
     for (const { listener, told } of listeners) listener.serve(parts.core, told)
     if (tls !== undefined) {
-      const renew = (files: typeof tls): void => listeners.forEach(({ listener }) => listener.renew(files))
+      const renew = (files: typeof tls): void => {
+        parts.shown.certificate = files.identity.cert
+        for (const { listener } of listeners) listener.renew(files)
+      }
       parts.stop.push(watchTls(settings, runtime, tls, renew, logFor('broker')))
     }
     return new EmbeddedBroker(runtime, stores, parts, listeners)
@@ -157,6 +160,7 @@ interface Parts {
   groups: Groups
   transactions: Transactions
   addresses: Map<string, Address>
+  shown: { certificate: string | undefined }
   /** Called first when the broker closes. */
   stop: (() => void)[]
 }
@@ -184,21 +188,15 @@ async function openCore(
     autoCreate: settings.topicAutoCreate === 'on',
   })
   const identity = makeIdentity(settings, security, { ledger: cell, random, log: logFor('identity') })
-  const groups = new Groups({
-    ledger: cell,
-    random,
-    limits: settings,
-    topics,
-    sight: sightOf(identity),
-    settings: groupSettingsOf(settings),
-    sharedAssignors,
-  })
   const wheel = new TimerWheel(clock)
   const cursors = (live = new Cursors(cell, wheel))
   const quotas = new Quotas({ ledger: cell, limits: settings })
   const addresses = new Map<string, Address>()
+  const shown = { certificate: security.tls?.identity.cert }
   const client = new LocalCellClient(cell)
   const base = { ledger: cell, cell: client, limits: settings }
+  const grouping = { sight: sightOf(identity), settings: groupSettingsOf(settings), sharedAssignors }
+  const groups = new Groups({ ...base, random, topics, ...grouping })
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const origins = new Origins(await Promise.all(protocols.map(({ origin }) => origin())))
   const around = { cell, client, topics, shareGroups, identity, cursors, wheel, origins }
@@ -225,11 +223,12 @@ async function openCore(
     identity,
     limits: settings,
     addresses,
+    certificate: () => shown.certificate,
   }
   core.namespaces.resume()
   const closing = [core.namespaces, shareGroups, core.schedules, core.delayed, core.work, core.queues, cursors]
   const stop = closing.map(part => () => part.close())
-  return { cell, core, groups, transactions, addresses, stop }
+  return { cell, core, groups, transactions, addresses, shown, stop }
 }
 
 interface QueueSurroundings {

@@ -60,6 +60,8 @@ export interface Broker {
   readonly quotas: Quotas
   /** Where the data is. */
   readonly volume: Volume
+  /** What protected listeners show at present, in PEM; undefined: there are none. */
+  readonly certificate: () => string | undefined
   /** Where the broker listens, by protocol. Filled before the first connection is accepted. */
   readonly addresses: ReadonlyMap<string, Address>
 }

@@ -90,7 +90,7 @@ function connectionOf(call: Call): ConnectionInfo {
 
 /** Who looks after the broker may end every connection, the others their own. */
 function closeAll({ visitor, request }: Call, connections: readonly ConnectionInfo[]): unknown {
-  const reason = request.headers.get('x-reason') ?? 'Closed via management API'
+  const reason = request.headers.get('x-reason') ?? 'Closed via management plugin'
   const isAllowed = isAdministrator(visitor) || connections.every(({ user }) => user === visitor.name)
   if (!isAllowed) throw notAuthorised('User not authorised to access object')
   for (const connection of connections) connection.close(reason)

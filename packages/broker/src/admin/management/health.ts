@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { jsonAnswer } from '../http/message.ts'
 import type { Call } from './call.ts'
 import { badRequest, notFound } from './errors.ts'
@@ -30,6 +31,7 @@ export const healthRoutes: readonly Route[] = [
   check('/api/health/checks/quorum-queues-without-elected-leaders/vhost/:vhost', call => (call.vhost, ok(call))),
   check('/api/health/checks/port-listener/:port', portListener),
   check('/api/health/checks/protocol-listener/:protocols', protocolListener),
+  check('/api/health/checks/certificate-expiration/:within/:unit', certificates),
   check('/api/aliveness-test/:vhost', call => (call.vhost, ok(call))),
   check('/api/healthchecks/node', ok),
   check('/api/healthchecks/node/:node', call => {
@@ -37,6 +39,27 @@ export const healthRoutes: readonly Route[] = [
     return ok(call)
   }),
 ]
+
+const dayMs = 86_400_000
+const units: Readonly<Record<string, number>> = { days: 1, weeks: 7, months: 28, years: 365 }
+
+/** Well, unless a certificate that listeners show is about to end. */
+function certificates(call: Call): unknown {
+  const { core, context } = call
+  const unit = units[call.param('unit').replace(/s?$/, 's')]
+  const within = Number(call.param('within'))
+  if (unit === undefined || !Number.isSafeInteger(within) || within < 1) {
+    throw badRequest('it takes a number and one of days, weeks, months and years')
+  }
+  const endMs = context.clock.nowMs() + within * unit * dayMs
+  const shown = core.certificate()?.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  const ending = shown
+    .map(pem => new X509Certificate(pem))
+    .filter(({ validTo }) => new Date(validTo).getTime() <= endMs)
+    .map(({ subject, validTo }) => ({ subject: subject.replaceAll('\n', ','), expires_on: validTo }))
+  if (ending.length === 0) return { status: 'ok' }
+  return new Result(jsonAnswer(503, { status: 'failed', reason: 'Certificates expiring', expired: ending }))
+}
 
 /** Well, unless nothing can be written any more. */
 function ready({ core }: Call): unknown {
@@ -61,11 +84,20 @@ function portListener(call: Call): unknown {
   return new Result(jsonAnswer(503, { status: 'failed', reason: 'No active listener', missing: port, ports }))
 }
 
+/** Other names of protocols. */
+const aliases: Readonly<Record<string, string>> = {
+  ...{ amqp091: 'amqp', 'amqp0.9.1': 'amqp', 'amqp0-9-1': 'amqp', 'amqp 0-9-1': 'amqp' },
+  ...{ amqps: 'amqp/ssl', amqp091s: 'amqp/ssl', management: 'http' },
+}
+
 /** One name, or several with commas between them: one of them will do. */
 function protocolListener(call: Call): unknown {
   const wanted = call.param('protocols').split(',')
   const protocols = [...new Set(listenersOf(call).map(({ protocol }) => protocol))]
-  const found = wanted.find(name => protocols.some(known => known.toLowerCase() === name.toLowerCase()))
+  const found = wanted.find(name => {
+    const given = name.toLowerCase()
+    return protocols.includes(aliases[given] ?? given)
+  })
   if (found !== undefined) return { status: 'ok', protocol: found }
   const missing = wanted.length === 1 ? wanted[0] : wanted
   return new Result(jsonAnswer(503, { status: 'failed', reason: 'No active listener', missing, protocols }))

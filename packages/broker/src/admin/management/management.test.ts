@@ -365,3 +365,20 @@ test('hostile requests are refused with words', async t => {
   assert.equal(await client.status('PUT', `/api/users/${'x'.repeat(300)}`, { password: 'x', tags: '' }), 400)
   assert.equal(await client.status('PUT', '/api/vhosts/%0a'), 400)
 })
+
+test('a certificate that is about to end is told of', async t => {
+  const client = await TestClient.start(t)
+  assert.deepEqual(await client.get('/api/health/checks/certificate-expiration/1/days'), { status: 'ok' })
+  for (const path of ['x/days', '1/eons', '0/days']) {
+    assert.equal(await client.status('GET', `/api/health/checks/certificate-expiration/${path}`), 400)
+  }
+  const file = (name: string): string =>
+    new URL(`../../../../../test/support/certificates/${name}`, import.meta.url).pathname
+  const files = { tlsCert: file('server.crt'), tlsKey: file('server.key') }
+  const secure = await TestClient.start(t, { httpTls: 0, ...files })
+  const { status, body } = await secure.ask('GET', '/api/health/checks/certificate-expiration/200/years')
+  assert.equal(status, 503)
+  assert.match(JSON.stringify(body), /"reason":"Certificates expiring","expired":\[\{"subject":"[^"]*CN=/)
+  const listeners = (await secure.get('/api/overview')).listeners.map(({ protocol }: Shown) => protocol)
+  assert.deepEqual(listeners.sort(), ['http', 'https'])
+})

@@ -41,13 +41,18 @@ export const overviewRoutes: readonly Route[] = [
       },
     },
   },
-  { path: '/api/deprecated-features', need: 'management', on: { GET: () => [] } },
+  { path: '/api/deprecated-features', need: 'management', on: { GET: call => call.list(deprecated, ['name']) } },
   { path: '/api/deprecated-features/used', need: 'management', on: { GET: () => [] } },
   // There is one node: nothing can be balanced among several.
   { path: '/api/rebalance/queues', need: 'administrator', on: { POST: () => noContent } },
 ]
 
 const exchangeTypes = ['direct', 'fanout', 'headers', 'topic', 'x-consistent-hash', 'x-delayed-message']
+
+/** What there was once, and is not here. */
+const deprecated: readonly Item[] = ['classic_queue_mirroring', 'ram_node_type'].map(name => ({
+  ...{ name, desc: '', deprecation_phase: 'removed', doc_url: '', provided_by: 'rabbit' },
+}))
 
 /** What some clients look for before they use it. */
 const flagNames = [

@@ -15,12 +15,12 @@ export const parameterRoutes: readonly Route[] = [
   {
     path: '/api/global-parameters',
     need: 'policymaker',
-    on: { GET: call => call.list(globalParameters(call), ['name']) },
+    on: { GET: call => call.list([clusterId(call), ...globalParameters(call)], ['name']) },
   },
   {
     path: '/api/global-parameters/:name',
     need: 'policymaker',
-    on: { GET: call => call.one(globalItem(globalOf(call))), PUT: putGlobal, DELETE: removeGlobal },
+    on: { GET: call => call.one(globalOf(call)), PUT: putGlobal, DELETE: removeGlobal },
   },
   { path: '/api/parameters', need: 'policymaker', on: { GET: call => call.list(parameterItems(call)) } },
   { path: '/api/parameters/:component', need: 'policymaker', on: { GET: call => call.list(parameterItems(call)) } },
@@ -41,10 +41,16 @@ export const globalItem = ({ name, value }: Parameter): Item => ({ name, value: 
 export const globalParameters = ({ core }: Call): Item[] =>
   core.namespaces.parameters('', globalComponent).map(globalItem)
 
-function globalOf(call: Call): Parameter {
+/** Told as a parameter, and not to be changed. */
+function clusterId({ core }: Call): Item {
+  return { name: 'internal_cluster_id', value: `dragoman-cluster-id-${core.clusterId.toString('base64url')}` }
+}
+
+function globalOf(call: Call): Item {
   const found = call.core.namespaces.parameter('', globalComponent, call.param('name'))
-  if (!found) throw notFound()
-  return found
+  const item = found ? globalItem(found) : clusterId(call)
+  if (item.name !== call.param('name')) throw notFound()
+  return item
 }
 
 /** The value; undefined when there is none. */

@@ -188,7 +188,7 @@ export function declareQueue(call: Call, vhost: string, name: string, fields: Fi
 
 /** Some clients name the type beside the arguments. */
 function withType({ arguments: given, type }: Fields): unknown {
-  if (typeof type !== 'string' || type === 'classic') return given
+  if (typeof type !== 'string' || type === '' || type === 'classic') return given
   return { 'x-queue-type': type, ...(typeof given === 'object' && given !== null ? given : {}) }
 }
 

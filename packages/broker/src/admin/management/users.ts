@@ -174,7 +174,8 @@ async function removeAll({ core }: Call, names: readonly string[]): Promise<void
 }
 
 function limitItems(call: Call): Item[] {
-  const all = call.has('user') ? [userOf(call)] : call.core.identity.users
+  const isGuest = call.param('user') === guestUser.name && hasGuest(call.core.identity)
+  const all = call.has('user') ? [isGuest ? guestUser : userOf(call)] : call.core.identity.users
   return all.flatMap(user => {
     const { limits } = userItem(user) as { limits: object }
     return Object.keys(limits).length === 0 ? [] : [{ user: user.name, value: limits }]
