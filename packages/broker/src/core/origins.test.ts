@@ -51,7 +51,7 @@ test('the time of a message that was dead-lettered is over', () => {
     toMessage: of => ({ ...newMessage(of.value, of.timestampMs), expirationMs: 50 }),
   }
   const death = { queue: 'q', reason: 'expired', count: 1, firstMs: 1, lastMs: 1 } as const
-  const deaths = [{ ...death, exchange: '', keys: [], ttlMs: 49, isFirst: true }]
+  const deaths = [{ ...death, exchange: '', keys: [], ttlMs: 49, isFirst: true, isPast: false }]
   const expiryOf = (expiresMs: number, died: typeof deaths): unknown =>
     new Origins([timed]).messageOf(record([stampHeader, stampBytes({ ...noStamp, expiresMs, deaths: died })]))
       .expirationMs
