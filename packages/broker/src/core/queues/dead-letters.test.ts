@@ -327,7 +327,7 @@ test('dead letters are as many as the disk and the turn can take, however many d
     most = Math.max(most, work.dyingCount)
   }
   assert.deepEqual([work.readyCount, work.dyingCount, dead.readyCount], [0, 0, 20_000])
-  assert.ok(most <= 2048, `${most} at a time`)
+  assert.ok(most <= 4096, `${most} at a time`)
   await node.close()
 })
 

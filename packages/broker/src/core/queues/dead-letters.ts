@@ -44,11 +44,17 @@ export interface DeadLettersOptions {
   eased(): void
 }
 
-/** Messages that are brought away together; then others have their turn, and the disk its time. */
-const messagesPerTurnMax = 1024
-const bytesPerTurnMax = 1024 * 1024
+/** Messages that are brought away together; then others have their turn. */
+const messagesPerTurnMax = 512
+const bytesPerTurnMax = 512 * 1024
+/** So many turns may be waiting for the disk: messages are not read faster than they can be written. */
+const turnsMax = 16
 /** Of what could as well stay in the queue, so many messages may be waiting here. */
-const waitingMax = 2 * messagesPerTurnMax
+const waitingMax = 8 * messagesPerTurnMax
+/** What the wheel tells apart. */
+const idleReference = 1
+/** When nothing has come for so long, no memory for bodies is kept. */
+const idleMs = 1000
 /** What was refused is tried again after this. */
 const retryMs = 1000
 
@@ -88,12 +94,15 @@ export class DeadLetters implements TimerTarget {
   readonly #waiting = new Ring<Dead>()
   readonly #unwatch: () => void
   #timer = noTimer
+  #idleTimer = noTimer
   #isScheduled = false
-  #isBusy = false
+  #isReading = false
   #isClosed = false
   #isRefused = false
   /** The block of what was brought away last. */
   #seq = -1
+  /** Turns that are not durable yet. */
+  #turnCount = 0
   heldCount = 0
   /** Messages that arrived somewhere, since the start. */
   brought = 0
@@ -141,12 +150,19 @@ export class DeadLetters implements TimerTarget {
     this.#isClosed = true
     this.#unwatch()
     this.#cursor.heir = undefined
-    this.#options.host.wheel.cancel(this.#timer)
+    const { wheel } = this.#options.host
+    wheel.cancel(this.#timer)
+    wheel.cancel(this.#idleTimer)
     this.#reader.clear()
   }
 
-  /** Time to try again what was refused. For the wheel alone. */
-  due(): void {
+  /** Time to try again what was refused, or to give memory back. For the wheel alone. */
+  due(reference: number): void {
+    if (reference === idleReference) {
+      this.#idleTimer = noTimer
+      if (this.#waiting.length === 0) this.#reader.clear()
+      return
+    }
     this.#timer = noTimer
     this.wake()
   }
@@ -189,9 +205,13 @@ export class DeadLetters implements TimerTarget {
     this.heldCount += dead.last - dead.first + 1
   }
 
+  get #mayWork(): boolean {
+    return !this.#isClosed && !this.#isReading && this.#timer === noTimer && this.#turnCount < turnsMax
+  }
+
   /** There may be something to do in a later turn. */
   wake(): void {
-    if (this.#isScheduled || this.#isBusy || this.#isClosed || this.#waiting.length === 0) return
+    if (this.#isScheduled || !this.#mayWork || this.#waiting.length === 0) return
     this.#isScheduled = true
     this.#options.host.soon(() => {
       this.#isScheduled = false
@@ -202,7 +222,7 @@ export class DeadLetters implements TimerTarget {
   #turn(): void {
     const { host, eased } = this.#options
     const to = host.republishing()
-    if (this.#isBusy || this.#isClosed || this.#timer !== noTimer || !to) return
+    if (!this.#mayWork || !to) return
     const before = this.heldCount
     let bytes = 0
     let count = 0
@@ -212,17 +232,23 @@ export class DeadLetters implements TimerTarget {
       if (found < 0) break
       bytes += found
     }
+    if (this.heldCount < before) this.#await()
     if (this.heldCount < before) eased()
-    if (this.#waiting.length === 0) return this.#reader.clear()
-    if (this.#isBusy || this.#timer !== noTimer) return
-    // The next ones when these are on the disk: so they are not read faster than they can be written.
-    this.#isBusy = true
-    host.ledger.whenDurable(Math.max(this.#seq, this.#cursor.seq), () => this.#freed(), undefined)
+    if (this.#waiting.length > 0) this.wake()
+    else if (this.#idleTimer === noTimer) {
+      this.#idleTimer = host.wheel.at(host.monotonicMs() + idleMs, this, idleReference)
+    }
   }
 
-  #freed(): void {
-    this.#isBusy = false
-    this.wake()
+  /** What this turn has done is on its way to the disk. */
+  #await(): void {
+    this.#turnCount++
+    const seq = Math.max(this.#seq, this.#cursor.seq)
+    this.#options.host.ledger.whenDurable(seq, () => this.#durable(), undefined)
+  }
+
+  #durable(): void {
+    if (this.#turnCount-- === turnsMax) this.wake()
   }
 
   /** The first message of a run. Returns its bytes; -1: it has to be read, or to wait. */
@@ -322,14 +348,14 @@ export class DeadLetters implements TimerTarget {
 
   /** Whether it is there at once. */
   #read(offset: number): boolean {
-    this.#isBusy = true
+    this.#isReading = true
     const isThere = this.#reader.read(offset, true, error => {
-      this.#isBusy = false
+      this.#isReading = false
       if (this.#isClosed) return
       if (error !== undefined) this.#unreadable(offset, error)
       this.wake()
     })
-    if (isThere) this.#isBusy = false
+    if (isThere) this.#isReading = false
     return isThere
   }
 

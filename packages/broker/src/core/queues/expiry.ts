@@ -18,7 +18,7 @@ export interface ExpiryOptions {
   host: ExpiryHost
   /** Milliseconds until the message is too old; 0 and less: it is. Infinity: it never is. */
   leftMs(record: RecordView): number
-  /** How many messages may be dropped now; when it is 0, `look` is called as soon as it is more. */
+  /** How many messages may be dropped now; when it is 0, `goOn` is called as soon as it is more. */
   room(): number
   /** A message is about to be dropped. */
   left(record: RecordView): void
@@ -43,6 +43,7 @@ export class Expiry implements TimerTarget {
   #head = -1
   #dueMs = 0
   #isReading = false
+  #isScheduled = false
   #isClosed = false
 
   constructor(options: ExpiryOptions) {
@@ -56,6 +57,11 @@ export class Expiry implements TimerTarget {
     const { cursor, host } = this.#options
     const isKnown = this.#head < 0 ? this.#dueMs <= host.monotonicMs() + afterMs : this.#head === cursor.nextAvailable()
     if (this.#timer === noTimer || !isKnown) this.#set(afterMs, -1)
+  }
+
+  /** There is room again. */
+  goOn(): void {
+    if (!this.#isReading && !this.#isClosed) this.#later()
   }
 
   /** What is known of the head is not true any more: times were changed. */
@@ -133,6 +139,11 @@ export class Expiry implements TimerTarget {
   }
 
   #later(): void {
-    this.#options.host.soon(() => this.#turn())
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#options.host.soon(() => {
+      this.#isScheduled = false
+      this.#turn()
+    })
   }
 }

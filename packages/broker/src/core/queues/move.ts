@@ -49,7 +49,7 @@ interface MoverOptions extends MoveOptions {
 }
 
 /** Then others have their turn, and the disk its time. */
-const messagesPerTurnMax = 256
+const messagesPerTurnMax = 1024
 const bytesPerTurnMax = 1024 * 1024
 /** Messages that are passed over are held until the end, so that those behind them can be reached. */
 const passedMax = 100_000

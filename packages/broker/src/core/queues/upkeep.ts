@@ -207,7 +207,7 @@ export class Upkeep {
   /** There is room for dead letters again. */
   #eased(): void {
     this.#overflow.look()
-    this.#expiry.look()
+    if (this.#expires()) this.#expiry.goOn()
     this.#options.eased()
   }
 
@@ -224,9 +224,13 @@ export class Upkeep {
   }
 
   #lookForExpired(): void {
+    if (this.#expires()) this.#expiry.look()
+  }
+
+  /** Whether the head may be too old one day. */
+  #expires(): boolean {
     const head = this.#options.cursor.nextAvailable()
-    if (this.#options.config().messageTtlMs < 0 && head >= this.#expiringTo) return
-    if (head < this.#end) this.#expiry.look()
+    return head < this.#end && (this.#options.config().messageTtlMs >= 0 || head < this.#expiringTo)
   }
 
   /** Milliseconds that the message may still wait. */
