@@ -159,6 +159,43 @@ test('length, time to live and delivery limits look at the head, which is the mo
   await node.close()
 })
 
+for (const how of ['kill', 'close'] as const) {
+  test(`dead letters of several priorities that nobody takes wait for it, also after ${how}`, async () => {
+    const stores = memoryStores()
+    const warned: string[] = []
+    const log = (level: string): void => void warned.push(level)
+    let node = await startRouter(stores, {}, undefined, log)
+    const config = { 'priority.max': '9', 'dead.letter.exchange': '', 'dead.letter.key': 'dead' }
+    await node.queues.declare('/', 'p', settings(config))
+    await node.queues.declare('/', 'dead', settings({ 'length.max': '1', overflow: 'reject-publish' }))
+    for (const priority of [0, 9, 4]) await publish(node, 'p', `p${priority}`, priority)
+    const { subscription, given } = consume(node.queues.get('/', 'p')!, 0)
+    await turns()
+    for (const { offset } of given) subscription.reject(offset)
+    await turns()
+    let queue = node.queues.get('/', 'p')!
+    assert.deepEqual([queue.readyCount, queue.inFlightCount, queue.dyingCount], [0, 0, 2])
+    assert.deepEqual(warned, ['warn'])
+    if (how === 'close') await node.cell.checkpointer.flush()
+    await node.cell.durable(node.cell.openSeq)
+    await node[how]()
+    node = await startRouter(stores, {}, node.clock, log)
+    queue = node.queues.get('/', 'p')!
+    assert.deepEqual([queue.readyCount, queue.dyingCount], [0, 2])
+    const found: string[] = []
+    for (let left = 3; left > 0; left--) {
+      await node.clock.advance(2000)
+      const dead = node.queues.get('/', 'dead')!
+      for (const { value } of await dead.browse(0, 9)) found.push(String(value))
+      dead.purge()
+    }
+    assert.deepEqual(found.toSorted(), ['p0', 'p4', 'p9'])
+    assert.equal(queue.dyingCount, 0)
+    assert.equal(queue.cursor.seq >= 0 && queue.appendedCount, 3)
+    await node.close()
+  })
+}
+
 test('priority.max is checked, and cannot be another one later', async () => {
   const node = await startRouter(memoryStores())
   for (const bad of ['256', '-1', 'x']) {
