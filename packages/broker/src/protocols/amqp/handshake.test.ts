@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { generateKeyPairSync, sign } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { Writer } from '@dragoman/wire'
 import { logIn } from '../../core/identity/sasl/client.ts'
-import type { BrokerOptions, RunningBroker } from '../../main.ts'
+import { startBroker, type BrokerOptions, type RunningBroker } from '../../main.ts'
 import { protocolHeader } from './framing.ts'
 import {
   connectionClose,
@@ -21,7 +23,8 @@ import {
 import { channelOpen, channelOpenOk } from './messages/channel.ts'
 import { queueDeclare, queueDeclareOk } from './messages/queue.ts'
 import { table, type Table } from './table.ts'
-import { start } from './testing/bench.ts'
+import { directory, network, start } from './testing/bench.ts'
+import { AmqpDriver } from './driver.ts'
 import { Peer, type LoginOptions } from './testing/peer.ts'
 
 const tellsFailure: Table = [
@@ -182,6 +185,37 @@ test('who has shown a certificate need say nothing more', async t => {
   assert.match(await bare.refusal(), /^503 COMMAND_INVALID/)
 })
 
+test('a token is shown as a password, prolonged by update-secret, and ends the connection when it is over', async t => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const path = directory()
+  writeFileSync(join(path, 'keys'), JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'one' }] }))
+  const broker = await start(t, { tokenKeys: join(path, 'keys') })
+  const tokenFor = (sub: string, seconds: number): string => {
+    const parts = [
+      { alg: 'ES256', kid: 'one' },
+      { sub, exp: Math.floor(Date.now() / 1000) + seconds },
+    ]
+    const signed = parts.map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+    const key = { key: privateKey, dsaEncoding: 'ieee-p1363' } as const
+    return `${signed}.${sign('sha256', Buffer.from(signed), key).toString('base64url')}`
+  }
+  const plain = (token: string): Buffer => Buffer.from(`\0anything\0${token}`)
+  const forged = await Peer.connect(broker)
+  t.after(() => forged.destroy())
+  await forged.login({ response: plain(`${tokenFor('ann', 60)}x`), clientProperties: tellsFailure })
+  assert.match(await forged.refusal(), /^403 ACCESS_REFUSED/)
+  const peer = await Peer.open(broker, { response: plain(tokenFor('ann', 60)) })
+  t.after(() => peer.destroy())
+  assert.equal(broker.core.connections.list()[0]?.user, 'ann')
+  peer.send(connectionUpdateSecret, { newSecret: Buffer.from(tokenFor('ann', 1)), reason: 'soon over' })
+  await peer.expect(connectionUpdateSecretOk)
+  assert.equal(await peer.refusal(), '320 CONNECTION_FORCED - credential expired')
+  const other = await Peer.open(broker, { response: plain(tokenFor('ann', 60)) })
+  t.after(() => other.destroy())
+  other.send(connectionUpdateSecret, { newSecret: Buffer.from(tokenFor('bob', 60)), reason: 'somebody else' })
+  assert.match(await other.refusal(), /^530 NOT_ALLOWED - New secret was refused/)
+})
+
 for (const [what, limits, reason] of [
   ['frame_max below the least', { frameMax: 4095 }, 'frame_max = 4095 is lower than the minimum allowed value (4096)'],
   ['no frame_max', { frameMax: 0 }, 'frame_max = 0 (no limit) is higher than the maximum allowed value (131072)'],
@@ -327,13 +361,29 @@ test('a connection is shown while it is open, and is closed with the reason that
 })
 
 test('when the broker stops, clients are told', async () => {
-  const { startBroker } = await import('../../main.ts')
   const broker = await startBroker({ data: 'memory', amqp: 0 })
   const peer = await Peer.open(broker)
   const closed = broker.close()
   assert.equal(await peer.refusal(), "320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
   peer.destroy()
   await closed
+})
+
+test('when the broker stops, what was published before is confirmed first', async () => {
+  const broker = await startBroker({ data: directory(), amqp: 0 })
+  const driver = await AmqpDriver.connect(network, { host: '127.0.0.1', port: broker.port('amqp') })
+  const channel = await driver.channel()
+  await channel.declare('q')
+  const consumer = await channel.consume('q', { noAck: true })
+  await channel.confirm()
+  const sent = Array.from({ length: 200 }, (_, index) => channel.publish('', 'q', `${index}`))
+  // All of it has arrived; not all of it need be on the disk.
+  await channel.settled()
+  const [confirmed, reason] = await Promise.all([Promise.all(sent), channel.closed(), broker.close()])
+  assert(confirmed.every(Boolean))
+  assert.match(reason.message, /^CONNECTION_FORCED/)
+  assert.deepEqual(channel.cancelled, [])
+  await assert.rejects(consumer.take(201))
 })
 
 test('close is answered, and nothing after it', async t => {

@@ -1,6 +1,7 @@
 import { ProtocolError, Reader } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
 import type { Access } from '../../core/identity/authorizer.ts'
+import type { Proof } from '../../core/identity/identity.ts'
 import { anonymous } from '../../core/identity/permissions.ts'
 import type { SaslExchange, SaslMechanism, SaslStep } from '../../core/identity/sasl/mechanism.ts'
 import type { SessionContext } from '../protocol.ts'
@@ -27,6 +28,9 @@ const channelMin = 1
 
 /** A mechanism that is no matter of the core: how older clients write a name and a password. */
 const amqplain = 'AMQPLAIN'
+const bearer = 'OAUTHBEARER'
+/** Three parts with dots between them. [RFC 7515, 3.1] */
+const tokenForm = /^[\w-]+\.[\w-]+\.[\w-]+$/
 /** The client's certificate says who it is. */
 const external = 'EXTERNAL'
 
@@ -79,6 +83,7 @@ export class Handshake {
   #state: State = 'starting'
   #exchange: SaslExchange | undefined
   #mechanism = ''
+  #proof: Proof = 'none'
   #clientProperties: Table = []
   #capabilities = capabilitiesOf([])
   #known: Known | undefined
@@ -122,8 +127,9 @@ export class Handshake {
   #mechanisms(): string[] {
     const { broker, context } = this.#host
     const { mechanisms, isRequired } = broker.identity
-    // Where nobody must log in, any name and password will do.
-    const known: readonly string[] = isRequired || mechanisms.includes('PLAIN') ? mechanisms : ['PLAIN', ...mechanisms]
+    // Where nobody must log in, any name and password will do; and tokens come as passwords.
+    const takesPlain = !isRequired || mechanisms.includes(bearer)
+    const known: readonly string[] = takesPlain && !mechanisms.includes('PLAIN') ? ['PLAIN', ...mechanisms] : mechanisms
     const names = known.flatMap(name => (name === 'PLAIN' ? [name, amqplain] : [name]))
     return context.tls?.subject === undefined ? names : [external, ...names]
   }
@@ -143,13 +149,29 @@ export class Handshake {
     if (!this.#mechanisms().includes(mechanism)) {
       throw new AmqpException('commandInvalid', `unknown authentication mechanism '${mechanism}'`)
     }
-    const { broker, context } = this.#host
     if (mechanism === external) return this.#certified()
     const data = mechanism === amqplain ? fromAmqplain(response) : response
     const name = mechanism === amqplain ? 'PLAIN' : (mechanism as SaslMechanism)
-    if (name === 'PLAIN' && this.#isWelcome(data)) return this.#tune()
+    if (name !== 'PLAIN') return this.#attempt(name, data)
+    if (this.#isWelcome(data)) return this.#tune()
+    const token = this.#tokenIn(data)
+    if (token !== undefined) return this.#attempt(bearer, Buffer.from(`n,,\u0001auth=Bearer ${token}\u0001\u0001`))
+    this.#attempt(name, data)
+  }
+
+  #attempt(name: SaslMechanism, data: Buffer): void {
+    const { broker, context } = this.#host
+    this.#proof = name === bearer ? 'token' : 'password'
     this.#exchange = broker.identity.exchange(name, context.remote.host)
     this.#next(data)
+  }
+
+  /** Clients of this protocol show a token as the password of a user that there is not. */
+  #tokenIn(plain: Buffer): string | undefined {
+    const { identity } = this.#host.broker
+    const [, user = '', password = ''] = plain.toString().split('\0')
+    const isToken = identity.mechanisms.includes(bearer) && tokenForm.test(password)
+    return isToken && identity.user(user) === undefined ? password : undefined
   }
 
   #certified(): void {
@@ -182,13 +204,14 @@ export class Handshake {
   #step(step: SaslStep): void {
     if (this.#state !== 'busy') return
     if (step.kind === 'success') {
-      const proof = this.#mechanism === 'OAUTHBEARER' ? 'token' : 'password'
-      this.#known = { user: step.principal, proof, expiresMs: step.expiresMs }
+      this.#known = { user: step.principal, proof: this.#proof, expiresMs: step.expiresMs }
       if (step.data.length === 0) return this.#tune()
       this.#state = 'proven'
       return this.#host.send(connectionSecure, { challenge: step.data })
     }
     if (step.kind === 'challenge') {
+      // That a token is refused is told so; who showed it as a password knows nothing of that. [RFC 7628, 3.2.3]
+      if (this.#proof === 'token' && this.#mechanism !== bearer) return this.#next(Buffer.of(1))
       this.#state = 'securing'
       return this.#host.send(connectionSecure, { challenge: step.data })
     }
