@@ -326,9 +326,10 @@ export function queueFact({ id, namespace, name, stream, cursor, config, autoDel
 
 type QueueFact = Infer<typeof queueDeclared>
 
-function queueOf({ config, flags, lanes: _, ...queue }: QueueFact): QueueDefinition {
+function queueOf({ id, namespace, name, stream, cursor, config, flags }: QueueFact): QueueDefinition {
   const autoDelete = (flags & queueFlags.autoDelete) !== 0
-  return { ...queue, config: mapOf(config), isDurable: true, autoDelete, isKept: true }
+  return { id, namespace, name, stream, cursor, config: mapOf(config), isDurable: true, autoDelete, isKept: true }
+}
 }
 
 export function settingsOf(config: ReadonlyMap<string, string>): { name: string; value: string }[] {
