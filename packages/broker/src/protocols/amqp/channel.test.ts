@@ -260,6 +260,8 @@ for (const [what, send, told] of [
     const reason = await peer.refusal()
     if (typeof told === 'string') assert.equal(reason, told)
     else assert.match(reason, told)
+    // Where the next frame would begin is not known: then the answer of the peer is not waited for, but a moment.
+    if (/ends with the byte|bytes here/.test(reason)) return
     // Nothing is listened to any more.
     peer.send(queueDeclare, { queue: 'late' }, 1)
     peer.send(connectionCloseOk, {})
