@@ -330,7 +330,6 @@ function queueOf({ id, namespace, name, stream, cursor, config, flags }: QueueFa
   const autoDelete = (flags & queueFlags.autoDelete) !== 0
   return { id, namespace, name, stream, cursor, config: mapOf(config), isDurable: true, autoDelete, isKept: true }
 }
-}
 
 export function settingsOf(config: ReadonlyMap<string, string>): { name: string; value: string }[] {
   return Array.from(config, ([name, value]) => ({ name, value }))
