@@ -44,6 +44,8 @@ export interface Returned {
   readonly routingKey: string
   readonly properties: basic.Properties
   readonly body: Buffer
+  /** Publishes of the channel that were not confirmed when it came, from 1 on. */
+  readonly unconfirmed: readonly number[]
 }
 
 interface Call {
@@ -542,7 +544,11 @@ export class DriverChannel {
       }
       case basic.basicReturn:
         assert(content)
-        return void this.returned.push({ ...(given as Arguments<typeof basic.basicReturn>), ...content })
+        return void this.returned.push({
+          ...(given as Arguments<typeof basic.basicReturn>),
+          ...content,
+          unconfirmed: [...this.#unconfirmed.keys()],
+        })
       case basic.basicCancel:
         return void this.cancelled.push((given as Arguments<typeof basic.basicCancel>).consumerTag)
       case channelClass.channelClose: {

@@ -75,8 +75,20 @@ test('a mandatory message that leads nowhere is returned before it is confirmed'
       routingKey: 'nobody',
       properties: given,
       body: 'body',
+      unconfirmed: [1],
     },
   )
+})
+
+test('returns come between the confirms of what was published before and behind', async t => {
+  const channel = await channelOf(t)
+  await channel.confirm()
+  await channel.declare('q')
+  const keys = ['q', 'nowhere', 'q', 'nowhere', 'q']
+  await Promise.all(keys.map(key => channel.publish('', key, 'm', {}, { mandatory: true })))
+  const outstanding = channel.returned.map(each => each.unconfirmed)
+  assert(outstanding[0]?.includes(2), String(outstanding))
+  assert(outstanding[1]?.includes(4), String(outstanding))
 })
 
 test('what cannot be published ends the channel, in the words that clients know', async t => {

@@ -136,13 +136,17 @@ export class Publishing {
     const { broker } = this.#channel.connection
     const { destinations, key, message, replyTo } = published
     if (published.delayMs > 0) return this.#sendLater(published)
-    if (replyTo) replyTo.deliver(published)
-    if (destinations.length === 0) {
-      if (published.isMandatory && !replyTo) this.#return(published)
-      if (replyTo) return -1
+    if (replyTo) {
+      replyTo.deliver(published)
+      return -1
     }
     const { seq, error } = broker.router.postTo(destinations, key, message)
     if (seq > this.lastSeq) this.lastSeq = seq
+    if (published.isMandatory && destinations.length === 0) {
+      // That it leads nowhere may build on what is not durable yet. Its confirm is another one than that of messages before it, as it comes behind.
+      this.#block = noBlock
+      broker.router.whenDurable(seq, this.#return, ownBytes(published))
+    }
     return error ?? seq
   }
 
@@ -309,7 +313,8 @@ export class Publishing {
   readonly #routingHeaders = (): readonly Header[] =>
     this.#scan.headersAt < 0 ? noHeaders : (this.#properties().headers ?? []).map(headerOf)
 
-  #return({ exchange, key, message }: Published): void {
+  readonly #return = ({ exchange, key, message }: Published): void => {
+    if (this.#isOver) return
     const fields = { replyCode: replies.noRoute.code, replyText: noRouteText, exchange, routingKey: key }
     this.#channel.send(basicReturn, fields)
     this.#sending.content(contentOf(message))
