@@ -287,9 +287,9 @@ export class Dispatcher implements SubscriptionHost {
       : this.cursor.acquire(taker.consumer, { max, from, to, leaseMs }, sink)
     for (const [first, last, deliveryCount] of runs) {
       for (let offset = first; offset <= last; offset++) {
-        // It has gone while it was told of the messages before: these are returned already.
-        if (taker.isOver) return count
-        if (!this.#isDeliverable(offset)) continue
+        // It has gone while it was told of the messages before: these are returned already, or gone with it.
+        if (taker.isOver && !taker.isSettled) return count
+        if (!this.#isDeliverable(offset) || taker.isOver) continue
         taker.consumeCredit()
         this.counts.given(pull !== undefined, taker.isSettled, deliveryCount)
         if (pull) pull.done(this.#reader.record, deliveryCount)

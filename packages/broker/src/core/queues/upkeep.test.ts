@@ -299,3 +299,38 @@ test('many queues count what they hold, a few at a time, also when they are purg
   assert.equal(queues[0]!.readyBytes, 0)
   await node.close()
 })
+
+test('who consumes without acknowledging and goes takes the weight along of what it was to be given', async () => {
+  const node = await startRouter(memoryStores())
+  const queue = await node.queues.declare('/', 'q')
+  await new Promise(resolve =>
+    queue.publish(
+      Array.from({ length: 40 }, () => ({ value: Buffer.alloc(10) })),
+      resolve,
+    ),
+  )
+  const subscription = queue.subscribe({ settled: true }, { deliver: () => subscription.cancel() })
+  await turns()
+  assert.ok(queue.readyCount < 40)
+  assert.equal(queue.readyBytes, 10 * queue.readyCount)
+  await node.close()
+})
+
+test('a head that comes to light when others are dropped or moved expires in its time', async () => {
+  const node = await startRouter(memoryStores())
+  const { clock } = node
+  const [q, target] = [await node.queues.declare('/', 'q'), await node.queues.declare('/', 'target')]
+  for (const take of [
+    async () => assert.ok(await q.drop((await q.browse(0, 1))[0]!.offset)),
+    async () => assert.equal((await q.move({ to: { queue: 'target' }, max: 1 }).done).movedCount, 1),
+  ]) {
+    await send(q, 'lasting')
+    await send(q, 'brief', { expiresMs: clock.nowMs() + 1000 })
+    await clock.advance(500)
+    await take()
+    await clock.advance(700)
+    assert.equal(q.readyCount, 0)
+  }
+  assert.deepEqual(await contents(target), ['lasting'])
+  await node.close()
+})

@@ -70,7 +70,10 @@ export class Upkeep {
     })
     this.#overflow = new Overflow({ cursor, cell, soon, room, left, isOver: gone => this.#isOver(gone) })
     this.#expiry = new Expiry({ cursor, host, room, left, leftMs: record => this.#leftMs(record) })
-    this.#unwatch = cursor.watch({ dropped: (first, last, reason) => this.#dropped(last - first + 1, reason) })
+    this.#unwatch = cursor.watch({
+      dropped: (first, last, reason) => this.#dropped(last - first + 1, reason),
+      inherited: (_first, _last, reason) => this.#moved(reason),
+    })
     this.configured()
     if (cursor.nextAvailable() < this.#end) this.#expiry.look(firstLookMs + (definition.stream % 64) * tickMs)
   }
@@ -213,6 +216,12 @@ export class Upkeep {
 
   #dropped(count: number, reason: DropReason): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count)
+    this.#moved(reason)
+  }
+
+  /** There may be another head. */
+  #moved(reason: DropReason): void {
+    if (reason !== 'expired') this.#lookForExpired()
   }
 
   /** What is estimated is no reason to drop anything. */
