@@ -5,23 +5,12 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { BeanstalkDriver } from '../../packages/broker/src/protocols/beanstalk/driver.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
-import { dragomanIsThere, repository } from '../support/dragoman.ts'
-import { ServerProcess } from '../support/server-process.ts'
+import { dragomanIsThere, startDragoman, type Dragoman } from '../support/dragoman.ts'
 
 const { network } = realRuntime()
-const main = join(repository, 'packages', 'cli', 'src', 'dragoman.js')
 const rounds = 4
 
-async function start(data: string): Promise<{ process: ServerProcess; port: number }> {
-  const started = await ServerProcess.start({
-    command: process.execPath,
-    args: [main, 'serve', '--data', data, '--only', 'beanstalk', '--beanstalk', '0'],
-    isReady: line => line.startsWith('ready'),
-  })
-  const listener = started.lines.map(line => /^beanstalk\s+\S+:(\d+)/.exec(line)).find(match => match !== null)
-  assert(listener?.[1])
-  return { process: started, port: Number(listener[1]) }
-}
+const start = (data: string): Promise<Dragoman> => startDragoman({ data, protocol: 'beanstalk' })
 
 /** What was answered about jobs; those on their way may be in either state. */
 interface Known {

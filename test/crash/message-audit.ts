@@ -22,9 +22,10 @@ export class MessageAudit {
 
   restarted(): void {
     this.#life++
+    this.#confirmedCount = this.#ackedCount = 0
   }
 
-  /** About so many messages nobody has acknowledged. */
+  /** In this life, so many more were confirmed than acknowledged. */
   get backlog(): number {
     return this.#confirmedCount - this.#ackedCount
   }

@@ -8,8 +8,8 @@ import { AmqpDriver, type DriverChannel } from '../../packages/broker/src/protoc
 import type { Table } from '../../packages/broker/src/protocols/amqp/table.ts'
 import type { Received } from '../../packages/broker/src/protocols/amqp/testing/driver-consumer.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
-import { repository } from '../support/dragoman.ts'
-import { ServerProcess } from '../support/server-process.ts'
+import { startDragoman, type Dragoman } from '../support/dragoman.ts'
+import type { ServerProcess } from '../support/server-process.ts'
 import { MessageAudit } from './message-audit.ts'
 
 export interface MessageOptions {
@@ -28,7 +28,6 @@ export interface MessageSummary {
 }
 
 const { network } = realRuntime()
-const main = join(repository, 'packages', 'cli', 'src', 'dragoman.js')
 const roundMsMax = 700
 const deliveryLimit = 3
 /** Confirms that a publisher waits for together. */
@@ -92,16 +91,8 @@ export async function messageCampaign(options: MessageOptions): Promise<MessageS
   }
 }
 
-async function start(data: string, durability: string): Promise<{ process: ServerProcess; port: number }> {
-  const process = await ServerProcess.start({
-    command: globalThis.process.execPath,
-    args: [main, 'serve', '--data', data, '--durability', durability, '--only', 'amqp', '--amqp', '0'],
-    isReady: line => line.startsWith('ready'),
-  })
-  const listener = process.lines.map(line => /^amqp\s+\S+:(\d+)/.exec(line)).find(match => match !== null)
-  assert(listener?.[1], process.tail())
-  return { process, port: Number(listener[1]) }
-}
+const start = (data: string, durability: 'fsync' | 'os'): Promise<Dragoman> =>
+  startDragoman({ data, durability, protocol: 'amqp' })
 
 const connect = (port: number): Promise<AmqpDriver> => AmqpDriver.connect(network, { host: '127.0.0.1', port })
 

@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict'
+import { connect, type Socket } from 'node:net'
+import { mutate, Random, Writer } from '@dragoman/wire'
+import { AmqpDriver } from '../../packages/broker/src/protocols/amqp/driver.ts'
+import { protocolHeader } from '../../packages/broker/src/protocols/amqp/framing.ts'
+import { methods } from '../../packages/broker/src/protocols/amqp/messages/index.ts'
+import type { Method } from '../../packages/broker/src/protocols/amqp/messages/method.ts'
+import { BeanstalkDriver } from '../../packages/broker/src/protocols/beanstalk/driver.ts'
+import { answers, commands, messages as jobMessages } from '../../packages/broker/src/protocols/beanstalk/messages.ts'
+import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
+
+/** A protocol whose peers send frames and do not have to wait for answers. */
+export interface Target {
+  readonly name: 'amqp' | 'beanstalk'
+  /** What every connection begins with. */
+  readonly hello: Buffer
+  /** The bytes of some frames as a client sends them, and how many these are. */
+  frames(random: Random): { bytes: Buffer; count: number }
+  /** Throws when what has been received cannot be answers; returns how many bytes at its beginning are whole ones. */
+  check(received: Buffer): { bytes: number; answers: number }
+  /** A client that behaves is served. */
+  askSane(port: number): Promise<void>
+}
+
+export interface StreamOptions {
+  target: Target
+  port: number
+  frames: number
+  seed: number
+  connections: number
+  /** Called about once a second; a rejection ends the campaign. */
+  watch(done: number): Promise<void>
+}
+
+export interface StreamSummary {
+  frames: number
+  answers: number
+  connections: number
+  /** Connections that the broker closed before it was asked to. */
+  closed: number
+  /** Connections that waited for something and were given up. */
+  abandoned: number
+}
+
+/** Frames of one connection. */
+const framesMax = 48
+/** A connection that is not closed so long after its end waits for something. */
+const patienceMs = 500
+
+/** Sends frames that are mostly right over real sockets, one connection after the other, and checks the form of all answers. */
+export async function fuzzStreams(options: StreamOptions): Promise<StreamSummary> {
+  const summary = { frames: 0, answers: 0, connections: 0, closed: 0, abandoned: 0 }
+  let watching = performance.now()
+  const worker = async (random: Random): Promise<void> => {
+    while (summary.frames < options.frames) {
+      const { frames, answers, ending } = await converse(options, random)
+      summary.frames += frames
+      summary.answers += answers
+      summary.connections++
+      if (ending !== 'ended') summary[ending]++
+      if (performance.now() - watching < 1000) continue
+      watching = performance.now()
+      await options.watch(summary.frames)
+    }
+  }
+  await Promise.all(Array.from({ length: options.connections }, (_, at) => worker(new Random(options.seed + at))))
+  return summary
+}
+
+interface Conversation {
+  frames: number
+  answers: number
+  ending: 'ended' | 'closed' | 'abandoned'
+}
+
+/** All faults come last: what is behind one is mostly not looked at. */
+function converse({ target, port }: StreamOptions, random: Random): Promise<Conversation> {
+  const parts = [target.hello]
+  let frames = 0
+  for (const most = random.below(framesMax); frames < most;) {
+    const { bytes, count } = target.frames(random)
+    parts.push(bytes)
+    frames += count
+  }
+  for (let faults = random.below(3); faults > 0; faults--) {
+    const { bytes, count } = target.frames(random)
+    parts.push(mutate(random, bytes))
+    frames += count
+  }
+  if (random.below(200) === 0) parts.splice(random.below(parts.length), 1)
+  return new Promise((resolve, reject) => {
+    const socket: Socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    let received = Buffer.alloc(0)
+    let answers = 0
+    let hasEnded = false
+    const timer = setTimeout(() => finish('abandoned'), patienceMs)
+    const finish = (ending: Conversation['ending']): void => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve({ frames, answers, ending })
+    }
+    socket.on('connect', () => socket.end(Buffer.concat(parts), () => (hasEnded = true)))
+    socket.on('data', chunk => {
+      received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
+      try {
+        const whole = target.check(received)
+        answers += whole.answers
+        received = received.subarray(whole.bytes)
+      } catch (error) {
+        clearTimeout(timer)
+        socket.destroy()
+        reject(error as Error)
+      }
+    })
+    socket.on('end', () => finish(hasEnded ? 'ended' : 'closed'))
+    socket.on('close', () => finish(hasEnded ? 'ended' : 'closed'))
+    socket.on('error', () => finish('closed'))
+  })
+}
+
+const { network } = realRuntime()
+
+// AMQP 0-9-1
+
+const frameTypes = { method: 1, header: 2, body: 3, heartbeat: 8 } as const
+const frameEnd = 0xce
+const channelCount = 6
+/** What only the broker sends ends a connection: little of it is enough. */
+const fromBroker = /-ok$|^connection\.|^basic\.(deliver|return|get-empty)$/
+const [known, others] = [methods.filter(({ name }) => !fromBroker.test(name)), methods]
+
+function frame(type: number, channel: number, payload: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(payload.length + 8)
+  bytes[0] = type
+  bytes.writeUInt16BE(channel, 1)
+  bytes.writeUInt32BE(payload.length, 3)
+  bytes.set(payload, 7)
+  bytes[bytes.length - 1] = frameEnd
+  return bytes
+}
+
+/** Names that are there more often than not. */
+const names: Record<string, readonly string[]> = {
+  queue: ['', 'fuzz-1', 'fuzz-2', 'fuzz-3'],
+  exchange: ['', 'amq.topic', 'amq.fanout', 'fuzz'],
+  source: ['amq.topic', 'amq.headers', 'fuzz'],
+  destination: ['fuzz', 'amq.direct'],
+  routingKey: ['fuzz-1', 'fuzz-2', 'a.b'],
+  consumerTag: ['', 'c1', 'c2'],
+  type: ['direct', 'fanout', 'topic', 'headers', 'x-delayed-message', 'x-consistent-hash'],
+}
+
+function methodPayload(random: Random, { id, codec }: Method): Buffer {
+  const writer = new Writer()
+  writer.u32(id)
+  const given = codec.sample(random) as Record<string, unknown>
+  for (const [field, choices] of Object.entries(names))
+    if (typeof given[field] === 'string' && random.chance(0.9)) given[field] = random.pick(choices)
+  if (typeof given['deliveryTag'] === 'number' && random.chance(0.9)) given['deliveryTag'] = random.below(5)
+  if (Array.isArray(given['arguments']) && random.chance(0.8)) given['arguments'] = []
+  codec.write(writer, given as never)
+  return Buffer.from(writer.take())
+}
+
+function amqpFrames(random: Random): { bytes: Buffer; count: number } {
+  const channel = random.chance(0.99) ? random.between(1, channelCount) : random.below(70_000) % 65_536
+  if (random.chance(0.02)) return { bytes: frame(frameTypes.heartbeat, 0, Buffer.alloc(0)), count: 1 }
+  const chosen = random.chance(0.985) ? random.pick(known) : random.pick(others)
+  const method = frame(frameTypes.method, channel, methodPayload(random, chosen))
+  if (!chosen.hasContent) return { bytes: method, count: 1 }
+  const body = random.bytes(random.below(random.pick([1, 50, 5000])))
+  const header = Buffer.alloc(14)
+  header.writeUInt16BE(60, 0)
+  header.writeBigUInt64BE(BigInt(body.length), 4)
+  const parts = [method, frame(frameTypes.header, channel, header)]
+  const cut = random.below(body.length + 1)
+  for (const part of [body.subarray(0, cut), body.subarray(cut)])
+    if (part.length > 0) parts.push(frame(frameTypes.body, channel, part))
+  return { bytes: Buffer.concat(parts), count: parts.length }
+}
+
+function amqpHello(): Buffer {
+  const encode = (name: string, channel: number, given: unknown): Buffer => {
+    const method = methods.find(each => each.name === name)
+    assert(method, name)
+    const writer = new Writer()
+    writer.u32(method.id)
+    method.codec.write(writer, given as never)
+    return frame(frameTypes.method, channel, writer.take())
+  }
+  const response = Buffer.from('\0guest\0guest')
+  const channels = Array.from({ length: channelCount }, (_, at) => encode('channel.open', at + 1, {}))
+  return Buffer.concat([
+    protocolHeader,
+    encode('connection.start-ok', 0, { clientProperties: [], mechanism: 'PLAIN', response, locale: 'en_US' }),
+    encode('connection.tune-ok', 0, { channelMax: 2047, frameMax: 131_072, heartbeat: 0 }),
+    encode('connection.open', 0, { virtualHost: '/' }),
+    ...channels,
+  ])
+}
+
+export const amqp: Target = {
+  name: 'amqp',
+  hello: amqpHello(),
+  frames: amqpFrames,
+  check(received) {
+    let at = 0
+    let count = 0
+    // A header that is not understood is answered with ours.
+    if (received.length >= 8 && received.subarray(0, 4).equals(Buffer.from('AMQP'))) return { bytes: 8, answers: 1 }
+    while (received.length >= at + 8) {
+      const size = received.readUInt32BE(at + 3)
+      assert(Object.values(frameTypes).includes(received[at] as 1), `a frame of type ${received[at]}`)
+      assert(size <= 131_072, `a frame of ${size} bytes`)
+      if (received.length < at + 8 + size) break
+      assert.equal(received[at + 7 + size], frameEnd, 'a frame does not end')
+      at += 8 + size
+      count++
+    }
+    return { bytes: at, answers: count }
+  },
+  async askSane(port) {
+    const driver = await AmqpDriver.connect(network, { host: '127.0.0.1', port })
+    const channel = await driver.channel()
+    await channel.confirm()
+    const { queue } = await channel.declare('', { durable: false, exclusive: true })
+    assert(await channel.publish('', queue, 'sane'))
+    const message = await channel.get(queue, { noAck: true })
+    assert.equal(String(message?.body), 'sane')
+    await driver.close()
+  },
+}
+
+// beanstalkd
+
+const jobCodecs = Object.keys(commands).map(name => jobMessages[name]!)
+const answerWords = Object.values(answers).map(({ prefix }) => prefix.trim())
+
+export const beanstalk: Target = {
+  name: 'beanstalk',
+  hello: Buffer.from('watch fuzz\r\n'),
+  frames(random) {
+    const writer = new Writer()
+    const codec = random.pick(jobCodecs)
+    codec.write(writer, codec.sample(random))
+    const bytes = Buffer.from(writer.take())
+    // Who waits for a job takes no other command.
+    const waits = /^reserve(\r|-with-timeout)/.test(bytes.toString('latin1')) && random.chance(0.98)
+    return { bytes: waits ? Buffer.from('reserve-with-timeout 0\r\n') : bytes, count: 1 }
+  },
+  check(received) {
+    let at = 0
+    let count = 0
+    for (;;) {
+      const end = received.indexOf('\r\n', at)
+      if (end < 0) return { bytes: at, answers: count }
+      const line = received.subarray(at, end).toString('latin1')
+      assert(
+        answerWords.some(word => line.startsWith(word)),
+        `an answer ${JSON.stringify(line)}`,
+      )
+      const [, size] = /^(?:OK|RESERVED \d+|FOUND \d+) (\d+)$/.exec(line) ?? []
+      const next = end + 2 + (size === undefined ? 0 : Number(size) + 2)
+      if (received.length < next) return { bytes: at, answers: count }
+      if (size !== undefined) assert.equal(received.subarray(next - 2, next).toString(), '\r\n')
+      at = next
+      count++
+    }
+  },
+  async askSane(port) {
+    const driver = await BeanstalkDriver.connect(network, { host: '127.0.0.1', port })
+    const tube = `sane-${Date.now()}`
+    const id = await driver.publish(tube, 'sane')
+    const job = await driver.consume(tube)
+    assert.deepEqual([job.id, String(job.body)], [id, 'sane'])
+    await driver.ack(id)
+    driver.close()
+  },
+}
+
+export const targets: Record<string, Target> = { amqp, beanstalk }
