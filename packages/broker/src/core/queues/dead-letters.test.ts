@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ManualClock, memoryStores, turns } from '../../cell/testing/cells.ts'
+import { MemoryBlobStore, MemoryChainStore } from '../../storage/memory-store.ts'
 import type { SubscribeOptions, Subscription } from '../cursor/subscription.ts'
 import { publish, startRouter, type RouterNode } from '../routing/test-bench.ts'
 import { defaultLimits } from '../limits.ts'
@@ -378,5 +379,43 @@ test('dead letters that wait are dropped when where they go is gone', async () =
   await clock.advance(1200)
   assert.deepEqual([again.dyingCount, again.readyCount, again.statistics.deadLettered], [0, 0, 0])
   assert.equal(again.statistics.dropped.get('rejected'), 2)
+  await node.close()
+})
+
+/** A chain whose disk is full when the test says so. */
+class FillingChain extends MemoryChainStore {
+  override full = false
+}
+
+test('on a full disk dead letters wait where they are, and messages can still be dropped and settled', async () => {
+  const chain = new FillingChain()
+  const stores = { chain, blobs: new MemoryBlobStore() }
+  const clock = new ManualClock()
+  let node = await startRouter(stores, {}, clock, () => {})
+  const { work, dead } = await twoQueues(node, { 'message.ttl.ms': '1000' })
+  for (const text of ['a', 'b', 'c']) await publish(node, '', 'work', text)
+  const { subscription } = consume(work, { prefetch: 2 })
+  await turns()
+  chain.full = true
+  assert.equal((await publish(node, '', 'work', 'refused')).error, 'storage-full')
+  subscription.pause()
+  subscription.reject(0)
+  subscription.ack(1)
+  const move = work.move({ to: { queue: 'dead' } })
+  await clock.advance(2000)
+  move.cancel()
+  await clock.advance(1200)
+  assert.deepEqual([work.dyingCount, dead.readyCount], [2, 0])
+  await node.kill()
+  node = await startRouter(stores, {}, clock, () => {})
+  const again = node.queues.get('/', 'work')!
+  assert.equal(again.dyingCount, 2)
+  await clock.advance(1200)
+  assert.equal(node.queues.get('/', 'dead')!.readyCount, 0)
+  chain.full = false
+  await clock.advance(1200)
+  await turns(40)
+  assert.deepEqual(await contents(node.queues.get('/', 'dead')), ['a', 'c'])
+  assert.deepEqual([again.dyingCount, again.readyCount, again.cursor.floor], [0, 0, 3])
   await node.close()
 })
