@@ -65,6 +65,8 @@ const rows = {
   priorityMax: { name: 'priority.max', read: count(0, priorityMost), takes: '0 (no priorities) to 255' },
 } as const
 
+const rowsByName = new Map(Object.values(rows).map(row => [row.name as string, row]))
+
 const defaults: QueueConfig = {
   deliveryLimit: 0,
   messageTtlMs: -1,
@@ -93,13 +95,12 @@ function checkHint(config: ReadonlyMap<string, string>, name: string, text: stri
 
 /** The settings with their defaults. Throws `BrokerError` `config-invalid` for a name or a value that there is not. */
 export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
-  const known = new Map(Object.values(rows).map(row => [row.name as string, row]))
   for (const [name, text] of config) {
     if (name.startsWith(hintPrefix)) {
       checkHint(config, name, text)
       continue
     }
-    const row = known.get(name)
+    const row = rowsByName.get(name)
     if (!row) throw new BrokerError('config-invalid', `queues have no setting ${quote(name)}`)
     if (row.read(text) === undefined) {
       throw new BrokerError('config-invalid', `${name} takes ${row.takes}, not ${quote(text)}`)
