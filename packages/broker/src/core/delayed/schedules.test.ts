@@ -68,6 +68,18 @@ test('a schedule publishes at its times until it is disabled or removed, and by 
   await node.close()
 })
 
+test('a schedule whose exchange is gone publishes nothing, and can be disabled', async () => {
+  const node = await start()
+  await node.router.declare('/', 'e', { kind: 'fanout' })
+  await node.schedules.set(schedule('s', '* * * * *', { exchange: 'e' }))
+  await node.router.remove('/', 'e')
+  await node.clock.advance(2 * minute)
+  assert.deepEqual([await texts(node, 'q'), node.schedules.get('/', 's')?.publishedCount], [[], 2])
+  assert.equal((await node.schedules.enable('/', 's', false))?.isEnabled, false)
+  await assert.rejects(node.schedules.set(schedule('s', '* * * * *', { exchange: 'e' })), refusal('exchange-not-found'))
+  await node.close()
+})
+
 test('what is missed while the broker is down is skipped, or made good once', async () => {
   const stores = memoryStores()
   let node = await startDelayed(stores)

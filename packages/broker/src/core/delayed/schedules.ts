@@ -118,11 +118,8 @@ export class Schedules {
     }
     const flags = (isEnabled ? 0 : scheduleFlags.disabled) | (missed === 'once' ? scheduleFlags.once : 0)
     const fact = { namespace, name, expression, timeZone, exchange, key, message, flags, fromMs: nowMs }
-    const seq = atomically(this.#ledger, () => this.#fact(delayedFacts.scheduleSet, factOf(scheduleSet, fact)))
-    const state = this.#machine.schedules.get(namespace, name)
-    assert(state)
-    this.#enliven(state, nowMs)
-    await durably(this.#ledger, seq)
+    const state = this.#write(fact)
+    await durably(this.#ledger, this.#ledger.openSeq)
     return this.#told(state)
   }
 
@@ -140,8 +137,13 @@ export class Schedules {
 
   /** What passes while it is disabled is not missed. Undefined when there is none of that name. */
   async enable(namespace: string, name: string, isEnabled: boolean): Promise<Schedule | undefined> {
-    const present = this.get(namespace, name)
-    return present && (present.isEnabled === isEnabled ? present : await this.set({ ...present, isEnabled }))
+    const state = this.#machine.schedules.get(namespace, name)
+    if (!state) return undefined
+    const { disabled } = scheduleFlags
+    const flags = isEnabled ? state.set.flags & ~disabled : state.set.flags | disabled
+    if (state.isEnabled !== isEnabled) this.#write({ ...state.set, flags, fromMs: this.#ledger.clock.nowMs() })
+    await durably(this.#ledger, this.#ledger.openSeq)
+    return this.#told(state)
   }
 
   /** Publishes now, besides its times and also when it is disabled. Whether there is one of that name. */
@@ -155,6 +157,14 @@ export class Schedules {
   close(): void {
     this.#isClosed = true
     this.#cancelTimer?.()
+  }
+
+  #write(fact: ScheduleState['set']): ScheduleState {
+    atomically(this.#ledger, () => this.#fact(delayedFacts.scheduleSet, factOf(scheduleSet, fact)))
+    const state = this.#machine.schedules.get(fact.namespace, fact.name)
+    assert(state)
+    this.#enliven(state, fact.fromMs)
+    return state
   }
 
   #told(state: ScheduleState): Schedule {
