@@ -4,7 +4,7 @@ import type { NamespaceAccess, NamespacePermission } from '../../core/identity/n
 import type { SessionContext } from '../../protocols/protocol.ts'
 import type { Request } from '../http/message.ts'
 import { badRequest, notAuthorised, notFound } from './errors.ts'
-import { listing, withColumns, type Item } from './listing.ts'
+import { listing, shownOf, withColumns, type Item, type Named } from './listing.ts'
 import type { State } from './state.ts'
 
 /** Who asks. */
@@ -25,6 +25,9 @@ export const mayVisit = ({ tags }: Visitor): boolean =>
   [...monitors, ...policymakers, 'management'].some(tag => tags.includes(tag))
 
 export type Fields = Readonly<Record<string, unknown>>
+
+/** Items that are made in one turn. */
+const madeAtOnce = 100
 
 type CallParts = Pick<Call, 'core' | 'state' | 'visitor' | 'context' | 'request' | 'query' | 'body'>
 
@@ -87,6 +90,26 @@ export class Call {
   /** The same, of which clients can ask for a page. */
   pages(items: readonly Item[], sort: readonly string[] = ['vhost', 'name']): unknown {
     return listing(items, this.query, { sort, paginates: true })
+  }
+
+  /**
+   * The same of things whose items take time to make: only those that are shown are made, and others have their turn in between. Rejects with
+   * `Refusal`.
+   */
+  async pagesOf<T extends Named>(all: readonly T[], make: (one: T) => Item): Promise<unknown> {
+    const { shown, page } = shownOf(all, this.query)
+    const items: Item[] = []
+    for (const [index, one] of shown.entries()) {
+      if (index > 0 && index % madeAtOnce === 0) await this.pause()
+      items.push(make(one))
+    }
+    const columns = this.query.get('columns')
+    return page ? { ...page, items: withColumns(items, columns) } : this.pages(items)
+  }
+
+  /** Lets others have their turn. */
+  pause(): Promise<void> {
+    return new Promise(resolve => void this.context.clock.after(0, resolve))
   }
 
   /** Only the columns that the query names. */

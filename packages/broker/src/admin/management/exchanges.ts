@@ -10,8 +10,8 @@ import { madeOrChanged, noContent, type Route } from './route.ts'
 import { jsonOfHeaders, tableOf } from './values.ts'
 
 export const exchangeRoutes: readonly Route[] = [
-  { path: '/api/exchanges', need: 'vhost', on: { GET: call => call.pages(exchangeItems(call)) } },
-  { path: '/api/exchanges/:vhost', need: 'vhost', on: { GET: call => call.pages(exchangeItems(call)) } },
+  { path: '/api/exchanges', need: 'vhost', on: { GET: allExchanges } },
+  { path: '/api/exchanges/:vhost', need: 'vhost', on: { GET: allExchanges } },
   {
     path: '/api/exchanges/:vhost/:exchange',
     need: 'vhost',
@@ -39,8 +39,11 @@ export function exchangeItem(definition: ExchangeDefinition): Item {
   }
 }
 
-function exchangeItems(call: Call): Item[] {
-  return call.vhosts.flatMap(vhost => call.core.router.list(vhost)).map(definition => governedItem(call, definition))
+function allExchanges(call: Call): Promise<unknown> {
+  const all = call.vhosts.flatMap(vhost =>
+    call.core.router.list(vhost).map(definition => ({ vhost, name: definition.name, definition })),
+  )
+  return call.pagesOf(all, ({ definition }) => governedItem(call, definition))
 }
 
 /** Throws `Refusal`. */

@@ -24,23 +24,61 @@ export function listing(
   const paging = paginates ? pagingOf(query) : undefined
   const sorted = sortItems(items, sort, query)
   if (!paging) return withColumns(sorted, columns)
-  const matching = filtered(sorted, query)
-  const { page, pageSize } = paging
+  const { shown, page } = cut(filtered(sorted, query), items.length, paging)
+  return { ...page, items: withColumns(shown, columns) }
+}
+
+/** One page of those that match, and what is told of it. Throws `Refusal`. */
+function cut<T>(
+  matching: readonly T[],
+  total: number,
+  { page, pageSize }: Paging,
+): { shown: readonly T[]; page: object } {
   const from = (page - 1) * pageSize
   if (page > 1 && from >= matching.length) {
     const reason = `Page out of range, page: ${page} page size: ${pageSize}, len: ${matching.length}`
     throw new Refusal(400, 'page_out_of_range', reason)
   }
   const shown = matching.slice(from, from + pageSize)
-  return {
+  const told = {
     filtered_count: matching.length,
     item_count: shown.length,
-    items: withColumns(shown, columns),
     page,
     page_count: Math.ceil(matching.length / pageSize),
     page_size: pageSize,
-    total_count: items.length,
+    total_count: total,
   }
+  return { shown, page: told }
+}
+
+interface Paging {
+  readonly page: number
+  readonly pageSize: number
+}
+
+/** Something whose item takes time to make. */
+export interface Named {
+  readonly vhost: string
+  readonly name: string
+}
+
+/**
+ * Those that one page shows, when that can be told by their names alone; else all, and `listing` sorts and cuts. So a page of very many costs no
+ * more than one of few.
+ */
+export function shownOf<T extends Named>(
+  all: readonly T[],
+  query: URLSearchParams,
+): { shown: readonly T[]; page?: object } {
+  const paging = pagingOf(query)
+  const column = query.get('sort') ?? ''
+  if (!paging || (column !== '' && column !== 'name' && column !== 'vhost')) return { shown: all }
+  const matching = [...filtered(all, query)]
+  const [first, second] = column === 'name' ? (['name', 'vhost'] as const) : (['vhost', 'name'] as const)
+  matching.sort((a, b) => order(a[first], b[first]) || order(a[second], b[second]))
+  if (query.get('sort_reverse') === 'true') matching.reverse()
+  const { shown, page } = cut(matching, all.length, paging)
+  return { shown, page }
 }
 
 /** Columns are names with commas between them; a dot leads into an object. */
@@ -65,7 +103,7 @@ function pick(value: unknown, columns: readonly (readonly string[])[]): unknown 
   return picked
 }
 
-function pagingOf(query: URLSearchParams): { page: number; pageSize: number } | undefined {
+function pagingOf(query: URLSearchParams): Paging | undefined {
   const text = query.get('page')
   if (text === null) return undefined
   const [page, pageSize] = [Number(text), Number(query.get('page_size') ?? pageSizeDefault)]
@@ -76,10 +114,10 @@ function pagingOf(query: URLSearchParams): { page: number; pageSize: number } | 
   throw new Refusal(400, 'invalid_pagination_parameters', reason)
 }
 
-function filtered(items: readonly Item[], query: URLSearchParams): readonly Item[] {
+function filtered<T extends { readonly name?: unknown }>(items: readonly T[], query: URLSearchParams): readonly T[] {
   const name = query.get('name') ?? ''
   if (name === '') return items
-  const textOf = ({ name: of }: Item): string => (typeof of === 'string' ? of : '')
+  const textOf = ({ name: of }: T): string => (typeof of === 'string' ? of : '')
   if (query.get('use_regex') !== 'true') {
     return items.filter(item => textOf(item).toLowerCase().includes(name.toLowerCase()))
   }
@@ -111,12 +149,14 @@ function valueAt(item: Item, column: string): unknown {
 }
 
 function compareKeys(a: readonly unknown[], b: readonly unknown[]): number {
-  for (const [index, one] of a.entries()) {
-    const order = compare(one, b[index])
-    if (order !== 0) return order
+  for (let index = 0; index < a.length; index++) {
+    const found = compare(a[index], b[index])
+    if (found !== 0) return found
   }
   return 0
 }
+
+const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Numbers before everything else. */
 function compare(a: unknown, b: unknown): number {
@@ -126,5 +166,5 @@ function compare(a: unknown, b: unknown): number {
     string,
     string,
   ]
-  return one < other ? -1 : one > other ? 1 : 0
+  return order(one, other)
 }

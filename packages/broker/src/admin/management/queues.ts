@@ -6,7 +6,7 @@ import { queueDeclare, queueDelete, queuePurge } from '../../protocols/amqp/mess
 import { booleanOf, textOf, type Call, type Fields } from './call.ts'
 import { directly } from './direct.ts'
 import { badRequest, notFound } from './errors.ts'
-import type { Item } from './listing.ts'
+import type { Item, Named } from './listing.ts'
 import { governedBy } from './policies.ts'
 import { madeOrChanged, noContent, type Route } from './route.ts'
 import { nodeName } from './state.ts'
@@ -14,9 +14,9 @@ import { depthOf, queueStatsOf } from './totals.ts'
 import { jsonOfHeaders, tableOf } from './values.ts'
 
 export const queueRoutes: readonly Route[] = [
-  { path: '/api/queues', need: 'vhost', on: { GET: call => call.pages(queueItems(call)) } },
-  { path: '/api/queues/detailed', need: 'vhost', on: { GET: call => call.pages(queueItems(call)) } },
-  { path: '/api/queues/:vhost', need: 'vhost', on: { GET: call => call.pages(queueItems(call)) } },
+  { path: '/api/queues', need: 'vhost', on: { GET: allQueues } },
+  { path: '/api/queues/detailed', need: 'vhost', on: { GET: allQueues } },
+  { path: '/api/queues/:vhost', need: 'vhost', on: { GET: allQueues } },
   {
     path: '/api/queues/:vhost/:queue',
     need: 'vhost',
@@ -40,12 +40,13 @@ export function placeOf(call: Call): Place {
   throw notFound()
 }
 
-function queueItems(call: Call): Item[] {
+function allQueues(call: Call): Promise<unknown> {
   const { core } = call
-  return call.vhosts.flatMap(vhost => [
-    ...core.queues.list(vhost).map(queue => queueItem(call, queue)),
-    ...core.topics.list(vhost).map(topic => topicItem(call, topic)),
+  const all = call.vhosts.flatMap((vhost): (Place & Named)[] => [
+    ...core.queues.list(vhost).map(queue => ({ vhost, name: queue.definition.name, queue })),
+    ...core.topics.list(vhost).map(topic => ({ vhost, name: topic.name, topic })),
   ])
+  return call.pagesOf(all, of => ('queue' in of ? queueItem(call, of.queue) : topicItem(call, of.topic)))
 }
 
 function queueItem(call: Call, queue: Queue): Item {

@@ -34,7 +34,8 @@ export class Rates {
     const { atMs, values: before } = known.older ?? known.newer
     const seconds = (nowMs - atMs) / 1000
     const rates: Record<string, number> = {}
-    for (const [name, value] of Object.entries(values)) {
+    for (const name in values) {
+      const value = values[name] ?? 0
       const grown = value - (before[name] ?? value)
       rates[name] = seconds < 1 ? 0 : Math.round((grown / seconds) * 100) / 100
     }
@@ -47,10 +48,10 @@ export function withRates(
   values: Readonly<Record<string, number>>,
   rates: Readonly<Record<string, number>>,
 ): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(values).flatMap(([name, value]): [string, unknown][] => [
-      [name, value],
-      [`${name}_details`, { rate: rates[name] ?? 0 }],
-    ]),
-  )
+  const both: Record<string, unknown> = {}
+  for (const name in values) {
+    both[name] = values[name]
+    both[`${name}_details`] = { rate: rates[name] ?? 0 }
+  }
+  return both
 }
