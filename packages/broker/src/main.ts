@@ -125,6 +125,7 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
       parts.addresses.set(name, told)
       if (protocol.groupBridge !== undefined) parts.groups.useBridge(protocol.groupBridge)
     }
+    parts.shown.connectionCounts = () => new Map(listeners.map(of => [of.name, of.listener.connectionCount]))
     for (const { listener, told } of listeners) listener.serve(parts.core, told)
     if (tls !== undefined) {
       const renew = (files: typeof tls): void => {
@@ -160,7 +161,7 @@ interface Parts {
   groups: Groups
   transactions: Transactions
   addresses: Map<string, Address>
-  shown: { certificate: string | undefined }
+  shown: { certificate: string | undefined; connectionCounts: () => ReadonlyMap<string, number> }
   /** Called first when the broker closes. */
   stop: (() => void)[]
 }
@@ -192,7 +193,7 @@ async function openCore(
   const cursors = (live = new Cursors(cell, wheel))
   const quotas = new Quotas({ ledger: cell, limits: settings })
   const addresses = new Map<string, Address>()
-  const shown = { certificate: security.tls?.identity.cert }
+  const shown: Parts['shown'] = { certificate: security.tls?.identity.cert, connectionCounts: () => new Map() }
   const client = new LocalCellClient(cell)
   const base = { ledger: cell, cell: client, limits: settings }
   const grouping = { sight: sightOf(identity), settings: groupSettingsOf(settings), sharedAssignors }
@@ -224,6 +225,7 @@ async function openCore(
     limits: settings,
     addresses,
     certificate: () => shown.certificate,
+    connectionCounts: () => shown.connectionCounts(),
   }
   core.namespaces.resume()
   const closing = [core.namespaces, shareGroups, core.schedules, core.delayed, core.work, core.queues, cursors]

@@ -60,6 +60,8 @@ export interface Broker {
   readonly quotas: Quotas
   /** Where the data is. */
   readonly volume: Volume
+  /** Connections of all protocols, by the names of the listeners that are open. */
+  readonly connectionCounts: () => ReadonlyMap<string, number>
   /** What protected listeners show at present, in PEM; undefined: there are none. */
   readonly certificate: () => string | undefined
   /** Where the broker listens, by protocol. Filled before the first connection is accepted. */

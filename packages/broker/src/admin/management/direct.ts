@@ -52,7 +52,11 @@ export class DirectChannel implements Connection {
   /** Frames of a message that has not come whole. */
   #begun: { method: Method; fields: Record<string, unknown>; header: Buffer; parts: Buffer[] } | undefined
 
-  constructor({ core, context, visitor }: Call, namespace: string) {
+  /** Refusals begin with their reply code, as those of whoever asks through a channel. */
+  readonly #saysCode: boolean
+
+  constructor({ core, context, visitor }: Call, namespace: string, saysCode: boolean) {
+    this.#saysCode = saysCode
     this.broker = core
     this.context = context
     this.namespace = namespace
@@ -79,7 +83,7 @@ export class DirectChannel implements Connection {
     } catch (error) {
       const exception = asException(error)
       if (!exception) throw error
-      throw refusalOf(exception)
+      throw this.#refusal(exception)
     }
     this.#check()
   }
@@ -166,29 +170,38 @@ export class DirectChannel implements Connection {
 
   #check(): void {
     if (this.#bug) throw this.#bug
-    if (this.#failure) throw refusalOf(this.#failure)
+    if (this.#failure) throw this.#refusal(this.#failure)
+  }
+
+  #refusal(exception: AmqpException): Refusal {
+    return refusalOf(exception, this.#saysCode ? `${exception.code} ${exception.text}` : exception.message)
   }
 }
 
 /** In the words of this API. */
-function refusalOf({ reply, message }: AmqpException): Refusal {
+function refusalOf({ reply }: AmqpException, reason: string): Refusal {
   switch (reply) {
     case 'notFound':
-      return new Refusal(404, 'not_found', message)
+      return new Refusal(404, 'not_found', reason)
     case 'accessRefused':
     case 'notAllowed':
       return notAuthorised('Access refused.')
     case 'connectionForced':
     case 'resourceError':
-      return new Refusal(503, 'service_unavailable', message)
+      return new Refusal(503, 'service_unavailable', reason)
     default:
-      return badRequest(message)
+      return badRequest(reason)
   }
 }
 
 /** Calls `run` with a channel that ends with it. */
-export async function directly<T>(call: Call, vhost: string, run: (channel: DirectChannel) => Promise<T>): Promise<T> {
-  const channel = new DirectChannel(call, vhost)
+export async function directly<T>(
+  call: Call,
+  vhost: string,
+  run: (channel: DirectChannel) => Promise<T>,
+  saysCode = false,
+): Promise<T> {
+  const channel = new DirectChannel(call, vhost, saysCode)
   if (!channel.rights.mayEnter()) throw notAuthorised('Access refused.')
   try {
     return await run(channel)

@@ -84,6 +84,8 @@ test('messages are published, looked at and taken', async t => {
     /Invalid/,
   )
   assert.equal(await client.status('POST', '/api/queues/%2F/none/get', {}), 404)
+  const refused = await publish('q', { properties: { user_id: 'somebody' } })
+  assert.match(String((refused.body as Shown).reason), /^406 PRECONDITION_FAILED - user_id property set to 'somebody'/)
 })
 
 test('what was rejected on getting it is dead-lettered', async t => {
@@ -336,6 +338,7 @@ test('health and metrics are for everybody', async t => {
     ['dragoman_queues', 'dragoman_queue_messages_ready', 'dragoman_queue_published_total'].map(valueOf),
     [1, 1, 1],
   )
+  assert(valueOf('dragoman_connections\\{listener="management"\\}') >= 1)
   assert(valueOf('dragoman_journal_blocks_total') > 0)
   // Each line is a comment, or a name, labels and a number.
   for (const line of text.trimEnd().split('\n'))

@@ -37,19 +37,24 @@ async function publish(call: Call): Promise<unknown> {
   if (typeof fields.payload !== 'string') throw badRequest('payload_not_string')
   const body = bodyOf(fields.payload, textOf(fields, 'payload_encoding', ''))
   const properties = encodeProperties(propertiesOf(fields.properties))
-  return directly(call, namespace, async channel => {
-    await channel.run(confirmSelect, { flags: { noWait: true } })
-    const flags = { mandatory: true, immediate: false }
-    const routingKey = textOf(fields, 'routing_key', '')
-    await channel.run(basicPublish, { reserved1: 0, exchange: name, routingKey, flags }, { properties, body })
-    let routed = true
-    for (;;) {
-      const { method } = await channel.reply()
-      if (method === basicReturn) routed = false
-      if (method === basicAck) return { routed }
-      if (method === basicNack) throw badRequest('rejected')
-    }
-  })
+  return directly(
+    call,
+    namespace,
+    async channel => {
+      await channel.run(confirmSelect, { flags: { noWait: true } })
+      const flags = { mandatory: true, immediate: false }
+      const routingKey = textOf(fields, 'routing_key', '')
+      await channel.run(basicPublish, { reserved1: 0, exchange: name, routingKey, flags }, { properties, body })
+      let routed = true
+      for (;;) {
+        const { method } = await channel.reply()
+        if (method === basicReturn) routed = false
+        if (method === basicAck) return { routed }
+        if (method === basicNack) throw badRequest('rejected')
+      }
+    },
+    true,
+  )
 }
 
 export function bodyOf(payload: string, encoding: string): Buffer {
@@ -140,22 +145,27 @@ async function get(call: Call): Promise<unknown> {
   placeOf(call)
   const request = getRequestOf(call.fields)
   const queue = call.param('queue')
-  return directly(call, call.vhost, async channel => {
-    const found: Item[] = []
-    const tags: number[] = []
-    let bytes = 0
-    while (found.length < request.count && bytes < gotBytesMax) {
-      const flags = { noAck: request.ackMode === 'ack_requeue_false' }
-      await channel.run(basicGet, { reserved1: 0, queue, flags })
-      const reply = await channel.reply()
-      if (reply.method !== basicGetOk) break
-      bytes += reply.content?.body.length ?? 0
-      tags.push(Number(reply.fields.deliveryTag))
-      found.push(messageItem(reply, request))
-    }
-    await settle(channel, tags, request.ackMode)
-    return found
-  })
+  return directly(
+    call,
+    call.vhost,
+    async channel => {
+      const found: Item[] = []
+      const tags: number[] = []
+      let bytes = 0
+      while (found.length < request.count && bytes < gotBytesMax) {
+        const flags = { noAck: request.ackMode === 'ack_requeue_false' }
+        await channel.run(basicGet, { reserved1: 0, queue, flags })
+        const reply = await channel.reply()
+        if (reply.method !== basicGetOk) break
+        bytes += reply.content?.body.length ?? 0
+        tags.push(Number(reply.fields.deliveryTag))
+        found.push(messageItem(reply, request))
+      }
+      await settle(channel, tags, request.ackMode)
+      return found
+    },
+    true,
+  )
 }
 
 /** Only when all are taken: the next would be the same ones again. */

@@ -17,7 +17,7 @@ interface Metric {
 const one = (value: number): Sample[] => [['', value]]
 
 async function metrics(call: Call): Promise<Result> {
-  const texts = [...messages(call), ...traffic(call), ...(await ofProcess(call))].map(show)
+  const texts = [...messages(call), ...connections(call), ...(await ofProcess(call))].map(show)
   const headers = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-cache' }
   return new Result({ status: 200, headers, body: texts.join('') })
 }
@@ -87,24 +87,9 @@ function messages({ core }: Call): Metric[] {
   ]
 }
 
-function traffic({ core }: Call): Metric[] {
-  const byProtocol = new Map<string, { connections: number; received: number; sent: number }>()
-  for (const { protocol, receivedBytes, sentBytes } of core.connections.list()) {
-    const sum = byProtocol.get(protocol) ?? { connections: 0, received: 0, sent: 0 }
-    sum.connections++
-    sum.received += receivedBytes
-    sum.sent += sentBytes
-    byProtocol.set(protocol, sum)
-  }
-  const samples = Array.from(byProtocol, ([protocol, { connections }]): Sample => {
-    return [`protocol="${protocol.replaceAll(/["\\\n]/g, '')}"`, connections]
-  })
-  return [
-    {
-      ...{ name: 'dragoman_connections', type: 'gauge', samples },
-      help: 'Connections, of the protocols that tell of theirs one by one.',
-    },
-  ]
+function connections({ core }: Call): Metric[] {
+  const samples = Array.from(core.connectionCounts(), ([name, count]): Sample => [`listener="${name}"`, count])
+  return [{ name: 'dragoman_connections', type: 'gauge', help: 'Open connections, by listener.', samples }]
 }
 
 async function ofProcess({ core }: Call): Promise<Metric[]> {

@@ -165,7 +165,7 @@ async function nodeItem(call: Call): Promise<Item> {
     disk_free_details: { rate: 0 },
     disk_free_limit: core.volume.reserveBytes,
     disk_free_alarm: isDiskFull(core),
-    sockets_used: core.connections.list().length,
+    sockets_used: [...core.connectionCounts().values()].reduce((sum, count) => sum + count, 0),
     sockets_total: core.limits.connectionsMax,
     fd_used: 0,
     fd_total: 0,
