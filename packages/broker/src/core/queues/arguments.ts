@@ -1,5 +1,5 @@
+import { hintPrefix, hintText, hintValue, keepStrange, strangeArguments } from '../hints.ts'
 import type { Header, HeaderValue } from '../message.ts'
-import { hintPrefix } from './queue-config.ts'
 
 /**
  * Queues as they are declared with arguments: names that begin with `x-`, and values that have types. Each stands for a setting of queues, or of
@@ -70,7 +70,7 @@ const rows: Readonly<Record<string, Row>> = {
   'x-queue-type': {
     problem: oneOf(...queueTypes),
     // It is what a queue is of which nothing is said.
-    write: value => (value === 'quorum' ? hintOf(value) : undefined),
+    write: value => (value === 'quorum' ? hintText(value) : undefined),
   },
   'x-expires': { setting: 'expires.ms', types: held, problem: integer(1n), ...numeric },
   'x-message-ttl': { setting: 'message.ttl.ms', types: held, problem: integer(0n), ...numeric },
@@ -189,12 +189,12 @@ export function topicSettings(given: readonly Header[]): Map<string, string> {
 function settingsOf(given: readonly Header[], settingOf: (row: Row) => string | undefined): Map<string, string> {
   const settings = new Map<string, string>()
   for (const { name, value } of given) {
-    const row = Object.hasOwn(rows, name) ? rows[name] : undefined
+    const row = isKnown(name) ? rows[name] : undefined
     if (!row) {
-      keepStrange(settings, name, value)
+      keepStrange(settings, { name, value })
       continue
     }
-    const written = row.write ? row.write(value) : hintOf(value)
+    const written = row.write ? row.write(value) : hintText(value)
     if (written !== undefined) settings.set(settingOf(row) ?? `${hintPrefix}${name}`, written)
   }
   return settings
@@ -220,39 +220,10 @@ function argumentsOf(config: ReadonlyMap<string, string>, settingOf: (row: Row) 
     if (given === undefined) continue
     found.push({ name, value: row.read ? row.read(given) : hintValue(given) })
   }
-  for (const [setting, given] of config) {
-    if (isStrange(setting)) found.push({ name: setting.slice(hintPrefix.length), value: hintValue(given) })
-  }
-  return found
+  return [...found, ...strangeArguments(config, isKnown)]
 }
 
-const strangeBytesMax = 200
-const strangeMax = 8
-
-/** What nobody knows is told again as it was given, if it is small; it means nothing, and makes no difference. */
-function keepStrange(settings: Map<string, string>, name: string, value: HeaderValue): void {
-  if (typeof value !== 'string' && typeof value !== 'bigint' && typeof value !== 'boolean') return
-  const text = hintOf(value)
-  const count = [...settings.keys()].filter(key => isStrange(key)).length
-  if (count < strangeMax && Buffer.byteLength(name) + Buffer.byteLength(text) <= strangeBytesMax) {
-    settings.set(`${hintPrefix}${name}`, text)
-  }
-}
-
-const isStrange = (setting: string): boolean =>
-  setting.startsWith(hintPrefix) && !Object.hasOwn(rows, setting.slice(hintPrefix.length))
-
-/** A value with its type before it. */
-function hintOf(value: HeaderValue): string {
-  if (typeof value === 'bigint') return `i${value}`
-  return typeof value === 'boolean' ? `t${value}` : `s${String(value)}`
-}
-
-function hintValue(given: string): HeaderValue {
-  const rest = given.slice(1)
-  if (given.startsWith('i')) return BigInt(rest)
-  return given.startsWith('t') ? rest === 'true' : rest
-}
+const isKnown = (name: string): boolean => Object.hasOwn(rows, name)
 
 /** The first argument in which two lists differ, with both values; undefined values are those that are not given. */
 export function argumentDifference(

@@ -1,4 +1,5 @@
 import { BrokerError } from '../errors.ts'
+import { checkHints, hintPrefix } from '../hints.ts'
 import { quote } from '../names.ts'
 
 /** How a queue behaves. */
@@ -81,25 +82,11 @@ const defaults: QueueConfig = {
   priorityMax: 0,
 }
 
-/** Settings with this prefix are kept and told again, and of no effect here: what a protocol's users say of a queue that has no counterpart. */
-export const hintPrefix = 'hint.'
-const hintBytesMax = 255
-const hintsMax = 32
-
-function checkHint(config: ReadonlyMap<string, string>, name: string, text: string): void {
-  const count = [...config.keys()].filter(key => key.startsWith(hintPrefix)).length
-  if (Buffer.byteLength(name) + Buffer.byteLength(text) <= hintBytesMax && count <= hintsMax) return
-  const detail = `a queue has at most ${hintsMax} hints, each of at most ${hintBytesMax} bytes`
-  throw new BrokerError('config-invalid', detail)
-}
-
 /** The settings with their defaults. Throws `BrokerError` `config-invalid` for a name or a value that there is not. */
 export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
+  checkHints(config)
   for (const [name, text] of config) {
-    if (name.startsWith(hintPrefix)) {
-      checkHint(config, name, text)
-      continue
-    }
+    if (name.startsWith(hintPrefix)) continue
     const row = rowsByName.get(name)
     if (!row) throw new BrokerError('config-invalid', `queues have no setting ${quote(name)}`)
     if (row.read(text) === undefined) {

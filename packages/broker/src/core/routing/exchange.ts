@@ -1,4 +1,5 @@
 import { BrokerError } from '../errors.ts'
+import { checkHints, hintPrefix } from '../hints.ts'
 import { checkExchangeName, quote } from '../names.ts'
 
 /** How an exchange chooses among its bindings. Written to disk as the index: never reorder. */
@@ -65,8 +66,9 @@ export function exchangeOf(namespace: string, name: string, options: ExchangeOpt
   const { kind = 'direct', isDurable = true, autoDelete = false, internal = false, config = new Map() } = options
   if (!predeclared.has(name)) checkExchangeName(name)
   const inner = kind === 'delayed' ? innerKindOf(config) : kind
+  checkHints(config)
   for (const [setting, value] of config) {
-    if (setting === exchangeSettings.innerKind && kind === 'delayed') continue
+    if (setting.startsWith(hintPrefix) || (setting === exchangeSettings.innerKind && kind === 'delayed')) continue
     if (setting === exchangeSettings.alternate) {
       if (value !== defaultExchange) checkExchangeName(value)
     } else if (setting !== exchangeSettings.hashHeader || inner !== 'hash') {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import type { RunningBroker } from '../../main.ts'
 import type { DriverChannel } from './driver.ts'
+import { exchangeArguments } from './handlers/exchange.ts'
 import {
   exchangeBind,
   exchangeBindOk,
@@ -145,6 +146,27 @@ for (const [what, run, told] of [
     await channel.settled()
   })
 }
+
+test('arguments that nobody knows are told again, and make no difference', async t => {
+  const broker = await start(t)
+  const channel = await (await connect(t, broker)).channel()
+  const strange: Table = [
+    { name: 'team', type: 'S', value: 'orders' },
+    { name: 'n', type: 'I', value: 5 },
+  ]
+  await channel.declareExchange('e', 'direct', { arguments: [...strange, ...alternate('amq.fanout')] })
+  await channel.declareExchange('e', 'direct', { arguments: alternate('amq.fanout') })
+  assert.deepEqual(exchangeArguments(broker.core.router.get('/', 'e')?.config ?? new Map()), [
+    { name: 'alternate-exchange', value: 'amq.fanout' },
+    { name: 'team', value: 'orders' },
+    { name: 'n', value: 5n },
+  ])
+  const many = Array.from(
+    { length: 50 },
+    (_, index) => ({ name: `n${index}`, type: 'S', value: 'x'.repeat(300) }) as const,
+  )
+  await channel.declareExchange('f', 'direct', { arguments: many })
+})
 
 test('bind and unbind: messages go from exchange to exchange while they are bound', async t => {
   const channel = await channelOf(t)

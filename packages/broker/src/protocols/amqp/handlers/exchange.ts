@@ -1,3 +1,4 @@
+import { keepStrange, strangeArguments } from '../../../core/hints.ts'
 import type { Header } from '../../../core/message.ts'
 import {
   exchangeDifference,
@@ -65,12 +66,15 @@ const argumentOf = {
 
 /** The arguments that give these settings. */
 export function exchangeArguments(config: ReadonlyMap<string, string>): Header[] {
-  return Object.entries(argumentOf).flatMap(([setting, name]) => {
+  const known = Object.entries(argumentOf).flatMap(([setting, name]) => {
     const text = config.get(setting)
     if (text === undefined) return []
     return [{ name, value: setting === exchangeSettings.innerKind ? exchangeType(text) : text }]
   })
+  return [...known, ...strangeArguments(config, isKnown)]
 }
+
+const isKnown = (name: string): boolean => Object.values<string>(argumentOf).includes(name)
 
 async function declare(channel: ChannelHost, fields: Declare): Promise<void> {
   const { connection } = channel
@@ -104,8 +108,10 @@ function optionsOf(connection: Connection, name: string, kind: ExchangeKind, fie
   const { durable, autoDelete, internal } = fields.flags
   const what = resource('exchange', name, connection.namespace)
   const config = new Map<string, string>()
+  const given = fields.arguments.map(headerOf)
+  for (const each of given) if (!isKnown(each.name)) keepStrange(config, each)
   for (const [setting, argument] of Object.entries(argumentOf)) {
-    const value = textOf(fields.arguments.map(headerOf), argument, what)
+    const value = textOf(given, argument, what)
     if (value === undefined) continue
     if (setting === exchangeSettings.alternate) checkAlternate(connection, name, value)
     // The others mean nothing to exchanges of other types, which are declared all the same.
