@@ -135,6 +135,10 @@ export class Queue {
   get readyCount(): number {
     return this.#upkeep.readyCount
   }
+  /** Messages that will wait as soon as they are durable. */
+  get comingCount(): number {
+    return this.#upkeep.comingCount
+  }
   /**
    * Bytes of their bodies, those that are not durable yet included. What was there before the broker started is counted when this is first
    * asked for, and estimated until then, or for good when it is very much.

@@ -107,7 +107,7 @@ export class Upkeep {
   /** Bytes of the bodies of messages that wait, durable or not: exact, or estimated while they are counted or too many to be read again. */
   get readyBytes(): number {
     const { cursor, host } = this.#options
-    if (this.readyCount + this.#unsettled === 0) this.#bytes.purged()
+    if (this.readyCount + this.comingCount === 0) this.#bytes.purged()
     if (!this.#bytes.isExact && host.cell.sizeBytes(cursor.stream) <= countedBytesMax) this.#bytes.count()
     return this.#bytes.bytes
   }
@@ -124,7 +124,7 @@ export class Upkeep {
     if (host.isFull?.() === true) return true
     if (overflow === 'drop-head') return false
     // What is not durable yet counts, too.
-    if (lengthMax >= 0 && this.readyCount + this.#unsettled + count > lengthMax) return true
+    if (lengthMax >= 0 && this.readyCount + this.comingCount + count > lengthMax) return true
     return bytesMax >= 0 && this.#bytes.bytes >= bytesMax
   }
 
@@ -141,7 +141,7 @@ export class Upkeep {
   came({ value, expiresMs = -1 }: QueueMessage): void {
     this.publishedCount++
     this.#bytes.added(value?.length ?? 0)
-    if (expiresMs >= 0) this.#expiringTo = this.#end + this.#unsettled
+    if (expiresMs >= 0) this.#expiringTo = this.#end + this.comingCount
   }
 
   /** Something more can be given out; to be called before it is. */
@@ -163,7 +163,7 @@ export class Upkeep {
   /** Consumers have what they can take, and the rest waits. */
   served(): void {
     this.#isServing = false
-    if (this.readyCount + this.#unsettled === 0) this.#bytes.purged()
+    if (this.readyCount + this.comingCount === 0) this.#bytes.purged()
     this.#lookForExpired()
   }
 
@@ -202,7 +202,8 @@ export class Upkeep {
     const { cursor, host } = this.#options
     return host.cell.bounds(cursor.stream)?.endOffset ?? cursor.next
   }
-  get #unsettled(): number {
+  /** Messages that were taken and are not durable yet. */
+  get comingCount(): number {
     const { cursor, host } = this.#options
     return host.cell.unsettled(cursor.stream)
   }

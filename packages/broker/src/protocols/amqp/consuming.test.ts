@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { DriverChannel, Refusal } from './driver.ts'
 import type { Table } from './table.ts'
-import { channelOf, connect, start } from './testing/bench.ts'
+import { channelOf, connect, directory, start } from './testing/bench.ts'
 
 async function fill(channel: DriverChannel, queue: string, count: number): Promise<void> {
   await channel.declare(queue)
@@ -362,5 +362,17 @@ test('what only looks like properties of a message is a header', async t => {
     assert.deepEqual([String(body), exchange, routingKey], ['m', '', ''])
     assert.deepEqual(properties.headers?.find(({ name }) => name === '~')?.value, Buffer.from(forged, 'hex'))
     await channel.cancel(consumer.tag)
+  }
+})
+
+test('get finds what others have just published', async t => {
+  const broker = await start(t, { data: directory() })
+  const [publisher, channel] = [await (await connect(t, broker)).channel(), await (await connect(t, broker)).channel()]
+  await channel.declare('q')
+  for (let index = 0; index < 20; index++) {
+    await publisher.publish('', 'q', `m${index}`)
+    await publisher.settled()
+    const got = await channel.get('q', { noAck: true })
+    assert.equal(String(got?.body), `m${index}`)
   }
 })

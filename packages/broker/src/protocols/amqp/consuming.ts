@@ -210,18 +210,17 @@ export class Consuming {
     this.shared.max = this.globalPrefetchCount
   }
 
-  /** One message now. What is behind waits while it is read from the disk, or what the channel has published is on its way there. */
+  /** One message now. What is behind waits while it is read from the disk, or is on its way there. */
   get(name: string, noAck: boolean): Promise<void> | undefined {
     const queue = this.#queueToRead(name)
     const { connection } = this.#channel
-    const { router } = connection.broker
-    const { lastSeq } = this.#publishing
     let isDurable = false
-    router.whenDurable(lastSeq, () => (isDurable = true), undefined)
-    if (isDurable) return this.#pull(queue, noAck)
-    return new Promise<void>(resolve => router.whenDurable(lastSeq, resolve, undefined)).then(() =>
-      this.#isOver ? undefined : this.#pull(this.#queueToRead(queue.definition.name), noAck),
-    )
+    // What this channel has published it sees; what others have, when there is nothing else.
+    connection.broker.router.whenDurable(this.#publishing.lastSeq, () => (isDurable = true), undefined)
+    if (isDurable && (queue.readyCount > 0 || queue.comingCount === 0)) return this.#pull(queue, noAck)
+    const again = (): Promise<void> | undefined =>
+      this.#isOver ? undefined : this.#pull(this.#queueToRead(queue.definition.name), noAck)
+    return connection.settled().then(again)
   }
 
   #pull(queue: Queue, noAck: boolean): Promise<void> | undefined {
@@ -293,6 +292,26 @@ export class Consuming {
     const { name, namespace } = queue.definition
     const { noAck, exclusive } = fields.flags
     const taker = new Consumer(tag, name, noAck ? 0 : this.prefetchCount, fields)
+    const { work } = this.#channel.connection.broker
+    const workQueue = work.consumable(namespace, name)
+    if (workQueue) {
+      const source = work.consume(
+        workQueue,
+        { name: tag, prefetch: noAck ? 0 : this.prefetchCount || this.globalPrefetchCount, isSettled: noAck },
+        {
+          deliver: (record, _partition, number, deliveryCount) => {
+            const delivered = deliveredOf(this.#channel.connection, record, undefined)
+            this.#send(taker, delivered, number, deliveryCount, noAck)
+          },
+          ended: () => this.#ended(taker),
+        },
+      )
+      taker.source = source
+      if (this.#isPaused) source.pause()
+      source.begin()
+      this.#consumers.set(tag, taker)
+      return
+    }
     const options = {
       name: tag,
       priority: priorityOf(fields.arguments, queue),
