@@ -32,6 +32,8 @@ export interface Limits {
   jobBytesMax: number
   /** The largest message of a client that sends it in parts. */
   messageBytesMax: number
+  /** Of all copies of one message that goes to several queues or topics. */
+  fanOutBytesMax: number
   consumersPerChannelMax: number
   groupsMax: number
   groupMembersMax: number
@@ -78,6 +80,7 @@ export const defaultLimits: Limits = {
   queueWatchesMax: 10_000,
   jobBytesMax: 65_535,
   messageBytesMax: 128 * 1024 * 1024,
+  fanOutBytesMax: 512 * 1024 * 1024,
   consumersPerChannelMax: 100_000,
   groupsMax: 100_000,
   groupMembersMax: 10_000,

@@ -2,6 +2,7 @@ import type { AppendError, CellClient } from '../../cell/client.ts'
 import type { Ledger } from '../../cell/machine.ts'
 import { bodyOf, type RecordBody } from '../../storage/batch-builder.ts'
 import { stampBatch } from '../../storage/record-batch.ts'
+import type { Limits } from '../limits.ts'
 import type { Header } from '../message.ts'
 import { recordOf, type QueueMessage } from '../queues/message.ts'
 import type { PublishResult } from '../queues/queue.ts'
@@ -49,6 +50,7 @@ interface PublisherOptions {
   cell: CellClient
   topics: Topics
   queues: Queues
+  limits: Pick<Limits, 'fanOutBytesMax'>
 }
 
 /** A message that would put more than this into one block goes to its destinations in several. */
@@ -73,13 +75,14 @@ export class Publisher {
 
   /** In one block, unless the destinations are so many that it would be too large: after a crash, all of them have it or none. */
   post(destinations: readonly Destination[], key: string, message: QueueMessage): Posted {
-    const { ledger } = this.#options
+    const { ledger, limits } = this.#options
     const [first] = destinations
     // What is said of it may build on bindings that were removed just now.
     if (!first) return this.#tell(false, undefined, ledger.lastSeq)
     const sending = new Sending(key, message, ledger.clock.nowMs())
     const bytes = destinations.length * (sizeOf(message) + recordOverhead)
     if (destinations.length === 1) sending.settle(this.#postTo(first, sending))
+    else if (bytes > limits.fanOutBytesMax) sending.settle('message-too-large')
     else if (bytes > atomicBytesMax) this.#postAll(destinations, sending)
     else ledger.atomic(() => this.#postAll(destinations, sending))
     // Only now: what a destination drops to make room may have been posted elsewhere.

@@ -312,6 +312,23 @@ test('a destination that refuses is told of, and the others have the message', a
   await node.close()
 })
 
+test('a message whose copies would be too large together goes nowhere', async () => {
+  const node = await startRouter(memoryStores(), { fanOutBytesMax: 10_000 })
+  const queues = await Promise.all(['a', 'b', 'c'].map(name => node.queues.declare('/', name)))
+  for (const destination of ['a', 'b', 'c']) {
+    await node.router.bind('/', { source: 'amq.fanout', kind: 'queue', destination, key: '' })
+  }
+  const text = 'x'.repeat(4000)
+  assert.deepEqual(await publish(node, 'amq.fanout', '', text), { isRouted: true, error: 'message-too-large' })
+  assert.deepEqual(await publish(node, '', 'a', text.repeat(4)), { isRouted: true, error: undefined })
+  assert.deepEqual(await publish(node, 'amq.fanout', '', 'x'), { isRouted: true, error: undefined })
+  assert.deepEqual(
+    queues.map(({ readyCount }) => readyCount),
+    [2, 1, 1],
+  )
+  await node.close()
+})
+
 /** A checkpoint of the directory without what is to go because the start has left it without bindings. */
 function afterStart(checkpoint: Buffer): Buffer {
   const machine = new DirectoryMachine()

@@ -74,7 +74,7 @@ export class Router {
     this.#limits = limits
     this.#table = directory.routing
     this.#resolver = new Resolver(directory.routing)
-    const publisher = new Publisher({ ledger, cell, topics, queues })
+    const publisher = new Publisher({ ledger, cell, topics, queues, limits })
     this.#publisher = publisher
     if (policies) this.#obey(policies)
     queues.republishing = new Republisher({ resolver: this.#resolver, publisher, headersOf })
