@@ -62,6 +62,21 @@ test('a limit of the channel holds for all its consumers together, until another
   assert.equal((await refusalOf(channel.qos(1, { prefetchSize: 1 }), channel)).code, 540)
 })
 
+test('who does not acknowledge waits for room in the channel, and takes none', async t => {
+  const channel = await channelOf(t)
+  await fill(channel, 'a', 2)
+  await fill(channel, 'b', 5)
+  await channel.qos(1, { global: true })
+  const holding = await channel.consume('a')
+  const [first] = await holding.take(1)
+  const taking = await channel.consume('b', { noAck: true })
+  for (let round = 0; round < 5; round++) await channel.settled()
+  assert.equal(taking.waiting.length, 0)
+  await channel.cancel(holding.tag)
+  channel.ack(first?.deliveryTag ?? 0)
+  await taking.take(5)
+})
+
 test('what is rejected, or given back, comes again and says so', async t => {
   const channel = await channelOf(t)
   await fill(channel, 'q', 4)

@@ -317,7 +317,9 @@ export class Consuming {
       priority: priorityOf(fields.arguments, queue),
       exclusive,
       settled: noAck,
-      ...(noAck ? {} : { prefetch: this.prefetchCount, shared: this.shared }),
+      // Who does not acknowledge waits for room in the channel, too, but takes none.
+      shared: this.shared,
+      prefetch: noAck ? 0 : this.prefetchCount,
     }
     try {
       const subscription = queue.subscribe(options, {
