@@ -122,6 +122,8 @@ test('users log in with their passwords, and may do what their tags and permissi
   assert.deepEqual(await client.get('/api/whoami', 'eve:secret'), { name: 'eve', tags: ['monitoring'] })
   assert.equal(await client.status('GET', '/api/whoami', undefined, 'eve:wrong'), 401)
   assert.equal(await client.status('GET', '/api/whoami', undefined, ''), 401)
+  const [attempts] = await client.get('/api/auth/attempts/dragoman@localhost')
+  assert.deepEqual([attempts.protocol, attempts.auth_attempts_failed], ['http', 1])
   assert.equal(await as('bob', 'GET', '/api/whoami'), 401)
   assert.deepEqual(
     await Promise.all(['root', 'eve', 'ann'].map(name => as(name, 'GET', '/api/users'))),

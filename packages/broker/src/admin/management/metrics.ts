@@ -89,7 +89,14 @@ function messages({ core }: Call): Metric[] {
 
 function connections({ core }: Call): Metric[] {
   const samples = Array.from(core.connectionCounts(), ([name, count]): Sample => [`listener="${name}"`, count])
-  return [{ name: 'dragoman_connections', type: 'gauge', help: 'Open connections, by listener.', samples }]
+  const logins = core.identity.attempts.list().flatMap(({ protocol, succeeded, failed }): Sample[] => [
+    [`protocol="${protocol}",outcome="succeeded"`, succeeded],
+    [`protocol="${protocol}",outcome="failed"`, failed],
+  ])
+  return [
+    { name: 'dragoman_connections', type: 'gauge', help: 'Open connections, by listener.', samples },
+    { name: 'dragoman_logins_total', type: 'counter', help: 'Attempts to log in, since the start.', samples: logins },
+  ]
 }
 
 async function ofProcess({ core }: Call): Promise<Metric[]> {

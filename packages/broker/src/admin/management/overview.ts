@@ -195,7 +195,7 @@ function memoryOf(_call: Call): Item {
 
 function attempts(call: Call): unknown {
   if (call.param('node') !== nodeName) throw notFound()
-  return call.state.attempts.list().map(({ protocol, succeeded, failed }) => ({
+  return call.core.identity.attempts.list().map(({ protocol, succeeded, failed }) => ({
     protocol,
     auth_attempts: succeeded + failed,
     auth_attempts_failed: failed,
@@ -205,6 +205,6 @@ function attempts(call: Call): unknown {
 
 function forgetAttempts(call: Call): unknown {
   call.needTag('administrator')
-  call.state.attempts.clear()
+  call.core.identity.attempts.clear()
   return noContent
 }

@@ -50,7 +50,7 @@ export class ManagementSite implements Site<Visitor> {
     const given = request.headers.get('authorization')
     if (given === undefined) return { answer: unknownVisitor('Login failed'), holdMs: 0 }
     const visitor = await this.#visitor(given, host)
-    this.#state.attempts.note(protocolName, visitor !== undefined)
+    identity.attempts.note(protocolName, visitor !== undefined)
     if (visitor) return { visitor }
     return { answer: unknownVisitor('Login failed'), holdMs: identity.guesses.wrong(host) }
   }

@@ -1,4 +1,3 @@
-import { Attempts } from './attempts.ts'
 import { Rates } from './rates.ts'
 
 /** There is one node, and tools want it to have a name of this form. */
@@ -9,7 +8,6 @@ export const compatibleVersion = '3.13.7'
 
 /** What the API itself remembers, for all of its listeners. */
 export class State {
-  readonly attempts = new Attempts()
   readonly rates = new Rates()
   /** Of the monotonic clock. */
   readonly startedMs: number

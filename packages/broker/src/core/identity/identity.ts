@@ -8,6 +8,7 @@ import { atomically, durably } from '../refusals.ts'
 import { NamePattern } from '../name-pattern.ts'
 import { Authorizer, type Access, type Policy, type Standing } from './authorizer.ts'
 import { factOf, identityFacts, ruleSet, storeRule, userRemoved, userSet } from './facts.ts'
+import { Attempts } from './attempts.ts'
 import { administratorTag, Governance } from './governance.ts'
 import { Guesses } from './guesses.ts'
 import { IdentityMachine, storeUser, type User } from './machine.ts'
@@ -78,6 +79,7 @@ const ruleTextMax = 1024
  */
 export class Identity {
   readonly guesses: Guesses
+  readonly attempts = new Attempts()
   readonly settings: IdentitySettings
   /** Tags of users, and what they may do in namespaces. */
   readonly governance: Governance

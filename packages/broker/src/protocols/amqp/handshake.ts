@@ -203,6 +203,7 @@ export class Handshake {
 
   #step(step: SaslStep): void {
     if (this.#state !== 'busy') return
+    if (step.kind !== 'challenge') this.#host.broker.identity.attempts.note('amqp', step.kind === 'success')
     if (step.kind === 'success') {
       this.#known = { user: step.principal, proof: this.#proof, expiresMs: step.expiresMs }
       if (step.data.length === 0) return this.#tune()

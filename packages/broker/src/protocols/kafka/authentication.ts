@@ -117,6 +117,7 @@ export class Authentication {
       this.#state = state
       return { step: { ...step, sessionLifetimeMs: 0 }, delayMs: 0 }
     }
+    this.#identity.attempts.note('kafka', step.kind === 'success')
     if (step.kind === 'success') {
       const sessionLifetimeMs = this.#succeed(state.mechanism, step.principal, step.expiresMs)
       if (sessionLifetimeMs === undefined) return this.#fail('Authentication failed: a connection stays with its user')
