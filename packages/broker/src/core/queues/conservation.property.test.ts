@@ -100,11 +100,20 @@ class World {
   async check(): Promise<void> {
     const places = new Map<string, string>()
     this.queue('sink').moving?.cancel()
-    await turns(30)
+    // Who asks has them counted.
+    for (const name of Object.keys(queues)) void this.queue(name).readyBytes
+    await turns(40)
     for (const name of Object.keys(queues)) {
       const queue = this.queue(name)
       const found = await queue.browse(0, 10_000)
       assert.equal(found.length, queue.readyCount + queue.inFlightCount + queue.dyingCount, name)
+      const waiting = found.filter(({ state }) => state === 'ready' || state === 'returned')
+      assert.equal(queue.readyCount, waiting.length)
+      assert.equal(
+        queue.readyBytes,
+        waiting.reduce((sum, { value }) => sum + value!.length, 0),
+        `bytes of ${name}`,
+      )
       for (const { value } of found) {
         const id = String(value)
         assert.equal(places.get(id), undefined, `${id} is in ${places.get(id)} and in ${name}`)
