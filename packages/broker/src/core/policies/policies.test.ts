@@ -208,6 +208,27 @@ for (const how of ['kill', 'close'] as const) {
   })
 }
 
+test('a policy decides how long messages and queues live that are there already, and lets go of them again', async () => {
+  const node = await startRouter(memoryStores())
+  const { policies, queues, clock } = node
+  const queue = await queues.declare('/', 'q', settings({ 'message.ttl.ms': '60000', 'expires.ms': '60000' }))
+  await publish(node, '', 'q', 'x')
+  await clock.advance(1000)
+  await policies.set(policyOf('p', 'q', { 'message-ttl': 3000n, expires: 5000n }))
+  await clock.advance(1500)
+  assert.equal(queue.readyCount, 1)
+  await clock.advance(1000)
+  assert.equal(queue.readyCount, 0)
+  await publish(node, '', 'q', 'y')
+  await policies.remove('user', '/', 'p')
+  await clock.advance(20_000)
+  assert.deepEqual([queues.get('/', 'q'), queue.readyCount], [queue, 1])
+  await policies.set(policyOf('p', 'q', { expires: 1000n }))
+  await clock.advance(1500)
+  assert.equal(queues.get('/', 'q'), undefined)
+  await node.close()
+})
+
 test('what cannot be a policy is refused, and says why', async () => {
   const node = await startRouter(memoryStores(), { policiesMax: 1 })
   const { policies } = node
