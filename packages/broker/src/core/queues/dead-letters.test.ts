@@ -419,3 +419,46 @@ test('on a full disk dead letters wait where they are, and messages can still be
   assert.deepEqual([again.dyingCount, again.readyCount, again.cursor.floor], [0, 0, 3])
   await node.close()
 })
+
+test('what was dead-lettered arrives though its queue goes at once', async () => {
+  const node = await startRouter(memoryStores())
+  const dead = await node.queues.declare('/', 'dead')
+  const letters = config({ 'dead.letter.exchange': '', 'dead.letter.key': 'dead' })
+  const owner = {}
+  const goings: [string, object, (subscription: Subscription) => unknown][] = [
+    ['exclusive', { exclusiveTo: owner }, () => node.queues.release(owner)],
+    ['auto-delete', { autoDelete: true }, subscription => subscription.cancel()],
+    ['deleted', {}, () => node.queues.remove('/', 'deleted')],
+    ['stored', {}, () => node.queues.remove('/', 'stored')],
+    ['stored auto-delete', { autoDelete: true }, subscription => subscription.cancel()],
+  ]
+  for (const [name, options, go] of goings) {
+    const queue = await node.queues.declare('/', name, letters, options)
+    await send(queue, { value: Buffer.from(name) })
+    const { subscription } = consume(queue)
+    await turns()
+    if (name.startsWith('stored')) await node.cell.checkpointer.settle()
+    subscription.reject(0)
+    await go(subscription)
+    await turns(20)
+    assert.equal(node.queues.get('/', name), undefined, name)
+  }
+  assert.deepEqual(
+    await contents(dead),
+    goings.map(([name]) => name),
+  )
+  await node.close()
+})
+
+test('a queue whose dead letters nobody takes can be removed', async () => {
+  const node = await startRouter(memoryStores(), {}, new ManualClock(), () => {})
+  const { work, dead } = await twoQueues(node, {}, { 'length.max': '0', overflow: 'reject-publish' })
+  await publish(node, '', 'work', 'a')
+  const { subscription } = consume(work)
+  await turns()
+  subscription.reject(0)
+  assert.equal(await node.queues.remove('/', 'work'), 0)
+  assert.equal(node.queues.get('/', 'work'), undefined)
+  assert.equal(dead.readyCount, 0)
+  await node.close()
+})

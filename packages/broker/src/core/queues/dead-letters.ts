@@ -51,6 +51,8 @@ const bytesPerTurnMax = 512 * 1024
 const turnsMax = 16
 /** Of what could as well stay in the queue, so many messages may be waiting here. */
 const waitingMax = 8 * messagesPerTurnMax
+/** So many are brought away within one call when their queue is about to go. */
+const hurriedMax = 16_384
 /** What the wheel tells apart. */
 const idleReference = 1
 /** When nothing has come for so long, no memory for bodies is kept. */
@@ -101,6 +103,8 @@ export class DeadLetters implements TimerTarget {
   #isRefused = false
   /** The block of what was brought away last. */
   #seq = -1
+  /** Those who wait until all is brought away. */
+  readonly #hurried: (() => void)[] = []
   /** Turns that are not durable yet. */
   #turnCount = 0
   heldCount = 0
@@ -141,6 +145,29 @@ export class DeadLetters implements TimerTarget {
     if (isTaken) this.brought++
   }
 
+  /**
+   * The queue is about to go: what is in memory is brought away within this call. Undefined when that was all; else resolves when the rest has been read and
+   * brought away too, or is refused.
+   */
+  hurry(): Promise<void> | undefined {
+    const to = this.#options.host.republishing()
+    if (!to) return undefined
+    for (let left = hurriedMax; left > 0 && !this.#isReading && !this.#isHalted; left--) {
+      const dead = this.#waiting.first
+      if (!dead || this.#bringAway(dead, to) < 0) break
+    }
+    return this.#isHalted ? undefined : new Promise(resolve => this.#hurried.push(resolve))
+  }
+
+  /** There is nothing more to do, or nothing that could be done now. */
+  get #isHalted(): boolean {
+    return this.#waiting.length === 0 || this.#timer !== noTimer || this.#isClosed
+  }
+
+  #tellHurried(): void {
+    for (const resolve of this.#hurried.splice(0)) resolve()
+  }
+
   isHeir(consumer: ConsumerId | undefined): boolean {
     for (const heir of this.#heirs.values()) if (heir === consumer) return true
     return false
@@ -148,6 +175,7 @@ export class DeadLetters implements TimerTarget {
 
   close(): void {
     this.#isClosed = true
+    this.#tellHurried()
     this.#unwatch()
     this.#cursor.heir = undefined
     const { wheel } = this.#options.host
@@ -234,6 +262,7 @@ export class DeadLetters implements TimerTarget {
     }
     if (this.heldCount < before) this.#await()
     if (this.heldCount < before) eased()
+    if (this.#isHalted) this.#tellHurried()
     if (this.#waiting.length > 0) this.wake()
     else if (this.#idleTimer === noTimer) {
       this.#idleTimer = host.wheel.at(host.monotonicMs() + idleMs, this, idleReference)

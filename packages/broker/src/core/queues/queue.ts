@@ -339,6 +339,11 @@ export class Queue {
     return offsets
   }
 
+  /** The queue is about to go: dead letters are brought away now. Undefined: they are; else it takes a while. */
+  hurry(): Promise<void> | undefined {
+    return this.#upkeep.hurry()
+  }
+
   /** Consumers are told; nothing is given out any more. */
   close(): void {
     for (const unwatch of this.#unwatch) unwatch()

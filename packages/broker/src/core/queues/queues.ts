@@ -213,6 +213,8 @@ export class Queues {
 
   /** Removes the queue and all its messages. Resolves with the number of those that waited. */
   async remove(namespace: string, name: string, { ifUnused = false, ifEmpty = false } = {}): Promise<number> {
+    const hurried = this.get(namespace, name)?.hurry()
+    if (hurried) await hurried
     const queue = this.get(namespace, name)
     if (!queue) throw new BrokerError('queue-not-found', quote(name))
     const { readyCount, consumerCount } = queue
@@ -262,10 +264,12 @@ export class Queues {
     return seq
   }
 
-  #removeUnused(queue: Queue): void {
+  #removeUnused(queue: Queue, isHurried = false): void {
     if (this.#isClosed || !this.#open.has(queue.definition.id)) return
     try {
-      this.#remove(queue)
+      const hurried = isHurried ? undefined : queue.hurry()
+      if (hurried) void hurried.then(() => queue.consumerCount > 0 || this.#removeUnused(queue, true))
+      else this.#remove(queue)
     } catch (error) {
       // The cell has ended, and the process with it; or the next last consumer sees to it.
       if (!(error instanceof BrokerError)) throw error

@@ -167,6 +167,11 @@ export class Upkeep {
     this.#lookForExpired()
   }
 
+  /** The queue is about to go: dead letters are brought away now. Undefined: they are; else it takes a while. */
+  hurry(): Promise<void> | undefined {
+    return this.dyingCount > 0 ? this.#deadLetters?.hurry() : undefined
+  }
+
   /** All that waited is gone. */
   purged(): void {
     this.#bytes.purged()
