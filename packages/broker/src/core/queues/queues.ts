@@ -112,7 +112,7 @@ export class Queues {
     const bytesMax = limits.transientBytesMax
     this.#volatile = new VolatileHome({ clock: ledger.clock, wheel, bytesMax, soon: run => this.#host.soon(run) })
     const { streams } = this.#volatile
-    this.#volatileHost = { ...this.#host, cell: streams, isFull: () => this.#volatile.isFull() }
+    this.#volatileHost = { ...this.#host, cell: streams }
     for (const definition of this.#table.list()) this.#live(definition)
     options.policies?.watch((namespace, mayConcern) => {
       for (const queue of this.list(namespace)) if (mayConcern(queue.definition.name)) queue.configured()
@@ -295,7 +295,7 @@ export class Queues {
   }
 
   #build(definition: QueueDefinition): Queue {
-    const host = definition.isKept ? this.#host : this.#volatileHost
+    const host = definition.isKept ? this.#host : this.#hostOf(definition)
     const { priorityMax } = queueConfig(definition.config)
     if (priorityMax === 0) return new Queue(definition, this.#openCursor(definition, definition), host)
     const own = { priority: 0, stream: definition.stream, cursor: definition.cursor }
@@ -309,6 +309,14 @@ export class Queues {
       cursorOf: lane => this.#openCursor(definition, lane),
     })
     return new Queue(definition, lanes.cursor, { ...host, cell: lanes.streams }, lanes)
+  }
+
+  /** In memory, each queue is told on its own whether there is room. */
+  #hostOf({ id, stream }: QueueDefinition): QueueHost {
+    const { streams } = this.#volatile
+    const bytes = (): number =>
+      this.#table.lanesOf(id).reduce((sum, lane) => sum + streams.sizeBytes(lane.stream), streams.sizeBytes(stream))
+    return { ...this.#volatileHost, isFull: () => this.#volatile.isFull(bytes()) }
   }
 
   #openCursor(definition: QueueDefinition, { stream, cursor: id }: Pick<QueueLane, 'stream' | 'cursor'>): Cursor {

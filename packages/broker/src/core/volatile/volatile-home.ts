@@ -17,6 +17,11 @@ export interface VolatileHomeOptions {
 /** When there is no memory left, it is looked for what is settled between messages that are not; not more often than this. */
 const sweepEveryMs = 1000
 
+/** A queue that holds less may take something still when those that hold more have used up the memory: so that they do not silence it. */
+const smallBytes = 64 * 1024
+/** Of all memory, so much more is there for such queues. */
+const spareShare = 0.25
+
 /** Where queues live that a restart is to leave nothing of: streams and cursors in memory. */
 export class VolatileHome {
   readonly streams: VolatileStreams
@@ -36,11 +41,12 @@ export class VolatileHome {
     this.#bytesMax = bytesMax
   }
 
-  /** Whether the next message is to be refused; it counts as refused then. */
-  isFull(): boolean {
+  /** Whether the next message of a queue that holds so many bytes is to be refused; it counts as refused then. */
+  isFull(queueBytes: number): boolean {
     if (this.streams.bytes < this.#bytesMax) return false
     this.#sweep()
-    if (this.streams.bytes < this.#bytesMax) return false
+    const max = queueBytes < smallBytes ? this.#bytesMax * (1 + spareShare) : this.#bytesMax
+    if (this.streams.bytes < max) return false
     this.refusedCount++
     return true
   }
