@@ -316,7 +316,7 @@ export class Queues {
     const { streams } = this.#volatile
     const bytes = (): number =>
       this.#table.lanesOf(id).reduce((sum, lane) => sum + streams.sizeBytes(lane.stream), streams.sizeBytes(stream))
-    return { ...this.#volatileHost, isFull: () => this.#volatile.isFull(bytes()) }
+    return { ...this.#volatileHost, isFull: () => this.#volatile.isFull(bytes) }
   }
 
   #openCursor(definition: QueueDefinition, { stream, cursor: id }: Pick<QueueLane, 'stream' | 'cursor'>): Cursor {

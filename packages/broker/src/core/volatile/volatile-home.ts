@@ -41,11 +41,11 @@ export class VolatileHome {
     this.#bytesMax = bytesMax
   }
 
-  /** Whether the next message of a queue that holds so many bytes is to be refused; it counts as refused then. */
-  isFull(queueBytes: number): boolean {
+  /** Whether the next message of a queue is to be refused, which holds so many bytes; it counts as refused then. */
+  isFull(queueBytes: () => number): boolean {
     if (this.streams.bytes < this.#bytesMax) return false
     this.#sweep()
-    const max = queueBytes < smallBytes ? this.#bytesMax * (1 + spareShare) : this.#bytesMax
+    const max = queueBytes() < smallBytes ? this.#bytesMax * (1 + spareShare) : this.#bytesMax
     if (this.streams.bytes < max) return false
     this.refusedCount++
     return true
