@@ -147,6 +147,19 @@ test('keys of exchanges that route by patterns may be permitted one by one', asy
   )
 })
 
+test('a rule that denies a topic denies it as a queue, too', async t => {
+  const broker = await prepare(t, { configure: '.*', write: '.*', read: '.*' })
+  await broker.core.topics.create('/', 'secrets', { partitions: 1 })
+  const ann = await connect(t, broker, { user: 'ann', password: 'secret' })
+  await (await ann.channel()).consume('secrets')
+  const about = { namespace: '/', kind: 'topic', pattern: 'literal', name: 'secrets' } as const
+  const rule = { ...about, principal: 'ann', host: '*', operation: 'read', effect: 'deny' } as const
+  await broker.core.identity.addRules([rule])
+  const refused = await ann.channel()
+  const [{ message }] = await Promise.all([refused.closed(), refused.consume('secrets').catch(() => {})])
+  assert.equal(message, "ACCESS_REFUSED - read access to queue 'secrets' in vhost '/' refused for user 'ann'")
+})
+
 test('a virtual host without any permission cannot be entered', async t => {
   const broker = await prepare(t, {})
   await broker.core.namespaces.set('other')

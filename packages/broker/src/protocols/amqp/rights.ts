@@ -1,4 +1,5 @@
 import type { NamespacePermission } from '../../core/identity/namespace-access.ts'
+import type { ResourceKind } from '../../core/identity/permissions.ts'
 import type { Connection } from './connection.ts'
 import { AmqpException } from './errors.ts'
 
@@ -13,15 +14,21 @@ export function demand(
   name: string,
 ): void {
   const shown = kind === 'exchange' && name === '' ? defaultExchangeName : name
-  if (connection.rights.may(permission, shown, kind)) return
+  if (connection.rights.may(permission, shown, ruledAs(connection, kind, name))) return
   throw refused(connection, permission, resource(kind, shown, connection.namespace))
 }
 
 /** For those who only look: any of the rights will do. */
 export function demandAny(connection: Connection, kind: 'queue' | 'exchange', name: string): void {
   const { rights, namespace } = connection
-  if ((['configure', 'write', 'read'] as const).some(permission => rights.may(permission, name, kind))) return
+  const ruled = ruledAs(connection, kind, name)
+  if ((['configure', 'write', 'read'] as const).some(permission => rights.may(permission, name, ruled))) return
   throw refused(connection, 'configure', resource(kind, name, namespace))
+}
+
+/** A topic is a queue to clients, but rules are about topics. */
+function ruledAs({ broker, namespace }: Connection, kind: 'queue' | 'exchange', name: string): ResourceKind {
+  return kind === 'queue' && broker.topics.get(namespace, name) !== undefined ? 'topic' : kind
 }
 
 /** Of a binding's key, at an exchange whose keys are patterns. */
