@@ -9,6 +9,8 @@ export const compatibleVersion = '3.13.7'
 /** What the API itself remembers, for all of its listeners. */
 export class State {
   readonly rates = new Rates()
+  /** As they were told last. */
+  metrics: { readonly atMs: number; readonly text: string } | undefined
   /** Of the monotonic clock. */
   readonly startedMs: number
 
