@@ -61,6 +61,8 @@ export interface WorkQueue {
   put(message: QueueMessage, options: PutOptions, done: (result: number | PutError) => void): void
   /** Removes a message that nobody holds; `done` tells whether it was there. */
   remove(spot: Spot, done: (isRemoved: boolean) => void): void
+  /** Drops what is ready. Returns how many messages that were. */
+  purge(): number
   /** A message that was put aside or is delayed is ready. */
   kickOne(spot: Spot): boolean
   /** Up to `max` messages that were put aside become ready, in their order; when there are none, of those that are delayed the soonest. */
@@ -70,7 +72,7 @@ export interface WorkQueue {
 
   // For workers
 
-  /** It is reserved by the consumer from now on. False when it cannot be had. */
+  /** It is reserved by the consumer from now on, for ever if the time is Infinity. False when it cannot be had. */
   reserve(spot: Spot, consumer: ConsumerId, leaseMs: number): boolean
   /** What a consumer holds waits again, from `delayMs` on. */
   giveBack(spot: Spot, consumer: ConsumerId, patch: NotePatch & { priority: number }): void

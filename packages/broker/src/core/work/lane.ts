@@ -2,6 +2,7 @@ import type { CellClient } from '../../cell/client.ts'
 import type { ConsumerId, Cursor } from '../cursor/cursor.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import type { RecordView } from '../cursor/record-view.ts'
+import { envelopeHeader } from '../message.ts'
 import { asideName } from './facts.ts'
 import type { LaneState, MessageNumber, Note } from './machine.ts'
 
@@ -11,9 +12,6 @@ export interface FoundMessage {
   readonly value: Buffer
   readonly envelope: Buffer | undefined
 }
-
-/** The name of the header that holds a producer's own properties (docs/adr/0002-hub-message.md). */
-export const envelopeName = '~'
 
 /** The stream is trimmed each time that so many more messages at its beginning are settled. */
 const trimEvery = 4096
@@ -129,7 +127,7 @@ function copyOf(record: RecordView): FoundMessage {
 export function envelopeOf(record: RecordView): Buffer | undefined {
   if (record.headerCount === 0) return undefined
   const [first] = record.headers()
-  return first?.key === envelopeName ? (first.value ?? undefined) : undefined
+  return first?.key === envelopeHeader ? (first.value ?? undefined) : undefined
 }
 
 const noSink = { run: (): void => {} }

@@ -164,7 +164,7 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   /** It is reserved by the consumer from now on. False when it cannot be had. */
   reserve({ lane, offset }: Spot, consumer: ConsumerId, leaseMs: number): boolean {
     const note = lane.noteOf(offset)
-    if (!lane.take(consumer, offset, leaseMs)) return false
+    if (!lane.take(consumer, offset, leaseMs === Infinity ? undefined : leaseMs)) return false
     if (note) this.#unplace(note)
     return true
   }
@@ -201,6 +201,21 @@ export class LanedQueue implements WorkQueue, TimerTarget {
       this.removed()
       done(true)
     })
+  }
+
+  /** Drops what is ready. Returns how many messages that were. */
+  purge(): number {
+    let count = 0
+    for (const note of [...this.#ready.values()]) {
+      const { lane, offset } = this.#spotOf(note)
+      if (note.offset >= lane.visibleEnd) continue
+      this.#unplace(note)
+      count += lane.cursor.drop(offset, offset, 'purged')
+    }
+    for (const { cursor, visibleEnd } of this.lanes) count += cursor.purge(visibleEnd)
+    this.removedCount += count
+    this.#host.sweep(this)
+    return count
   }
 
   /** A message of this queue was removed on request. */
@@ -318,7 +333,7 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   /** The queue is gone with all that it held; who refers to it may fill it anew. */
   emptied(): void {
     this.close()
-    for (const worker of [...this.visitors]) worker.lose(this)
+    for (const worker of new Set([...this.visitors, ...this.watchers])) worker.lose(this)
     this.visitors.clear()
     for (const note of [...this.#due.values()]) this.#due.delete(note)
     for (const note of [...this.#ready.values()]) this.#ready.delete(note)

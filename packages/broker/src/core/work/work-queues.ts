@@ -22,6 +22,8 @@ import {
   runsDropped,
   workFacts,
 } from './facts.ts'
+import type { TopicSubscriber } from '../reading/contract.ts'
+import { WorkConsumer, type WorkConsumerOptions } from './consumer.ts'
 import { Lane } from './lane.ts'
 import { LanedQueue } from './laned-queue.ts'
 import { factOfNote, WorkMachine, type LaneState, type MessageNumber, type Note } from './machine.ts'
@@ -107,6 +109,17 @@ export class WorkQueues implements WorkHost, QueueObserver {
       return queue && lane ? { queue, lane, offset, number } : undefined
     }
     return undefined
+  }
+
+  /** A queue whose messages may be in more places than its own stream: who consumes it as an ordinary one does it by `consume`. */
+  consumable(namespace: string, name: string): WorkQueue | undefined {
+    const definition = this.#options.queues.get(namespace, name)?.definition
+    return definition && this.#machine.byQueue.has(definition.id) ? this.get(namespace, name) : undefined
+  }
+
+  /** `begin` or `pull` makes it take messages. */
+  consume(queue: WorkQueue, options: WorkConsumerOptions, subscriber: TopicSubscriber): WorkConsumer {
+    return new WorkConsumer(this, queue, options, subscriber)
   }
 
   worker(options: WorkerOptions): Worker {

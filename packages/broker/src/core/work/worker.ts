@@ -8,14 +8,16 @@ import type { MessageNumber } from './machine.ts'
 export interface WorkerOptions {
   /** By which its consumers are found in the cursors. */
   readonly name: string
-  /** How long it may keep the message; `envelope` is its producer's own properties. */
+  /** How long it may keep the message, Infinity for ever; `envelope` is its producer's own properties. */
   leaseMs(envelope: Buffer | undefined): number
   /** The time of a message that it held is over. */
   expired?(): void
+  /** A queue that it watches or has taken something of is gone, with what it held. */
+  lost?(): void
 }
 
-/** `message` is valid only during the call. */
-export type Reserved = (held: Held, value: Buffer) => void
+/** `value` and `record` are valid only during the call. */
+export type Reserved = (held: Held, value: Buffer, record: RecordView) => void
 
 /**
  * Someone who takes messages out of any number of queues, the most urgent of all of them first, and holds those until it is done with them or
@@ -183,6 +185,7 @@ export class Worker implements Taker {
     for (const held of [...this.#held.values()]) if (held.spot.queue === queue) this.#letGo(held.spot.number)
     for (const lane of [...this.#consumers.keys()]) if (isLaneOf(queue, lane)) this.#consumers.delete(lane)
     this.#visited.delete(queue)
+    this.#options.lost?.()
   }
 
   /** Gives back all that it holds. */
@@ -226,7 +229,7 @@ export class Worker implements Taker {
     const held = this.#hold(spot, envelopeOf(record))
     if (!held || !done) return false
     this.stopWaiting()
-    done(held, record.value ?? noBytes)
+    done(held, record.value ?? noBytes, record)
     return true
   }
 

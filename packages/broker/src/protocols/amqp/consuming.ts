@@ -1,10 +1,11 @@
 import type { ConsumerInfo } from '../../core/connections.ts'
 import type { RecordView } from '../../core/cursor/record-view.ts'
-import { SharedPrefetch, type Subscription } from '../../core/cursor/subscription.ts'
+import { SharedPrefetch } from '../../core/cursor/subscription.ts'
 import { BrokerError } from '../../core/errors.ts'
 import { queueTypeIn } from '../../core/queues/arguments.ts'
 import type { Queue } from '../../core/queues/queue.ts'
 import type { Topic } from '../../core/topic.ts'
+import type { WorkQueue } from '../../core/work/contract.ts'
 import type { ChannelHost } from './channel-host.ts'
 import { replyAddress, replyQueue, ReplyQueues } from './direct-reply.ts'
 import { deliveredOf, type Delivered } from './delivered.ts'
@@ -102,11 +103,15 @@ class Consumer extends Taker {
   }
 }
 
+type Pulled = (record: RecordView | undefined, offset: number, deliveryCount: number) => void
+
 interface Getter {
   readonly queue: Queue
   readonly taker: Taker
-  readonly subscription: Subscription
   readonly noAck: boolean
+  /** Messages that wait. */
+  ready(): number
+  pull(done: Pulled): void
 }
 
 /** What was settled in a transaction that is open. */
@@ -167,7 +172,7 @@ export class Consuming {
     const topic = name === replyQueue ? undefined : findTopic(connection, queueNamed(channel, name))
     if (topic) return this.#consumeTopic(topic, tag, fields)
     if (name === replyQueue) this.#consumeReplies(tag, flags.noAck)
-    else this.#subscribe(this.#queueToRead(name), tag, fields)
+    else this.#consumeQueue(this.#queueToRead(name), tag, fields)
     if (!flags.noWait) channel.send(basicConsumeOk, { consumerTag: tag })
     return undefined
   }
@@ -227,9 +232,9 @@ export class Consuming {
     const getter = this.#getter(queue, noAck)
     let isDone = false
     let resolve: (() => void) | undefined
-    getter.subscription.pull((record, deliveryCount) => {
+    getter.pull((record, offset, deliveryCount) => {
       isDone = true
-      if (!this.#isOver) this.#got(getter, record, deliveryCount)
+      if (!this.#isOver) this.#got(getter, record, offset, deliveryCount)
       resolve?.()
     })
     return isDone ? undefined : new Promise(done => (resolve = done))
@@ -265,7 +270,7 @@ export class Consuming {
     this.#consumers.clear()
     this.#leaving.clear()
     for (const { source } of takers) source?.cancel()
-    for (const { subscription } of this.#getters.values()) subscription.cancel()
+    for (const { taker } of this.#getters.values()) taker.source?.cancel()
     this.#getters.clear()
   }
 
@@ -288,30 +293,39 @@ export class Consuming {
     throw new AmqpException('preconditionFailed', `unknown delivery tag ${tag}`)
   }
 
+  #consumeQueue(queue: Queue, tag: string, fields: ConsumeFields): void {
+    const workQueue = this.#workQueueOf(queue)
+    if (workQueue) this.#consumeWork(workQueue, tag, fields)
+    else this.#subscribe(queue, tag, fields)
+  }
+
+  /** Undefined for a queue all of whose messages are in its own stream. */
+  #workQueueOf({ definition: { namespace, name } }: Queue): WorkQueue | undefined {
+    return this.#channel.connection.broker.work.consumable(namespace, name)
+  }
+
+  #consumeWork(queue: WorkQueue, tag: string, fields: ConsumeFields): void {
+    const { connection } = this.#channel
+    const { noAck } = fields.flags
+    const prefetch = noAck ? 0 : this.prefetchCount || this.globalPrefetchCount
+    const taker = new Consumer(tag, queue.name, prefetch, fields)
+    const options = { name: tag, prefetch, isSettled: noAck }
+    const source = connection.broker.work.consume(queue, options, {
+      deliver: (record, _partition, number, deliveryCount) => {
+        this.#send(taker, deliveredOf(connection, record, undefined), number, deliveryCount, noAck)
+      },
+      ended: () => this.#ended(taker),
+    })
+    taker.source = source
+    this.#consumers.set(tag, taker)
+    if (this.#isPaused) source.pause()
+    source.begin()
+  }
+
   #subscribe(queue: Queue, tag: string, fields: ConsumeFields): void {
     const { name, namespace } = queue.definition
     const { noAck, exclusive } = fields.flags
     const taker = new Consumer(tag, name, noAck ? 0 : this.prefetchCount, fields)
-    const { work } = this.#channel.connection.broker
-    const workQueue = work.consumable(namespace, name)
-    if (workQueue) {
-      const source = work.consume(
-        workQueue,
-        { name: tag, prefetch: noAck ? 0 : this.prefetchCount || this.globalPrefetchCount, isSettled: noAck },
-        {
-          deliver: (record, _partition, number, deliveryCount) => {
-            const delivered = deliveredOf(this.#channel.connection, record, undefined)
-            this.#send(taker, delivered, number, deliveryCount, noAck)
-          },
-          ended: () => this.#ended(taker),
-        },
-      )
-      taker.source = source
-      if (this.#isPaused) source.pause()
-      source.begin()
-      this.#consumers.set(tag, taker)
-      return
-    }
     const options = {
       name: tag,
       priority: priorityOf(fields.arguments, queue),
@@ -360,17 +374,18 @@ export class Consuming {
     for (const { source } of this.#consumers.values()) source?.resume()
   }
 
-  #got({ queue, taker, noAck }: Getter, record: RecordView | undefined, deliveryCount: number): void {
+  #got(getter: Getter, record: RecordView | undefined, offset: number, deliveryCount: number): void {
+    const { queue, taker, noAck } = getter
     const channel = this.#channel
     if (!record) return channel.send(basicGetEmpty, {})
-    const deliveryTag = noAck ? this.unacked.skip() : this.unacked.add(taker, record.offset)
+    const deliveryTag = noAck ? this.unacked.skip() : this.unacked.add(taker, offset)
     const delivered = deliveredOf(channel.connection, record, toldCount(queue, deliveryCount))
     channel.send(basicGetOk, {
       deliveryTag,
       redelivered: deliveryCount > 1,
       exchange: delivered.exchange,
       routingKey: delivered.key.toString(),
-      messageCount: queue.readyCount,
+      messageCount: getter.ready(),
     })
     this.#sending.content(delivered)
   }
@@ -386,11 +401,41 @@ export class Consuming {
       taker.isOver = true
       this.#getters.delete(key)
     }
-    const subscription = queue.subscribe({ passive: true, settled: noAck }, { deliver: () => {}, ended })
-    taker.source = subscription
-    const getter = { queue, taker, subscription, noAck }
+    const workQueue = this.#workQueueOf(queue)
+    const getter = workQueue
+      ? this.#workGetter(queue, workQueue, taker, noAck, ended)
+      : this.#queueGetter(queue, taker, noAck, ended)
     this.#getters.set(key, getter)
     return getter
+  }
+
+  #queueGetter(queue: Queue, taker: Taker, noAck: boolean, ended: () => void): Getter {
+    const subscription = queue.subscribe({ passive: true, settled: noAck }, { deliver: () => {}, ended })
+    taker.source = subscription
+    return {
+      queue,
+      taker,
+      noAck,
+      ready: () => queue.readyCount,
+      pull: done => subscription.pull((record, deliveryCount) => done(record, record?.offset ?? -1, deliveryCount)),
+    }
+  }
+
+  #workGetter(queue: Queue, workQueue: WorkQueue, taker: Taker, noAck: boolean, ended: () => void): Getter {
+    const { work } = this.#channel.connection.broker
+    const source = work.consume(workQueue, { name: '', prefetch: 0 }, { deliver: () => {}, ended })
+    taker.source = source
+    return {
+      queue,
+      taker,
+      noAck,
+      ready: () => workQueue.readyCount,
+      pull: done =>
+        source.pull((record, number, deliveryCount) => {
+          if (noAck) source.ack(number)
+          done(record, number, deliveryCount)
+        }),
+    }
   }
 
   /** The queue is gone. */

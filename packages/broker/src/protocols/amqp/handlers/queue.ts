@@ -90,7 +90,9 @@ function countsOf(connection: Connection, name: string): { messageCount: number;
   const queue = broker.queues.get(namespace, name)
   if (queue) {
     queue.used()
-    return { messageCount: queue.readyCount, consumerCount: queue.consumerCount }
+    const work = broker.work.consumable(namespace, name)
+    const consumerCount = queue.consumerCount + (work?.watchers.size ?? 0)
+    return { messageCount: work?.readyCount ?? queue.readyCount, consumerCount }
   }
   const topic = broker.topics.get(namespace, name)
   return { messageCount: topic ? recordCount(connection, topic) : 0, consumerCount: 0 }
@@ -234,7 +236,8 @@ async function purge(channel: ChannelHost, fields: Arguments<typeof queuePurge>)
   findQueue(connection, name)
   // What this channel has published before is purged, too.
   await connection.settled()
-  const messageCount = findQueue(connection, name).purge()
+  const queue = findQueue(connection, name)
+  const messageCount = (connection.broker.work.consumable(connection.namespace, name) ?? queue).purge()
   await connection.settled()
   if (!fields.flags.noWait) channel.send(queuePurgeOk, { messageCount })
 }
