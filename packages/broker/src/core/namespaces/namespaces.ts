@@ -115,7 +115,7 @@ export class Namespaces {
     await this.#sweep(name)
   }
 
-  /** Goes on with what a former process has begun. */
+  /** Goes on with what a former process has begun, or what has failed. */
   resume(): void {
     for (const name of this.#machine.ended) {
       this.#sweep(name).catch((error: unknown) => {
@@ -173,6 +173,8 @@ export class Namespaces {
 
   #checkNew(name: string): void {
     if (this.#machine.ended.has(name)) {
+      // A full disk may have stopped it.
+      this.resume()
       throw new BrokerError('request-invalid', `what was in a namespace ${quote(name)} is still being removed`)
     }
     const { namespacesMax } = this.#options.limits
