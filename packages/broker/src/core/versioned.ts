@@ -10,6 +10,9 @@ export interface FactForm {
   readonly checkVersion: (version: number, newest?: number) => number
 }
 
+/** Cuts one fact after the other. */
+const writer = new Writer()
+
 /** `what` names the machine in errors; `factVersion` is what is written today, and the newest that can be read. */
 export function versioned(what: string, factVersion: number): FactForm {
   const checkVersion = (version: number, newest = factVersion): number => {
@@ -19,7 +22,9 @@ export function versioned(what: string, factVersion: number): FactForm {
   return {
     checkVersion,
     factOf(codec, value) {
-      const out = new Writer()
+      const out = writer
+      // What a fact that could not be written has left behind.
+      if (out.length > 0) out.take()
       out.u8(factVersion)
       codec.write(out, value, factVersion)
       return out.take()

@@ -1,4 +1,4 @@
-import { bytes32, list, string16, struct, u32, u8, uvarint, varlong } from '@dragoman/wire'
+import { bytes32, compile, list, string16, struct, u32, u8, uvarint, varlong } from '@dragoman/wire'
 import { versioned } from '../versioned.ts'
 
 /**
@@ -32,7 +32,7 @@ export const opened = struct({
   tier: u8,
 })
 /** The next message of the volume is due `due` milliseconds after the volume's beginning. */
-export const waiting = struct({ volume: uvarint, due: u32, namespace: string16, exchange: string16 })
+export const waiting = compile(struct({ volume: uvarint, due: u32, namespace: string16, exchange: string16 }))
 /** All messages of the volume are in its index now, but those that have been fired or cancelled: a run of blocks from `first` on, or none. */
 export const indexed = struct({ volume: uvarint, first: varlong, blocks: uvarint })
 /** Whose messages, and how many, have gone. */
