@@ -100,6 +100,13 @@ export class Dispatcher implements SubscriptionHost {
     return this.#consumerCount
   }
 
+  /** Messages that consumers would take at once, unasked. */
+  get room(): number {
+    let room = 0
+    for (const subscription of this.#subscriptions.values()) if (subscription.isEligible) room += subscription.room
+    return Math.min(room, Math.max(0, this.#options.inFlightMax - this.cursor.inFlightCount))
+  }
+
   get onlyFor(): Subscription | 'nobody' | undefined {
     return this.#options.singleActive ? (this.#active ?? 'nobody') : undefined
   }

@@ -82,10 +82,11 @@ export class Queue {
       host,
       config: () => this.#config,
       present: () => this.#present(),
+      takerRoom: () => this.#dispatcher.room,
       eased: () => this.#dispatcher.schedule(),
     })
     const upkeep = this.#upkeep
-    // Before the dispatcher: what is too much must not be given out first.
+    // Before the dispatcher, which serves what has come.
     this.#unwatch = [
       cell.watch(definition.stream, false, () => upkeep.grown()),
       cursor.watch({ floorMoved: floor => this.#trim(floor), returned: () => upkeep.returned() }),
@@ -184,9 +185,9 @@ export class Queue {
     this.#idleness.used()
   }
 
-  /** Whether so many more messages would be refused because there are too many. */
-  refuses(count: number): boolean {
-    return this.#upkeep.refuses(count)
+  /** Whether one more message of so many bytes would be refused because there are too many. */
+  refuses(bytes: number): boolean {
+    return this.#upkeep.refuses(1, bytes)
   }
 
   /** Appends the messages together, and calls `done` when they are durable, or at once with a refusal. There must be at least one. */
@@ -209,7 +210,7 @@ export class Queue {
    * why it is refused. It is decided before this returns; those that come before the block is written become one batch.
    */
   post(body: RecordBody, message: QueueMessage): number | NonNullable<PublishResult['error']> {
-    return this.#upkeep.refuses(1) ? this.#upkeep.refused([message]) : this.#gather(body, message)
+    return this.refuses(message.value?.length ?? 0) ? this.#upkeep.refused([message]) : this.#gather(body, message)
   }
 
   #gather(body: RecordBody, message: QueueMessage): ReturnType<Queue['post']> {
@@ -249,7 +250,8 @@ export class Queue {
 
   /** Why the messages are not taken. */
   #refusal(messages: readonly QueueMessage[]): 'queue-full' | undefined {
-    return this.#upkeep.refuses(messages.length) ? this.#upkeep.refused(messages) : undefined
+    const bytes = messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)
+    return this.#upkeep.refuses(messages.length, bytes) ? this.#upkeep.refused(messages) : undefined
   }
 
   /** A consumer. Throws `BrokerError` `queue-in-use` when another one, or this one, wants to be alone. */

@@ -334,3 +334,29 @@ test('a head that comes to light when others are dropped or moved expires in its
   assert.deepEqual(await contents(target), ['lasting'])
   await node.close()
 })
+
+for (const overflow of ['drop-head', 'reject-publish']) {
+  test(`what consumers take at once does not wait, and is not too much (${overflow})`, async () => {
+    const node = await startRouter(memoryStores())
+    for (const limit of ['length.max', 'bytes.max']) {
+      const queue = await node.queues.declare('/', limit, config({ [limit]: '3', overflow }))
+      const given: string[] = []
+      const subscription = queue.subscribe(
+        { prefetch: 300 },
+        { deliver: ({ value }) => void given.push(String(value)) },
+      )
+      const errors: unknown[] = []
+      for (let count = 0; count < 320; count++) {
+        queue.publish([{ value: Buffer.from(String(count % 10)) }], ({ error }) => void (error && errors.push(error)))
+      }
+      await turns(30)
+      assert.equal(given.length, 300)
+      if (overflow === 'drop-head')
+        assert.deepEqual([errors.length, queue.statistics.dropped.get('over-length')], [0, 17])
+      else assert.deepEqual([errors.length, queue.statistics.dropped.size], [17, 0])
+      assert.equal(queue.readyCount, 3)
+      subscription.cancel()
+    }
+    await node.close()
+  })
+}

@@ -24,6 +24,8 @@ interface UpkeepOptions {
   config(): QueueConfig
   /** Offsets of all that may wait at present, ascending. */
   present(): readonly Stretch[]
+  /** Messages that consumers would take at once. */
+  takerRoom(): number
   /** Messages that wait can be given out or dropped again. */
   eased(): void
 }
@@ -117,15 +119,22 @@ export class Upkeep {
     return this.#deadLetters?.room ?? Infinity
   }
 
-  /** Whether messages would be refused because there are too many. */
-  refuses(count: number): boolean {
-    const { host, config } = this.#options
+  /** Whether so many more messages, of so many bytes together, would be refused because there are too many. */
+  refuses(count: number, bytes: number): boolean {
+    const { host, config, takerRoom } = this.#options
     const { lengthMax, bytesMax, overflow } = config()
     if (host.isFull?.() === true) return true
     if (overflow === 'drop-head') return false
     // What is not durable yet counts, too.
-    if (lengthMax >= 0 && this.readyCount + this.comingCount + count > lengthMax) return true
-    return bytesMax >= 0 && this.#bytes.bytes >= bytesMax
+    const present = this.readyCount + this.comingCount
+    const isTooLong = lengthMax >= 0 && present + count > lengthMax
+    const presentBytes = this.#bytes.bytes
+    const isTooLarge = bytesMax >= 0 && presentBytes + bytes > bytesMax
+    if (!isTooLong && !isTooLarge) return false
+    // What somebody takes at once does not wait: of bytes, as large a share as of messages.
+    const waiting = Math.max(0, present - takerRoom())
+    const waitingBytes = present === 0 ? 0 : (presentBytes * waiting) / present
+    return (isTooLong && waiting + count > lengthMax) || (isTooLarge && waitingBytes + bytes > bytesMax)
   }
 
   /** Messages were refused because there are too many. */
@@ -147,7 +156,6 @@ export class Upkeep {
   /** Something more can be given out; to be called before it is. */
   grown(): void {
     this.#isServing = true
-    this.#overflow.look()
   }
 
   /** A message no longer waits: it is given out, or dropped. */
@@ -164,6 +172,7 @@ export class Upkeep {
   served(): void {
     this.#isServing = false
     if (this.readyCount + this.comingCount === 0) this.#bytes.purged()
+    this.#overflow.look()
     this.#lookForExpired()
   }
 

@@ -94,7 +94,7 @@ export class Publisher {
     const { topics, queues } = this.#options
     if (kind === 'queue') {
       const queue = queues.get(namespace, name)
-      return !queue ? 'never' : queue.refuses(1) ? 'later' : undefined
+      return !queue ? 'never' : queue.refuses(message.value?.length ?? 0) ? 'later' : undefined
     }
     const topic = topics.get(namespace, name)
     if (!topic) return 'never'
