@@ -63,12 +63,12 @@ function messages({ core }: Call): Metric[] {
     gauge(
       'queue_messages_ready',
       'Messages that wait in queues.',
-      sum(({ readyCount }) => readyCount),
+      sum(queue => core.work.depthOf(queue).ready),
     ),
     gauge(
       'queue_messages_unacked',
       'Messages that consumers hold.',
-      sum(({ inFlightCount }) => inFlightCount),
+      sum(queue => core.work.depthOf(queue).held),
     ),
     gauge(
       'queue_messages_ready_bytes',

@@ -52,6 +52,7 @@ function allQueues(call: Call): Promise<unknown> {
 function queueItem(call: Call, queue: Queue): Item {
   const { name, namespace: vhost, config, isDurable, autoDelete, owner, id } = queue.definition
   const given = queueArguments(config)
+  const { ready, held, consumers } = call.core.work.depthOf(queue)
   return {
     name,
     vhost,
@@ -62,9 +63,9 @@ function queueItem(call: Call, queue: Queue): Item {
     arguments: jsonOfHeaders(given),
     node: nodeName,
     state: 'running',
-    consumers: queue.consumerCount,
-    consumer_capacity: queue.consumerCount > 0 ? 1 : 0,
-    consumer_utilisation: queue.consumerCount > 0 ? 1 : 0,
+    consumers,
+    consumer_capacity: consumers > 0 ? 1 : 0,
+    consumer_utilisation: consumers > 0 ? 1 : 0,
     exclusive_consumer_tag: null,
     single_active_consumer_tag: null,
     ...governedBy(call.core.policies, { kind: 'queue', namespace: vhost, name, config }),
@@ -72,11 +73,11 @@ function queueItem(call: Call, queue: Queue): Item {
     recoverable_slaves: null,
     storage_version: 2,
     memory: 0,
-    ...depthOf(call, `queue ${id}`, { ready: queue.readyCount, unacknowledged: queue.inFlightCount }),
+    ...depthOf(call, `queue ${id}`, { ready, unacknowledged: held }),
     ...queueStatsOf(call, queue),
-    messages_persistent: isDurable ? queue.readyCount + queue.inFlightCount : 0,
+    messages_persistent: isDurable ? ready + held : 0,
     messages_ram: 0,
-    messages_paged_out: queue.readyCount,
+    messages_paged_out: ready,
   }
 }
 

@@ -14,8 +14,9 @@ export function messageCounts({ core }: Pick<Call, 'core'>, vhosts: readonly str
   const counts = { ready: 0, unacknowledged: 0 }
   for (const vhost of vhosts) {
     for (const queue of core.queues.list(vhost)) {
-      counts.ready += queue.readyCount
-      counts.unacknowledged += queue.inFlightCount
+      const { ready, held } = core.work.depthOf(queue)
+      counts.ready += ready
+      counts.unacknowledged += held
     }
   }
   return counts

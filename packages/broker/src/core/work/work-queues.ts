@@ -41,6 +41,15 @@ export interface WorkQueuesOptions {
   log(level: 'warn' | 'error', message: string): void
 }
 
+/** How full a queue is. */
+export interface QueueDepth {
+  /** Messages that wait to be given out. */
+  readonly ready: number
+  /** Messages that consumers hold. */
+  readonly held: number
+  readonly consumers: number
+}
+
 /** Messages of queues that were filled without priorities have this one. */
 export const ordinaryPriority = 1024
 /** A new number for a message is a fact of its own: so many at once at the most. */
@@ -115,6 +124,14 @@ export class WorkQueues implements WorkHost, QueueObserver {
   consumable(namespace: string, name: string): WorkQueue | undefined {
     const definition = this.#options.queues.get(namespace, name)?.definition
     return definition && this.#machine.byQueue.has(definition.id) ? this.get(namespace, name) : undefined
+  }
+
+  /** Messages of a queue, wherever they lie, and those who consume it, in whatever way. */
+  depthOf(queue: Queue): QueueDepth {
+    const { namespace, name } = queue.definition
+    const work = this.consumable(namespace, name)
+    if (!work) return { ready: queue.readyCount, held: queue.inFlightCount, consumers: queue.consumerCount }
+    return { ready: work.readyCount, held: work.reservedCount, consumers: queue.consumerCount + work.watchers.size }
   }
 
   /** `begin` or `pull` makes it take messages. */

@@ -90,9 +90,8 @@ function countsOf(connection: Connection, name: string): { messageCount: number;
   const queue = broker.queues.get(namespace, name)
   if (queue) {
     queue.used()
-    const work = broker.work.consumable(namespace, name)
-    const consumerCount = queue.consumerCount + (work?.watchers.size ?? 0)
-    return { messageCount: work?.readyCount ?? queue.readyCount, consumerCount }
+    const { ready: messageCount, consumers: consumerCount } = broker.work.depthOf(queue)
+    return { messageCount, consumerCount }
   }
   const topic = broker.topics.get(namespace, name)
   return { messageCount: topic ? recordCount(connection, topic) : 0, consumerCount: 0 }
