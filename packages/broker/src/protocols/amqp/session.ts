@@ -290,7 +290,9 @@ export class AmqpSession implements Session<Frame>, Connection {
     if (this.#requests > 0 || this.#state === 'closed') return
     this.#endChannels()
     this.send(0, connectionCloseOk, {})
-    this.#close()
+    this.#end()
+    // The peer ends the socket when it has read this: some take an end that comes before for a failure.
+    this.#timeout(closeMs, () => this.#outbox.close())
   }
 
   #openChannel({ type, channel: number, payload }: Frame): void {
