@@ -23,7 +23,7 @@ export const overviewRoutes: readonly Route[] = [
   {
     path: '/api/nodes/:node/memory',
     need: 'monitoring',
-    on: { GET: async call => (await namedNode(call), { memory: memoryOf(call) }) },
+    on: { GET: async call => (await namedNode(call), { memory: memoryOf() }) },
   },
   { path: '/api/extensions', need: 'management', on: { GET: () => [] } },
   { path: '/api/auth/attempts/:node', need: 'monitoring', on: { GET: attempts, DELETE: forgetAttempts } },
@@ -187,10 +187,30 @@ async function nodeItem(call: Call): Promise<Item> {
   }
 }
 
-function memoryOf(_call: Call): Item {
-  const { rss, heapUsed, heapTotal, external, arrayBuffers } = process.memoryUsage()
-  const total = { erlang: heapUsed, rss, allocated: heapTotal + external }
-  return { strategy: 'rss', total, binary: arrayBuffers, other_proc: heapUsed, allocated_unused: heapTotal - heapUsed }
+/** Parts that are not told apart here, and that clients expect to find. */
+const memoryParts = [
+  ...['connection_readers', 'connection_writers', 'connection_channels', 'connection_other', 'queue_procs'],
+  ...[
+    'quorum_queue_procs',
+    'stream_queue_procs',
+    'stream_queue_replica_reader_procs',
+    'stream_queue_coordinator_procs',
+  ],
+  ...['plugins', 'metadata_store', 'metrics', 'mgmt_db', 'mnesia', 'quorum_ets', 'metadata_store_ets', 'other_ets'],
+  ...['msg_index', 'code', 'atom', 'reserved_unallocated'],
+]
+
+function memoryOf(): Item {
+  const { rss, heapUsed, heapTotal, arrayBuffers } = process.memoryUsage()
+  return {
+    ...Object.fromEntries(memoryParts.map(name => [name, 0])),
+    strategy: 'rss',
+    total: { erlang: heapUsed + arrayBuffers, rss, allocated: heapTotal + arrayBuffers },
+    binary: arrayBuffers,
+    other_proc: heapUsed,
+    allocated_unused: heapTotal - heapUsed,
+    other_system: Math.max(0, rss - heapTotal - arrayBuffers),
+  }
 }
 
 function attempts(call: Call): unknown {

@@ -157,7 +157,8 @@ export function consumerItem({ connection, channel, consumer }: FoundConsumer): 
     activity_status: consumer.isActive ? (consumer.isExclusive ? 'single_active' : 'up') : 'waiting',
     prefetch_count: consumer.prefetchCount,
     arguments: jsonOfHeaders(consumer.arguments),
-    consumer_timeout: 'undefined',
+    // A consumer may keep what it holds as long as it likes.
+    consumer_timeout: 0,
     channel_details: {
       name: `${connection.name} (${channel.number})`,
       number: channel.number,
