@@ -56,7 +56,7 @@ export function openFixture(data: string, clock: FixtureClock, seed: number): Pr
     {
       runtime: { ...realRuntime(), clock, random: new Random(seed) },
       writeLog: () => {},
-      journalFileBytes: 256 * 1024,
+      journalFileBytes: 1024 * 1024,
       sizes: {
         largeBatchBytes: 2048,
         producerIdleMs: hour,

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs'
 import * as os from 'node:os'
 import * as path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { dataFormat } from '../../packages/broker/src/data-directory.ts'
 import { FixtureClock, longMs, openFixture, pack } from './fixture.ts'
 import { Story } from './story.ts'
@@ -20,6 +21,8 @@ await first.close()
 const second = await openFixture(data, clock, 2)
 // Now what is idle of the first life is forgotten.
 await clock.advance(longMs)
+// The flush that this has begun ends, so that the directory holds no half of it.
+await sleep(1000)
 await new Story(second.core, clock, 'b').tell()
 // As a kill would leave it.
 pack(data, dataFormat, name => name !== 'lock' && !path.basename(name).startsWith('spare-'))
