@@ -1,5 +1,5 @@
 import type { CellClient } from '../../cell/client.ts'
-import type { Ledger } from '../../cell/machine.ts'
+import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { quote } from '../names.ts'
@@ -16,7 +16,6 @@ import { readLater, type Later } from './stored.ts'
 import { delayMaxMs } from './tiers.ts'
 import type { VolumeState } from './volume-state.ts'
 import { placeOf, Volumes, type DelayedId, type DelayedSizes } from './volumes.ts'
-import { machineKinds } from '../../cell/machine.ts'
 
 export interface DelayedOptions {
   ledger: Ledger

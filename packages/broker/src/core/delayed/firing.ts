@@ -1,14 +1,14 @@
 import type { CellClient } from '../../cell/client.ts'
-import type { Ledger } from '../../cell/machine.ts'
-import { machineKinds } from '../../cell/machine.ts'
+import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { BrokerError } from '../errors.ts'
 import { atomically } from '../refusals.ts'
 import type { Router } from '../routing/router.ts'
 import type { DueClock } from './due-clock.ts'
 import { delayedFacts, factOf, fired } from './facts.ts'
 import { loadRecords, type Wanted } from './load.ts'
+import type { PlaceCount } from './machine.ts'
 import { publishNow } from './publish-now.ts'
-import { readLater, type Later, type StoredLater } from './stored.ts'
+import { readLater, type StoredLater } from './stored.ts'
 import { VolumeQueue } from './volume-queue.ts'
 import type { Run, VolumeState } from './volume-state.ts'
 import { idOf, type VolumeObserver, type Volumes } from './volumes.ts'
@@ -67,6 +67,7 @@ export class Firing implements VolumeObserver {
   #isClosed = false
   #armedMs = Infinity
   #cancelTimer: (() => void) | undefined
+  #cancelRetry: (() => void) | undefined
   /** Since the start. */
   publishedCount = 0
   /** Of these, what led nowhere. */
@@ -83,6 +84,7 @@ export class Firing implements VolumeObserver {
   close(): void {
     this.#isClosed = true
     this.#cancelTimer?.()
+    this.#cancelRetry?.()
     for (const queue of this.#queues.values()) queue.close()
   }
 
@@ -261,7 +263,7 @@ export class Firing implements VolumeObserver {
   #end(afterMs: number): void {
     this.#isBusy = false
     if (afterMs === 0) this.#schedule()
-    else if (!this.#isClosed) this.#options.ledger.clock.after(afterMs, () => this.#schedule())
+    else if (!this.#isClosed) this.#cancelRetry = this.#options.ledger.clock.after(afterMs, () => this.#schedule())
   }
 }
 
@@ -269,7 +271,7 @@ export class Firing implements VolumeObserver {
 class Group {
   readonly #options: FiringOptions
   readonly #nowMs: number
-  readonly #last = new Map<VolumeState, { due: Due; gone: Map<string, Later & { count: number }> }>()
+  readonly #last = new Map<VolumeState, { due: Due; gone: Map<string, PlaceCount> }>()
   #bytes = 0
   doneCount = 0
   publishedCount = 0
@@ -303,10 +305,11 @@ class Group {
     if (last) last.due = due
     else this.#last.set(volume, (last = { due, gone: new Map() }))
     if (!later) return true
-    const key = `${later.namespace}\0${later.exchange}`
+    const { namespace, exchange } = later
+    const key = `${namespace}\0${exchange}`
     const counted = last.gone.get(key)
     if (counted) counted.count++
-    else last.gone.set(key, { ...later, count: 1 })
+    else last.gone.set(key, { namespace, exchange, count: 1 })
     return true
   }
 
