@@ -29,11 +29,8 @@ export class Republisher implements Republishing {
     timestampMs: number,
   ): readonly Destination[] {
     const { resolver } = this.#options
-    const keys = routingKeysOf(message)
-    const [only] = keys
     const headersOf = (): readonly Header[] => this.#headersOf(message, timestampMs)
-    if (keys.length === 1 && only !== undefined) return resolver.lookUp(namespace, exchange, only, headersOf)
-    return [...new Set(keys.flatMap(key => resolver.lookUp(namespace, exchange, key, headersOf)))]
+    return resolver.lookUpAll(namespace, exchange, routingKeysOf(message), headersOf)
   }
 
   refusal(destination: Destination, message: QueueMessage): 'later' | 'never' | undefined {

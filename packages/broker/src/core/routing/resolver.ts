@@ -34,7 +34,7 @@ export class Resolver {
     if (!node) return undefined
     const known = this.#kept.get(node, key)
     if (known !== undefined && known !== unkept) return known
-    const { found, isByKey } = this.#walk(node, key, headers)
+    const { found, isByKey } = this.#walk(node, [key], headers)
     if (known === undefined && key.length <= keyLengthMax) this.#kept.set(node, key, isByKey ? found : unkept)
     return found
   }
@@ -49,8 +49,17 @@ export class Resolver {
     return this.route(namespace, exchange, key, headersOf()) ?? nowhere
   }
 
+  /** The same for a message with several keys: every exchange on the way goes by all of them. */
+  lookUpAll(namespace: string, exchange: string, keys: readonly string[], headersOf: () => readonly Header[]): Route {
+    const [only = ''] = keys
+    if (keys.length <= 1) return this.lookUp(namespace, exchange, only, headersOf)
+    if (exchange === '') return [...new Set(keys.flatMap(key => this.#table.named(namespace, key)?.alone ?? []))]
+    const node = this.#table.exchange(namespace, exchange)
+    return node ? this.#walk(node, keys, headersOf()).found : nowhere
+  }
+
   /** Through all exchanges on the way, each once, so that cycles end. */
-  #walk(start: ExchangeNode, key: string, headers: readonly Header[]): { found: Route; isByKey: boolean } {
+  #walk(start: ExchangeNode, keys: readonly string[], headers: readonly Header[]): { found: Route; isByKey: boolean } {
     const mark = ++this.#mark
     const found: Place[] = []
     const matched: Place[] = []
@@ -66,7 +75,7 @@ export class Resolver {
     for (const { definition, matcher, alternate: other } of nodes) {
       matched.length = 0
       if (!matcher.isByKey) isByKey = false
-      matcher.match(key, headers, matched)
+      for (const key of keys) matcher.match(key, headers, matched)
       for (const place of matched) reach(place)
       const alternate =
         matched.length === 0 && other !== undefined ? this.#table.exchange(definition.namespace, other) : undefined

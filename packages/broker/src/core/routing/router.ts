@@ -233,9 +233,17 @@ export class Router {
     return this.#resolver.route(namespace, exchange, key, headers)
   }
 
-  /** The same, for who makes the headers only when the route depends on them. Empty, too, when there is no such exchange. */
-  lookUp(namespace: string, exchange: string, key: string, headersOf: () => readonly Header[]): readonly Destination[] {
-    return this.#resolver.lookUp(namespace, exchange, key, headersOf)
+  /**
+   * The same for a message with any number of keys, and for who makes the headers only when the route depends on them. Empty, too, when there is
+   * no such exchange.
+   */
+  lookUp(
+    namespace: string,
+    exchange: string,
+    keys: readonly string[],
+    headersOf: () => readonly Header[],
+  ): readonly Destination[] {
+    return this.#resolver.lookUpAll(namespace, exchange, keys, headersOf)
   }
 
   /** Appends a message wherever its exchange leads, in one block, and calls `done` when that is durable, or at once with a refusal. */

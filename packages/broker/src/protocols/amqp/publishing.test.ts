@@ -4,6 +4,7 @@ import { Random } from '@dragoman/wire'
 import { startBroker } from '../../main.ts'
 import { AmqpDriver, type DriverChannel, type Refusal } from './driver.ts'
 import { basicPublish, properties as propertiesCodec, type Properties } from './messages/basic.ts'
+import { exchangeBind, exchangeBindOk } from './messages/exchange.ts'
 import type { Table } from './table.ts'
 import { channelOf, connect, directory, network, start } from './testing/bench.ts'
 
@@ -181,6 +182,20 @@ test('further keys of the headers are routed by; those of BCC are not told', asy
     assert.equal(got?.routingKey, 'a')
     assert.equal(got.messageCount, 0)
   }
+})
+
+test('every exchange on the way goes by all keys of a message', async t => {
+  const channel = await channelOf(t)
+  await channel.declare('q')
+  const asked = { destination: 'amq.topic', source: 'amq.direct', routingKey: 'one', arguments: [] }
+  await channel.call(exchangeBind, asked, exchangeBindOk)
+  await channel.bind('q', 'amq.topic', 'two.*')
+  const keys = (name: string, value: string): Table[number] => ({ name, type: 'A', value: [{ type: 'S', value }] })
+  const given = { headers: [keys('CC', 'one'), keys('BCC', 'two.three')] }
+  await channel.publish('amq.direct', '', 'm', given)
+  await channel.publish('amq.direct', '', 'm', { headers: [keys('CC', 'two.three')] })
+  const got = await channel.get('q')
+  assert.deepEqual([String(got?.body), got?.messageCount], ['m', 0])
 })
 
 test('headers exchanges see headers as bindings have them', async t => {

@@ -66,8 +66,8 @@ export class Publishing {
   #bodyBytes = 0
   #filled = 0
 
-  /** The key of the last message as bytes: many have the same. */
-  #keyText = ''
+  /** The key of the last message, alone and as bytes: many have the same. */
+  #onlyKey: readonly string[] = ['']
   #keyBytes: Buffer | null = null
 
   constructor(channel: ChannelHost, sending: Sending) {
@@ -231,14 +231,17 @@ export class Publishing {
     }
     const replyTo = exchange === '' && isReplyQueue(key) ? ReplyQueues.of(connection.broker).find(key) : undefined
     const isLater = delayMs > 0
-    const destinations = replyTo || isLater ? nowhere : this.#route(exchange, key, keys)
+    const { router } = connection.broker
+    const allKeys = keys.length === 0 ? this.#onlyKey : [key, ...keys]
+    const destinations =
+      replyTo || isLater ? nowhere : router.lookUp(namespace, exchange, allKeys, this.#routingHeaders)
     const headers = isLater ? this.#routingHeaders() : noHeaders
     return { exchange, key, isMandatory: this.#isMandatory, message, destinations, replyTo, delayMs, headers }
   }
 
   #keyOf(key: string): Buffer | null {
-    if (key !== this.#keyText) {
-      this.#keyText = key
+    if (key !== this.#onlyKey[0]) {
+      this.#onlyKey = [key]
       this.#keyBytes = key === '' ? null : Buffer.from(key)
     }
     return this.#keyBytes
@@ -298,16 +301,6 @@ export class Publishing {
       throw new AmqpException('preconditionFailed', `invalid expiration '${expiration}': ${problem}`)
     }
     return this.#channel.connection.context.clock.nowMs() + ttlMs
-  }
-
-  #route(exchange: string, key: string, keys: readonly string[]): readonly Destination[] {
-    const { namespace, broker } = this.#channel.connection
-    const first = broker.router.lookUp(namespace, exchange, key, this.#routingHeaders)
-    if (keys.length === 0) return first
-    const found = new Set(first)
-    for (const each of keys)
-      for (const place of broker.router.lookUp(namespace, exchange, each, this.#routingHeaders)) found.add(place)
-    return [...found]
   }
 
   readonly #routingHeaders = (): readonly Header[] =>
