@@ -108,3 +108,12 @@ test('what is ready can be purged, wherever it lies, and a queue that is removed
   assert(seen.hasEnded)
   assert.equal(consumer.ack(1), 0)
 })
+
+test('a queue that was declared stays what it is when somebody looks at its messages as at numbered ones', async t => {
+  const { work, queues, put } = await start(t)
+  await queues.declare(homeNamespace, 'w', new Map([['delivery.limit', '2']]))
+  assert.equal(work.list(homeNamespace)[0]?.name, 'w')
+  assert.equal(work.consumable(homeNamespace, 'w'), undefined)
+  await put('urgent', 1)
+  assert.equal(work.consumable(homeNamespace, 'w')?.readyCount, 1)
+})

@@ -120,10 +120,15 @@ export class WorkQueues implements WorkHost, QueueObserver {
     return undefined
   }
 
-  /** A queue whose messages may be in more places than its own stream: who consumes it as an ordinary one does it by `consume`. */
+  /**
+   * A queue that was made by its first message here, or has messages in more places than its own stream: who consumes it as an ordinary one does it
+   * by `consume`. One that was declared and only looked at keeps all that it promises to those who consume it.
+   */
   consumable(namespace: string, name: string): WorkQueue | undefined {
     const definition = this.#options.queues.get(namespace, name)?.definition
-    return definition && this.#machine.byQueue.has(definition.id) ? this.get(namespace, name) : undefined
+    const lanes = definition && this.#machine.byQueue.get(definition.id)
+    const isWork = lanes?.some(({ isPassing, stream }) => isPassing || stream !== definition?.stream)
+    return isWork ? this.get(namespace, name) : undefined
   }
 
   /** Messages of a queue, wherever they lie, and those who consume it, in whatever way. */
