@@ -5,6 +5,8 @@ import { noStamp, type Death, type DeathReason, type Stamp } from './stamp.ts'
 
 /** Deaths of one message that are remembered; beyond that, the oldest but the first are forgotten. */
 const deathsMax = 64
+/** Characters of the keys of one death that are remembered, but for the first key. */
+const keyCharactersMax = 4096
 
 /** Of the reasons for which messages are dropped, those for which they are dead-lettered. */
 const reasonOfDrop: Partial<Record<DropReason, DeathReason>> = {
@@ -87,16 +89,19 @@ function recorded(of: Dying, { queue, reason, nowMs }: Departure): Death[] {
   return [death, ...others.toSpliced(first, 1)]
 }
 
-const keysOf = ({ key, stamp: { keys, hiddenKeyCount } }: Dying): string[] => [
-  key === null ? '' : Buffer.from(key.buffer, key.byteOffset, key.length).toString(),
-  ...keys.slice(0, keys.length - hiddenKeyCount),
-]
+/** The first routing keys that are told, as many as a history remembers. */
+function keysOf({ key, stamp: { keys, hiddenKeyCount } }: Dying): string[] {
+  const told = [textOf(key), ...keys.slice(0, keys.length - hiddenKeyCount)]
+  let characters = 0
+  const end = told.findIndex(each => (characters += each.length) > keyCharactersMax)
+  return end < 0 ? told : told.slice(0, Math.max(1, end))
+}
+
+const textOf = (key: Uint8Array | null | undefined): string =>
+  key ? Buffer.from(key.buffer, key.byteOffset, key.length).toString() : ''
 
 /** All keys by which a message is routed. */
-export const routingKeysOf = ({ key, keys = noStamp.keys }: QueueMessage): readonly string[] => [
-  key ? Buffer.from(key.buffer, key.byteOffset, key.length).toString() : '',
-  ...keys,
-]
+export const routingKeysOf = ({ key, keys = noStamp.keys }: QueueMessage): readonly string[] => [textOf(key), ...keys]
 
 /**
  * Whether a message with that history comes to the queue once more without anybody having rejected or moved it since: then it would go round for
