@@ -63,6 +63,8 @@ test('start tells what clients look for', async t => {
   const { mechanisms, locales, serverProperties } = await peer.expect(connectionStart)
   assert.equal(mechanisms, 'PLAIN AMQPLAIN')
   assert.equal(locales, 'en_US')
+  const textOf = (name: string): unknown => serverProperties.find(property => property.name === name)?.value
+  assert.deepEqual([textOf('product'), textOf('version'), textOf('platform')], ['RabbitMQ', '3.13.7', 'Dragoman'])
   const capabilities = serverProperties.find(({ name }) => name === 'capabilities')
   assert(capabilities?.type === 'F')
   assert(capabilities.value.every(({ type, value }) => type === 't' && value === true))

@@ -335,12 +335,15 @@ function serverProperties(broker: Broker): Table {
       ],
     },
     text('cluster_name', `dragoman@${broker.clusterId.toString('hex')}`),
-    text('information', 'Dragoman speaks the protocol of RabbitMQ'),
-    text('platform', 'Node.js'),
-    text('product', 'Dragoman'),
-    text('version', compatibleVersion),
+    text(
+      'information',
+      'This is Dragoman. It behaves as the product that it names, for clients that know only that one',
+    ),
+    text('platform', 'Dragoman'),
+    text('product', compatible.product),
+    text('version', compatible.version),
   ]
 }
 
-/** Some clients decide by the version of RabbitMQ what they may do: it behaves as that one. */
-const compatibleVersion = '3.13.7'
+/** Clients decide by these what they may do; Celery, for one, how it asks for messages. It behaves as that one. */
+const compatible = { product: 'RabbitMQ', version: '3.13.7' } as const
