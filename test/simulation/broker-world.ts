@@ -86,6 +86,7 @@ class BrokerWorld {
     largeFlushBytes: number
     largeRecentBytes: number
     keyMapBytes: number
+    delayed: { recentMax: number; recentOfAllMax: number; blockEntriesMax: number }
   }
   readonly #journalFileBytes: number
   #running: RunningBroker | undefined
@@ -114,6 +115,7 @@ class BrokerWorld {
     this.#broker = simulator.process('broker', { onFatal: error => this.#stopped(error) })
     const startsOf = (): number => this.#starts
     const jumpsOf = (): number => this.#jumpsAtStart
+    const setsOf = (): number => this.#clockJumps
     this.#shared = {
       simulator,
       partitions: [],
@@ -129,6 +131,9 @@ class BrokerWorld {
       },
       get clockJumps() {
         return jumpsOf()
+      },
+      get clockSets() {
+        return setsOf()
       },
       operations: 0,
       acknowledged: 0,
@@ -157,6 +162,11 @@ class BrokerWorld {
       largeFlushBytes: random.pick([1_000, 50_000]),
       largeRecentBytes: random.pick([0, 1_000, 100_000]),
       keyMapBytes: random.pick([100, 100_000]),
+      delayed: {
+        recentMax: random.pick([4, 1 << 16]),
+        recentOfAllMax: random.pick([16, 1 << 19]),
+        blockEntriesMax: random.pick([2, 512]),
+      },
     }
     this.#journalFileBytes = random.pick([16, 64, 256]) * 1024
     this.#broker.disk.faults.tornChance = random.pick([0, 0.3, 0.9])

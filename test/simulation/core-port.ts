@@ -66,7 +66,8 @@ export class CorePort implements QueuePort {
     })
   }
 
-  #asking(ask: (core: Broker) => Promise<unknown>): Promise<Outcome> {
+  /** `done` when the promise is kept. */
+  asking(ask: (core: Broker) => Promise<unknown>): Promise<Outcome> {
     return this.inside<string>((core, done) => {
       ask(core).then(
         () => done('done'),
@@ -79,19 +80,19 @@ export class CorePort implements QueuePort {
   }
 
   declareQueue(name: string, config: ReadonlyMap<string, string>): Promise<Outcome> {
-    return this.#asking(core => core.queues.declare(namespace, name, config))
+    return this.asking(core => core.queues.declare(namespace, name, config))
   }
   deleteQueue(name: string): Promise<Outcome> {
-    return this.#asking(core => core.queues.remove(namespace, name))
+    return this.asking(core => core.queues.remove(namespace, name))
   }
   declareExchange(name: string, kind: 'direct' | 'fanout' | 'topic'): Promise<Outcome> {
-    return this.#asking(core => core.router.declare(namespace, name, { kind }))
+    return this.asking(core => core.router.declare(namespace, name, { kind }))
   }
   bind(binding: Binding): Promise<Outcome> {
-    return this.#asking(core => core.router.bind(namespace, binding))
+    return this.asking(core => core.router.bind(namespace, binding))
   }
   unbind(binding: Binding): Promise<Outcome> {
-    return this.#asking(core => core.router.unbind(namespace, binding))
+    return this.asking(core => core.router.unbind(namespace, binding))
   }
 
   purge(name: string): Promise<Outcome> {

@@ -1,11 +1,13 @@
 import { runWorld, type WorkloadMaker } from './broker-world.ts'
 import type { Report } from './report.ts'
+import { Delays } from './delays.ts'
 import { Routes } from './routes.ts'
 import { Tubes } from './tubes.ts'
 
 const workloads: readonly WorkloadMaker[] = [
   shared => (shared.simulator.random.chance(0.6) ? new Tubes(shared) : undefined),
   shared => (shared.simulator.random.chance(0.8) ? new Routes(shared) : undefined),
+  shared => (shared.simulator.random.chance(0.5) ? new Delays(shared) : undefined),
 ]
 
 /** Queues of all kinds, and what leads to them. */

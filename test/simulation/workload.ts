@@ -32,6 +32,8 @@ export interface Shared {
   /** How often the broker was started, and how often its wall clock had been set by then; NaN: it is not known. */
   readonly starts: number
   readonly clockJumps: number
+  /** How often its wall clock was set. */
+  readonly clockSets: number
   /** What the clock of the broker shows. */
   wallMs(): number
   operations: number
