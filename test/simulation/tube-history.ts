@@ -28,6 +28,8 @@ export class Job {
   id: number | undefined
   /** Undefined: nobody knows. */
   priority: number | undefined
+  /** Since when at the latest it has this one. */
+  prioritySinceMs = -Infinity
   /** What it is in for sure; undefined: nobody knows. */
   state: JobState | undefined = undefined
   /** Since when at the latest. */
@@ -186,7 +188,8 @@ export class TubeHistory {
       else this.#reserving.delete(request)
     }
     const { id = 0, priority } = job
-    if (priority === undefined) return
+    // An answer that comes late may be of a time when it had another one.
+    if (priority === undefined || job.prioritySinceMs > askedMs) return
     const before: Job[] = []
     for (const each of this.#alive.get(job.tube) ?? []) {
       if (each.deletedMs < Infinity) this.#alive.get(job.tube)?.delete(each)

@@ -263,6 +263,7 @@ class TubeWorker {
     counts.least++
     if (!isSure) return
     job.priority = priority
+    job.prioritySinceMs = answer.nowMs
     job.become(what === 'bury' ? 'buried' : delay > 0 ? 'delayed' : 'ready', answer.nowMs)
     job.notBeforeMs = answer.askedMs + 1000 * delay
     job.clockJumps = clockJumps
