@@ -432,3 +432,21 @@ test('an index that cannot be read holds its volume back, and no other', async (
   assert.equal(node.delayed.count, 0)
   await node.close()
 })
+
+test('a wall clock that is set back keeps nothing waiting, and one that is set forward makes it due', async () => {
+  const node = await startDelayed(memoryStores())
+  const { clock, delayed } = node
+  await node.queues.declare('/', 'q')
+  await wait(node, later('', 'q', 'a'), 10 * second)
+  clock.aheadMs -= day
+  await wait(node, later('', 'q', 'b'), 12 * second)
+  await clock.advance(10 * second)
+  assert.deepEqual(await texts(node, 'q'), ['a'])
+  await clock.advance(2 * second)
+  assert.deepEqual(await texts(node, 'q'), ['a', 'b'])
+  await wait(node, later('', 'q', 'c'), hour)
+  clock.aheadMs += day + hour
+  await clock.advance(5 * second)
+  assert.deepEqual([await texts(node, 'q'), delayed.count], [['a', 'b', 'c'], 0])
+  await node.close()
+})
