@@ -80,6 +80,8 @@ function messages({ core }: Call): Metric[] {
       'Consumers of queues.',
       sum(({ consumerCount }) => consumerCount),
     ),
+    gauge('queue_transient_bytes', 'Messages of queues that are kept in memory alone.', core.queues.transient.bytes),
+    gauge('queue_transient_bytes_max', 'What there may be of them.', core.limits.transientBytesMax),
     gauge('delayed_messages', 'Messages that are to be published later.', core.delayed.count),
     counter('published', 'Messages that came into queues', one(counts.publish)),
     counter('delivered', 'Messages given to consumers', [
