@@ -391,3 +391,18 @@ test('get finds what others have just published', async t => {
     assert.equal(String(got?.body), `m${index}`)
   }
 })
+
+test('consumers that wait get what comes before those who ask, and limits count first', async t => {
+  const channel = await channelOf(t)
+  for (const exclusive of [true, false]) {
+    const { queue } = await channel.declare('', { exclusive })
+    const consumer = await channel.consume(queue, { noAck: true })
+    await channel.publish('', queue, 'm')
+    assert.equal(await channel.get(queue), undefined)
+    await consumer.next()
+    const limited = await channel.declare('', { exclusive, arguments: [integer('x-max-length', 1)] })
+    for (const body of ['first', 'second']) await channel.publish('', limited.queue, body)
+    const got = await channel.get(limited.queue)
+    assert.deepEqual([String(got?.body), got?.messageCount], ['second', 0])
+  }
+})

@@ -216,16 +216,17 @@ export class Consuming {
   }
 
   /** One message now. What is behind waits while it is read from the disk, or is on its way there. */
-  get(name: string, noAck: boolean): Promise<void> | undefined {
+  async get(name: string, noAck: boolean): Promise<void> {
     const queue = this.#queueToRead(name)
     const { connection } = this.#channel
+    const { broker, context } = connection
+    // What has come just now is for consumers that wait for it, and may be too much for the queue.
+    await new Promise<void>(resolve => context.clock.soon(resolve))
     let isDurable = false
     // What this channel has published it sees; what others have, when there is nothing else.
-    connection.broker.router.whenDurable(this.#publishing.lastSeq, () => (isDurable = true), undefined)
-    if (isDurable && (queue.readyCount > 0 || queue.comingCount === 0)) return this.#pull(queue, noAck)
-    const again = (): Promise<void> | undefined =>
-      this.#isOver ? undefined : this.#pull(this.#queueToRead(queue.definition.name), noAck)
-    return connection.settled().then(again)
+    broker.router.whenDurable(this.#publishing.lastSeq, () => (isDurable = true), undefined)
+    if (!isDurable || (queue.readyCount === 0 && queue.comingCount > 0)) await connection.settled()
+    if (!this.#isOver) await this.#pull(this.#queueToRead(queue.definition.name), noAck)
   }
 
   #pull(queue: Queue, noAck: boolean): Promise<void> | undefined {

@@ -12,6 +12,8 @@ export interface Published {
   readonly message: QueueMessage
   readonly destinations: readonly Destination[]
   readonly replyTo: ReplyConsumer | undefined
+  /** Its own time to live; -1: it has none. */
+  readonly ttlMs: number
   /** It is to be routed so many milliseconds later; 0: now. */
   readonly delayMs: number
   /** Only of one that is routed later. */

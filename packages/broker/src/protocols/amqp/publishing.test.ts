@@ -289,6 +289,20 @@ test('a transaction takes effect as a whole, or not at all', async t => {
   assert.match((await refusalOf(of => of.txCommit(), plain)).message, /channel is not transactional$/)
 })
 
+test('the time to live of a message begins with the commit', async t => {
+  const broker = await start(t)
+  const channel = await (await connect(t, broker)).channel()
+  await channel.declare('q')
+  await channel.txSelect()
+  await channel.publish('', 'q', 'm', { expiration: '300000' })
+  await channel.settled()
+  await new Promise(resolve => setTimeout(resolve, 3))
+  const before = Date.now()
+  await channel.txCommit()
+  const [message] = (await broker.core.queues.get('/', 'q')?.browse(0, 1)) ?? []
+  assert((message?.stamp.expiresMs ?? 0) >= before + 300_000)
+})
+
 test('what was confirmed is there after a restart, with its properties', async t => {
   const data = directory()
   const first = await startBroker({ data, amqp: 0 })

@@ -131,6 +131,12 @@ export class Publishing {
     this.#body = noBytes
   }
 
+  /** Sends a message of a transaction: its time begins now. */
+  sendHeld(published: Published): number | PublishError | 'limit-reached' {
+    const expiresMs = this.#expiryOf(published.ttlMs)
+    return this.send({ ...published, message: { ...published.message, expiresMs } })
+  }
+
   /** Sends a message where it belongs. Returns the block that makes it safe (-1: it is), or why it was refused. */
   send(published: Published): number | PublishError | 'limit-reached' {
     const { broker } = this.#channel.connection
@@ -218,7 +224,7 @@ export class Publishing {
       if (definition.kind === 'delayed' && scan.has(delayNameBytes)) delayMs = delayOf(this.#properties().headers ?? [])
       envelope = this.#rewritten(hasBlindCopies, delayMs > 0)
     }
-    const expiresMs = scan.flags & propertyBits.expiration ? this.#expiry(scan.expiration) : -1
+    const ttlMs = scan.flags & propertyBits.expiration ? ttlOf(scan.expiration) : -1
     const message: QueueMessage = {
       key: this.#keyOf(key),
       value: body,
@@ -226,7 +232,7 @@ export class Publishing {
       exchange,
       keys,
       hiddenKeyCount,
-      expiresMs,
+      expiresMs: this.#expiryOf(ttlMs),
       priority: scan.priority,
     }
     const replyTo = exchange === '' && isReplyQueue(key) ? ReplyQueues.of(connection.broker).find(key) : undefined
@@ -236,7 +242,7 @@ export class Publishing {
     const destinations =
       replyTo || isLater ? nowhere : router.lookUp(namespace, exchange, allKeys, this.#routingHeaders)
     const headers = isLater ? this.#routingHeaders() : noHeaders
-    return { exchange, key, isMandatory: this.#isMandatory, message, destinations, replyTo, delayMs, headers }
+    return { exchange, key, isMandatory: this.#isMandatory, message, destinations, replyTo, ttlMs, delayMs, headers }
   }
 
   #keyOf(key: string): Buffer | null {
@@ -284,23 +290,8 @@ export class Publishing {
     return decodeProperties(this.#envelope.subarray(envelopeHeadBytes))
   }
 
-  #expiry(expiration: string): number {
-    const [, digits, rest = ''] = /^([+-]?\d+)?(.*)$/s.exec(expiration) ?? []
-    const ttlMs = Number(digits)
-    const problem =
-      digits === undefined
-        ? 'no_integer'
-        : rest !== ''
-          ? `{leftover_string,${JSON.stringify(rest)}}`
-          : ttlMs < 0
-            ? `{value_negative,${ttlMs}}`
-            : ttlMs > ttlMsMax
-              ? `{value_too_large,${digits}}`
-              : undefined
-    if (problem !== undefined) {
-      throw new AmqpException('preconditionFailed', `invalid expiration '${expiration}': ${problem}`)
-    }
-    return this.#channel.connection.context.clock.nowMs() + ttlMs
+  #expiryOf(ttlMs: number): number {
+    return ttlMs < 0 ? -1 : this.#channel.connection.context.clock.nowMs() + ttlMs
   }
 
   readonly #routingHeaders = (): readonly Header[] =>
@@ -354,6 +345,26 @@ function delayed(field: Field): Field {
   const delayMs = Number(field.value)
   if (field.type === 'I') return { name: delayName, type: 'I', value: -delayMs }
   return { name: delayName, type: 'l', value: -BigInt(Math.trunc(delayMs)) }
+}
+
+/** The time to live in milliseconds. Throws `AmqpException` when it is none. */
+function ttlOf(expiration: string): number {
+  const [, digits, rest = ''] = /^([+-]?\d+)?(.*)$/s.exec(expiration) ?? []
+  const ttlMs = Number(digits)
+  const problem =
+    digits === undefined
+      ? 'no_integer'
+      : rest !== ''
+        ? `{leftover_string,${JSON.stringify(rest)}}`
+        : ttlMs < 0
+          ? `{value_negative,${ttlMs}}`
+          : ttlMs > ttlMsMax
+            ? `{value_too_large,${digits}}`
+            : undefined
+  if (problem !== undefined) {
+    throw new AmqpException('preconditionFailed', `invalid expiration '${expiration}': ${problem}`)
+  }
+  return ttlMs
 }
 
 function keysOf(headers: Table, name: string): string[] {

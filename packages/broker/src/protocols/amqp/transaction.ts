@@ -47,7 +47,7 @@ export class Transaction {
     let isPartial = false
     const last = router.atomic(() => {
       for (const each of published) {
-        const result = this.#publishing.send(each)
+        const result = this.#publishing.sendHeld(each)
         if (typeof result === 'number') seq = Math.max(seq, result)
         else if (result !== 'stream-not-found') isPartial = true
       }
