@@ -316,13 +316,21 @@ test('a table that is cut off is FRAME_ERROR', async t => {
 })
 
 test('a new secret is taken when it is right, and ends the connection when it is not', async t => {
-  const broker: RunningBroker = await start(t, { users })
+  const broker: RunningBroker = await start(t, { users, sessionLifetimeMs: 3_600_000 })
   const peer = await Peer.open(broker, { response: Buffer.from('\0ann\0secret') })
   t.after(() => peer.destroy())
   peer.send(connectionUpdateSecret, { newSecret: Buffer.from('secret'), reason: 'because' })
   await peer.expect(connectionUpdateSecretOk)
   peer.send(connectionUpdateSecret, { newSecret: Buffer.from('guess'), reason: 'because' })
   assert.equal(await peer.refusal(), '530 NOT_ALLOWED - New secret was refused by one of the backends')
+})
+
+test('where logins do not end, no new secret is looked at', async t => {
+  const broker: RunningBroker = await start(t, { users })
+  const peer = await Peer.open(broker, { response: Buffer.from('\0ann\0secret') })
+  t.after(() => peer.destroy())
+  peer.send(connectionUpdateSecret, { newSecret: Buffer.from('guess'), reason: 'because' })
+  await peer.expect(connectionUpdateSecretOk)
 })
 
 test('a connection is shown while it is open, and is closed with the reason that is given', async t => {

