@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Slab, SlabPool } from '../storage/slab.ts'
 import { claimCell } from '../storage/claim.ts'
+import { Fenced } from '../storage/errors.ts'
 import { Journal } from '../storage/journal.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { CellCore } from './core.ts'
@@ -251,5 +252,12 @@ const fullPatienceMs = 3000
 
 /** Readers of a stream that is gone look again, and find that it is. */
 function wakeWaiters(stream: Stream): void {
-  for (const waiter of stream.waiters ? [...stream.waiters] : []) waiter.grown(Number.MAX_SAFE_INTEGER)
+  for (const waiter of stream.waiters ? [...stream.waiters] : []) {
+    try {
+      waiter.grown(Number.MAX_SAFE_INTEGER)
+    } catch (error) {
+      // Who takes what there is finds the journal closed. The others are to be told, too.
+      if (!(error instanceof Fenced)) throw error
+    }
+  }
 }

@@ -31,3 +31,16 @@ test('who watches a stream is told when more can be read, of what it wants to re
   await cell.close()
   await closeStores(stores)
 })
+
+test('who watches and takes what there is does not keep a cell that has failed from telling so', async () => {
+  const stores = memoryStores()
+  const { cell, client, fatal } = await openCell(stores)
+  const [stream, other] = [cell.define('stream'), cell.define('stream')]
+  await publish(client, stream, 'a')
+  let told = 0
+  client.watch(stream, false, () => void cell.define('stream'))
+  client.watch(other, false, () => told++)
+  cell.fail(new Error('the disk is broken'))
+  assert.deepEqual([fatal.map(({ message }) => message), told], [['the disk is broken'], 1])
+  await closeStores(stores)
+})
