@@ -5,8 +5,7 @@ import type { Grants } from './grants.ts'
 import type { Operation, ResourceKind } from './permissions.ts'
 
 /** `configure`: make, change and remove; `write`: put messages in; `read`: take them out. */
-export const namespacePermissions = ['configure', 'write', 'read'] as const
-export type NamespacePermission = (typeof namespacePermissions)[number]
+export type NamespacePermission = 'configure' | 'write' | 'read'
 
 /** What decides besides the permissions. */
 export interface NamespacePolicy {
@@ -19,6 +18,7 @@ export interface NamespacePolicy {
 const rememberedMax = 10_000
 const rememberedNameMax = 256
 const askedShift = 3
+const bits: Record<NamespacePermission, number> = { configure: 1, write: 2, read: 4 }
 
 /**
  * What one principal may do in a namespace, going by their permissions there. Answers are remembered until any user, rule or permission
@@ -28,7 +28,8 @@ export class NamespaceAccess {
   readonly namespace: string
   readonly #access: Access
   readonly #policy: NamespacePolicy
-  readonly #known = new Map<string, number>()
+  /** By what has the name, then by name. */
+  readonly #known = new Map<ResourceKind | undefined, Map<string, number>>()
   #standing: Standing = 'none'
   #version = -1
 
@@ -48,15 +49,15 @@ export class NamespaceAccess {
   /** `kind` is what has the name, when it is something that rules are about, too: a rule that denies holds here as well. */
   may(permission: NamespacePermission, name: string, kind?: ResourceKind): boolean {
     this.#refresh()
-    if (kind !== undefined && this.#access.isDenied(operationOf[permission], kind, name)) return false
     if (this.#standing !== 'asked') return this.#standing === 'all'
-    const bit = 1 << namespacePermissions.indexOf(permission)
-    const answers = this.#known.get(name) ?? 0
+    const known = this.#knownOf(kind)
+    const bit = bits[permission]
+    const answers = known.get(name) ?? 0
     if ((answers >>> askedShift) & bit) return (answers & bit) !== 0
-    const answer = this.#decide(permission, name)
+    const answer = this.#decide(permission, name, kind)
     if (name.length > rememberedNameMax) return answer
-    if (this.#known.size >= rememberedMax) this.#known.clear()
-    this.#known.set(name, answers | (bit << askedShift) | (answer ? bit : 0))
+    if (known.size >= rememberedMax) known.clear()
+    known.set(name, answers | (bit << askedShift) | (answer ? bit : 0))
     return answer
   }
 
@@ -76,7 +77,14 @@ export class NamespaceAccess {
     return this.#matches(text, key)
   }
 
-  #decide(permission: NamespacePermission, name: string): boolean {
+  #knownOf(kind: ResourceKind | undefined): Map<string, number> {
+    let known = this.#known.get(kind)
+    if (!known) this.#known.set(kind, (known = new Map()))
+    return known
+  }
+
+  #decide(permission: NamespacePermission, name: string, kind: ResourceKind | undefined): boolean {
+    if (kind !== undefined && this.#access.isDenied(operationOf[permission], kind, name)) return false
     const granted = this.#policy.grants.get(this.#access.principal, this.namespace)
     return granted !== undefined && this.#matches(granted[permission], name)
   }
