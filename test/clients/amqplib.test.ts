@@ -38,7 +38,7 @@ async function start(t: TestContext): Promise<Client> {
     async frail() {
       const connection = await dial()
       const { stream } = connection.connection as unknown as { stream: Socket }
-      return [connection, () => stream.destroy()]
+      return [connection, () => stream.destroy(new Error('cut'))]
     },
   }
 }
