@@ -36,6 +36,12 @@ export function fill(directory: string, steps: (directory: string) => Step[]): s
   return undefined
 }
 
+/** The sources of a project at one of its tags, as steps of `fill`. */
+export function clone(project: string, tag: string): Step {
+  const args = ['clone', '--quiet', '--depth', '1', '--branch', tag, `https://github.com/${project}`, '.']
+  return { command: 'git', args: ['-c', 'advice.detachedHead=false', ...args] }
+}
+
 function failureOf({ command, args, cwd, env }: Step, directory: string): string | undefined {
   const ended = spawnSync('nice', ['-n', '19', command, ...args], {
     cwd: cwd ?? directory,

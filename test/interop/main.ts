@@ -2,22 +2,36 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { beanstalkd } from '../../bench/peers/beanstalkd.ts'
 import { kafka } from '../../bench/peers/kafka.ts'
+import type { Peer, Protocol, Running } from '../../bench/peers/peer.ts'
+import { rabbitmq } from '../../bench/peers/rabbitmq.ts'
 import { startDragoman } from '../support/dragoman.ts'
+import { amqpClients } from './amqp/clients.ts'
+import { beanstalkClients } from './beanstalk/clients.ts'
 import { kafkaClients } from './kafka/clients.ts'
 import { writePage } from './page.ts'
 import { forget, judge, keep, kept, unknownEntries, type Result, type Row, type Verdict } from './results.ts'
 import { startSecure } from './secure.ts'
 import type { Client, Place } from './suite.ts'
 
-const suites: Record<string, { title: string; clients: Client[] }> = {
-  kafka: { title: 'Kafka', clients: kafkaClients },
+interface Suite {
+  title: string
+  clients: Client[]
+  /** The real one, which tells a wrong check from a wrong broker. */
+  peer: Peer
 }
 
-const usage = `usage: npm run interop -- PROTOCOL [--client NAME [--case TEXT]] [--write] [--broker HOST:PORT | --peer kafka]
+const suites: Record<Protocol, Suite> = {
+  kafka: { title: 'Kafka', clients: kafkaClients, peer: kafka },
+  amqp: { title: 'AMQP 0-9-1', clients: amqpClients, peer: rabbitmq },
+  beanstalk: { title: 'beanstalk', clients: beanstalkClients, peer: beanstalkd },
+}
+
+const usage = `usage: npm run interop -- PROTOCOL... [--client NAME [--case TEXT]] [--write] [--broker HOST:PORT | --peer]
 PROTOCOL: ${Object.keys(suites).join(', ')}. Runs real clients against a broker of its own, in a process and a directory
 of its own. --write makes the compatibility page from the last result of each client; --broker takes a broker that runs;
---peer checks the checks against Apache Kafka itself.
+--peer checks the checks against Apache Kafka, RabbitMQ or beanstalkd.
 `
 
 const { values, positionals } = parseArgs({
@@ -26,40 +40,51 @@ const { values, positionals } = parseArgs({
     client: { type: 'string' },
     case: { type: 'string' },
     broker: { type: 'string' },
-    peer: { type: 'string' },
+    peer: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 })
-const protocol = positionals[0] ?? ''
-const suite = suites[protocol]
-const clients = suite?.clients.filter(client => values.client === undefined || client.name === values.client) ?? []
-if (suite === undefined || clients.length === 0) {
-  const known = suite?.clients.map(client => client.name).join(', ')
-  process.stderr.write(known === undefined ? usage : `There is no client ${values.client}. There are: ${known}\n`)
-  process.exit(2)
-}
-const isOwnBroker = values.broker === undefined && values.peer === undefined
+const isOwnBroker = values.broker === undefined && !values.peer
 /** Whole results against our broker: they are held against the known failures, and kept. */
 const isOurs = isOwnBroker && values.case === undefined
 
 const complaints: string[] = []
 const results: Result[] = []
-for (const client of clients) results.push(await use(client))
-
-if (isOurs) {
-  if (values.client === undefined) forget(protocol)
-  keep(protocol, results)
+if (positionals.length === 0) end(usage)
+for (const protocol of positionals) {
+  if (!(protocol in suites)) end(usage)
+  await runSuite(protocol as Protocol)
 }
-if (isOurs) complaints.push(...results.filter(result => result.missing === undefined).flatMap(unknownEntries))
 const failed = results.flatMap(result => result.rows).filter(row => row.verdict.kind === 'failed').length
-const order = suite.clients.map(client => client.name)
-if (values.write) process.stdout.write(`\n${writePage(protocol, suite.title, kept(protocol, order))} written\n`)
 process.stdout.write(`\n${summary()}\n`)
 // A client may leave a connection open after a failure; nothing is left to wait for.
 process.exit(failed + complaints.length === 0 ? 0 : 1)
 
+function end(words: string): never {
+  process.stderr.write(words)
+  process.exit(2)
+}
+
+async function runSuite(protocol: Protocol): Promise<void> {
+  const { title, clients } = suites[protocol]
+  const chosen = clients.filter(client => values.client === undefined || client.name === values.client)
+  if (chosen.length === 0) {
+    end(`There is no client ${values.client}. There are: ${clients.map(client => client.name).join(', ')}\n`)
+  }
+  const found: Result[] = []
+  for (const client of chosen) found.push(await use(protocol, client))
+  results.push(...found)
+  if (isOurs) {
+    if (values.client === undefined) forget(protocol)
+    keep(protocol, found)
+    complaints.push(...found.filter(result => result.missing === undefined).flatMap(unknownEntries))
+  }
+  const order = clients.map(client => client.name)
+  if (values.write) process.stdout.write(`\n${writePage(protocol, title, kept(protocol, order))} written\n`)
+}
+
 /** Runs one client against a broker that no other client has used. */
-async function use(client: Client): Promise<Result> {
+async function use(protocol: Protocol, client: Client): Promise<Result> {
   const result = { client: client.name, version: '', from: client.from, rows: [] as Row[] }
   const missing = client.missing()
   if (missing !== undefined) {
@@ -70,7 +95,7 @@ async function use(client: Client): Promise<Result> {
   const note = result.version === client.pinned ? '' : ` (checks were written for ${client.pinned})`
   process.stdout.write(`\n${client.name} ${result.version}${note}\n`)
   const directory = mkdtempSync(join(tmpdir(), 'dragoman-interop-'))
-  const started = values.broker === undefined ? await start(directory, client) : undefined
+  const started = values.broker === undefined ? await start(protocol, directory, client) : undefined
   let secured: Awaited<ReturnType<typeof startSecure>> | undefined
   try {
     if (client.wantsSecure === true && isOwnBroker) secured = await startSecure(directory)
@@ -94,12 +119,13 @@ async function use(client: Client): Promise<Result> {
   return result
 }
 
-async function start(directory: string, client: Client) {
-  const { peer } = values
-  if (peer === undefined) return startDragoman({ data: join(directory, 'data'), args: client.serve ?? [] })
-  const missing = kafka.missing()
-  if (peer !== kafka.name || missing !== undefined) throw new Error(`Cannot start ${peer}: ${missing ?? 'not a peer'}`)
-  return kafka.start({ directory: join(directory, 'data'), durability: 'os' })
+async function start(protocol: Protocol, directory: string, client: Client): Promise<Running> {
+  const data = join(directory, 'data')
+  if (!values.peer) return startDragoman({ data, protocol, args: client.serve ?? [] })
+  const { peer } = suites[protocol]
+  const missing = peer.missing()
+  if (missing !== undefined) throw new Error(`Cannot start ${peer.name}: ${missing}`)
+  return peer.start({ directory: data, durability: 'os' })
 }
 
 function line(name: string, verdict: Verdict): string {

@@ -20,7 +20,7 @@ export function page(protocol: string, title: string, results: Result[]): string
       'Each client is what its makers publish, unmodified, used as its documentation says against a broker in a process of its own. How the ' +
       'suite works, and what a client needs to be there, is in [test/interop](../../test/interop/README.md).',
     `## Clients\n\n${clientTable(results)}`,
-    `## What works with which client\n\nAn empty cell: the client has no such interface, or the suite has no check of it there.\n\n${matrix(used)}`,
+    shared(used),
     ...used.filter(result => result.rows.some(row => !isShared(row))).map(ownCases),
     failures(used),
     skips(results),
@@ -41,6 +41,12 @@ function clientTable(results: Result[]): string {
     return `| ${result.client} | ${result.version} | ${result.from} | ${count('passed')} | ${bad} | ${count('skipped')} |`
   })
   return ['| client | version | from | passed | failed | left out |', '|---|---|---|---|---|---|', ...lines].join('\n')
+}
+
+function shared(results: Result[]): string {
+  if (!results.some(result => result.rows.some(isShared))) return ''
+  const legend = 'An empty cell: the client has no such interface, or the suite has no check of it there.'
+  return `## What works with which client\n\n${legend}\n\n${matrix(results)}`
 }
 
 function matrix(results: Result[]): string {

@@ -16,4 +16,21 @@ export const versions = {
   kadm: '1.19.0',
   /** Maven, by way of `bench/peers/kafka.ts`. */
   kafka: '4.2.0',
+  /** Tests by tag of the sources, the library from npm. */
+  amqplibTests: '2.0.1',
+  rabbitmqClient: '5.0.8',
+  cloudamqp: '4.1.0',
+  /** Debian 12; the tests are those of its tag. */
+  pikaDebian: '1.2.0',
+  librabbitmqDebian: '0.11.0',
+  celeryDebian: '5.2.6',
+  /** Go module proxy; `amqp/go/go.mod` pins it. */
+  amqp091Go: '1.16.0',
+  /** Maven; the tests by tag of the sources. */
+  rabbitmqJava: '5.25.0',
+  /** Debian 12, for what is compared with it. */
+  rabbitmq: '3.10.8',
+  beanstalkd: '1.12',
+  /** pip; the tests by tag of the sources. */
+  greenstalk: '2.1.1',
 } as const
