@@ -29,7 +29,7 @@ export interface GathererHost {
  */
 export class Gatherer {
   readonly #cell: GathererHost
-  /** A record that is the only one of its stream so far stays as it is: the same may have come for many. */
+  /** A record that came for several streams stays as it is while it is the only one. */
   readonly #gathered = new Map<Stream, BatchBuilder | RecordBody>()
   readonly #spare: BatchBuilder[] = []
   #bytes = 0
@@ -49,7 +49,7 @@ export class Gatherer {
     const seq = this.#cell.journal.expect()
     const gathered = this.#gathered.get(stream)
     this.#bytes += body.length
-    if (!gathered) this.#gathered.set(stream, body)
+    if (!gathered && body.isShared) this.#gathered.set(stream, body.kept)
     else {
       const builder = gathered instanceof BatchBuilder ? gathered : this.#builderFor(stream, gathered)
       builder.add(body)
@@ -59,9 +59,9 @@ export class Gatherer {
     return seq
   }
 
-  #builderFor(stream: Stream, first: RecordBody): BatchBuilder {
+  #builderFor(stream: Stream, first: RecordBody | undefined): BatchBuilder {
     const builder = this.#spare.pop() ?? new BatchBuilder()
-    builder.add(first)
+    if (first) builder.add(first)
     this.#gathered.set(stream, builder)
     return builder
   }
@@ -88,7 +88,7 @@ export class Gatherer {
     const { slab, at } = cell.journal
     if (isMany) {
       gathered.take(slab.bytes, at)
-      if (this.#spare.length < spareMax) this.#spare.push(gathered)
+      if (this.#spare.length < spareMax && gathered.capacity <= 4 * batchBytesMax) this.#spare.push(gathered)
     } else gathered.alone.copy(slab.bytes, at)
     placeBatch(slab.bytes, at, stream.endOffset, cell.epoch % 0x8000_0000)
     cell.applyReserved(stream.id, streamFacts.append, size, seq)

@@ -225,7 +225,7 @@ export class LocalCellClient implements CellClient {
 }
 
 /** From this length on, a record is a batch of its own: others would add nothing to it. */
-const aloneBytesMin = 4096
+const aloneBytesMin = 32 * 1024
 
 /** As records have it: 31 bits. */
 const recordEpoch = (cell: Cell): number => cell.epoch % 0x8000_0000

@@ -8,8 +8,13 @@ import {
   type NewRecord,
 } from './record-batch.ts'
 
-/** A record as its batch will have it, but for what depends on its place there: key, value and headers. */
+/**
+ * A record as its batch will have it, but for what depends on its place there: key, value and headers. It is valid during the call in which it
+ * was made, as its bytes lie where those of the next one will; what is `kept` of it is valid for ever.
+ */
 export class RecordBody {
+  /** It goes to several streams: what has to be made of it is worth being kept. */
+  isShared = false
   readonly timestampMs: number
   readonly bytes: Buffer
   readonly at: number
@@ -17,6 +22,7 @@ export class RecordBody {
   /** What its batch has to say of it in its attributes. */
   readonly attributes: number
   #alone: Buffer | undefined
+  #kept: RecordBody | undefined
 
   constructor(bytes: Buffer, at: number, length: number, timestampMs: number, attributes: number) {
     this.bytes = bytes
@@ -36,12 +42,27 @@ export class RecordBody {
   get alone(): Buffer {
     return (this.#alone ??= aloneOf(this))
   }
+
+  /** The same with bytes of its own. */
+  get kept(): RecordBody {
+    if (this.#kept) return this.#kept
+    const { alone, length, timestampMs, attributes } = this
+    const kept = new RecordBody(alone, alone.length - length, length, timestampMs, attributes)
+    kept.#alone = alone
+    kept.#kept = kept
+    return (this.#kept = kept)
+  }
 }
 
-/** Bodies of small records lie together. A chunk lives as long as one of them is asked for. */
+/** Bodies lie one behind the other, until `releaseBodies` says that nobody uses them any more. */
 const chunkBytes = 64 * 1024
 let chunk: Buffer = Buffer.allocUnsafeSlow(chunkBytes)
 let chunkAt = 0
+
+/** No body that was made before is used any more. Of no effect but that memory is used again. */
+export function releaseBodies(): void {
+  chunkAt = 0
+}
 
 /** Encodes the record; its bytes are copied. */
 export function bodyOf({ key = null, value, headers = noHeaders, timestampMs }: NewRecord): RecordBody {
@@ -50,13 +71,7 @@ export function bodyOf({ key = null, value, headers = noHeaders, timestampMs }: 
     const nameBytes = Buffer.byteLength(header.key)
     length += varintBytes(nameBytes) + nameBytes + sizeOf(header.value)
   }
-  if (chunkAt + length > chunk.length) {
-    chunk = Buffer.allocUnsafeSlow(Math.max(chunkBytes, length))
-    chunkAt = 0
-  }
-  const bytes = chunk
-  const first = chunkAt
-  chunkAt += length
+  const [bytes, first] = length > chunkBytes / 4 ? [Buffer.allocUnsafeSlow(length), 0] : place(length)
   let at = writeBytes(bytes, writeBytes(bytes, first, key), value)
   at = writeVarint(bytes, at, headers.length)
   for (const header of headers) {
@@ -67,6 +82,17 @@ export function bodyOf({ key = null, value, headers = noHeaders, timestampMs }: 
   }
   const hasOwn = headers[0]?.key.startsWith(ownHeaderMark) === true
   return new RecordBody(bytes, first, length, timestampMs, hasOwn ? attributeBits.ownHeaders : 0)
+}
+
+function place(length: number): [Buffer, number] {
+  if (chunkAt + length > chunkBytes) {
+    // Those that are still used have the old one.
+    chunk = Buffer.allocUnsafeSlow(chunkBytes)
+    chunkAt = 0
+  }
+  const first = chunkAt
+  chunkAt += length
+  return [chunk, first]
 }
 
 const noHeaders: NonNullable<NewRecord['headers']> = []
@@ -131,6 +157,11 @@ export class BatchBuilder {
     sealBatch(out, at)
     this.count = this.#attributes = 0
     this.size = batchHeaderBytes
+  }
+
+  /** Bytes of memory that it holds. */
+  get capacity(): number {
+    return this.#bytes.length
   }
 
   #grow(least: number): void {

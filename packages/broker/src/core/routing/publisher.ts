@@ -1,6 +1,6 @@
 import type { AppendError, CellClient } from '../../cell/client.ts'
 import type { Ledger } from '../../cell/machine.ts'
-import { bodyOf, type RecordBody } from '../../storage/batch-builder.ts'
+import { bodyOf, releaseBodies, type RecordBody } from '../../storage/batch-builder.ts'
 import { stampBatch } from '../../storage/record-batch.ts'
 import type { Limits } from '../limits.ts'
 import type { Header } from '../message.ts'
@@ -65,6 +65,9 @@ export class Publisher {
   readonly #options: PublisherOptions
   readonly #posted: { -readonly [K in keyof Posted]: Posted[K] } = { isRouted: false, error: undefined, seq: -1 }
 
+  /** A message that is posted may make others be posted. */
+  #depth = 0
+
   constructor(options: PublisherOptions) {
     this.#options = options
   }
@@ -79,12 +82,18 @@ export class Publisher {
     const [first] = destinations
     // What is said of it may build on bindings that were removed just now.
     if (!first) return this.#tell(false, undefined, ledger.lastSeq)
-    const sending = new Sending(key, message, ledger.clock.nowMs())
-    const bytes = destinations.length * (sizeOf(message) + recordOverhead)
-    if (destinations.length === 1) sending.settle(this.#postTo(first, sending))
-    else if (bytes > limits.fanOutBytesMax) sending.settle('message-too-large')
-    else if (bytes > atomicBytesMax) this.#postAll(destinations, sending)
-    else ledger.atomic(() => this.#postAll(destinations, sending))
+    const isShared = destinations.length > 1
+    const sending = new Sending(key, message, ledger.clock.nowMs(), isShared)
+    const bytes = isShared ? destinations.length * (sizeOf(message) + recordOverhead) : 0
+    this.#depth++
+    try {
+      if (!isShared) sending.settle(this.#postTo(first, sending))
+      else if (bytes > limits.fanOutBytesMax) sending.settle('message-too-large')
+      else if (bytes > atomicBytesMax) this.#postAll(destinations, sending)
+      else ledger.atomic(() => this.#postAll(destinations, sending))
+    } finally {
+      if (--this.#depth === 0) releaseBodies()
+    }
     // Only now: what a destination drops to make room may have been posted elsewhere.
     return this.#tell(true, sending.error, sending.seq)
   }
@@ -147,16 +156,21 @@ class Sending {
   readonly timestampMs: number
   error: PublishError | undefined
   seq = -1
+  readonly #isShared: boolean
   #body: RecordBody | undefined
 
-  constructor(key: string, message: QueueMessage, timestampMs: number) {
+  constructor(key: string, message: QueueMessage, timestampMs: number, isShared = false) {
     this.key = key
     this.message = message
     this.timestampMs = timestampMs
+    this.#isShared = isShared
   }
 
   get body(): RecordBody {
-    return (this.#body ??= bodyOf(recordOf(this.message, this.timestampMs)))
+    if (this.#body) return this.#body
+    const body = bodyOf(recordOf(this.message, this.timestampMs))
+    body.isShared = this.#isShared
+    return (this.#body = body)
   }
 
   settle(result: number | PublishError): void {
