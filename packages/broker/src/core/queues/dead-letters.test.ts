@@ -462,3 +462,24 @@ test('a queue whose dead letters nobody takes can be removed', async () => {
   assert.equal(dead.readyCount, 0)
   await node.close()
 })
+
+test('a queue of very many dead messages goes without waiting for all of them, or stays and goes on', async () => {
+  const node = await startRouter(memoryStores())
+  const { work, dead } = await twoQueues(node, { 'message.ttl.ms': '1000' })
+  const batch = Array.from({ length: 2000 }, () => ({ value: Buffer.alloc(100) }))
+  for (let count = 0; count < 30; count++) await new Promise(resolve => work.publish(batch, resolve))
+  await node.cell.checkpointer.settle()
+  const passing = node.clock.advance(1200)
+  while (work.dyingCount === 0) await turns(1)
+  assert.ok(work.dyingCount > 0 && work.readyCount > 0)
+  await assert.rejects(node.queues.remove('/', 'work', { ifEmpty: true }), /holds/)
+  const before = work.readyCount
+  while (work.readyCount === before) await turns(1)
+  assert.ok((await node.queues.remove('/', 'work')) > 0)
+  const arrived = dead.readyCount
+  assert.ok(arrived < 60_000)
+  await turns(40)
+  assert.equal(dead.readyCount, arrived)
+  await passing
+  await node.close()
+})

@@ -127,7 +127,8 @@ export class DeadLetters implements TimerTarget {
   /** How many messages may be dropped now of which nobody asks that they go at once. */
   get room(): number {
     if (this.#options.config().deadLetterExchange === undefined) return Infinity
-    return Math.max(0, waitingMax - this.heldCount)
+    // Who waits for what is here does not wait for more.
+    return this.#hurried.length > 0 ? 0 : Math.max(0, waitingMax - this.heldCount)
   }
 
   /** A message that was not let in is published to where dead letters go, if that takes it. */
@@ -165,7 +166,10 @@ export class DeadLetters implements TimerTarget {
   }
 
   #tellHurried(): void {
+    if (this.#hurried.length === 0) return
     for (const resolve of this.#hurried.splice(0)) resolve()
+    // If the queue stays after all.
+    this.#options.host.soon(() => this.#options.eased())
   }
 
   isHeir(consumer: ConsumerId | undefined): boolean {
