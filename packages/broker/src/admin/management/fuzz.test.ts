@@ -5,7 +5,7 @@ import { routes } from './routes.ts'
 import { TestClient } from './testing/client.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
-const rounds = Number(process.env.ROUNDS ?? 1000)
+const rounds = Number(process.env.ROUNDS ?? 500)
 
 /** Fields that some route reads. */
 const fieldNames = [

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -371,16 +372,40 @@ test('hostile requests are refused with words', async t => {
   assert.equal(await client.status('PUT', '/api/vhosts/%0a'), 400)
 })
 
+const certificate = (name: string): string =>
+  new URL(`../../../../../test/support/certificates/${name}`, import.meta.url).pathname
+const serverFiles = { tlsCert: certificate('server.crt'), tlsKey: certificate('server.key') }
+
+test('a super user whose certificate says so need not log in', async t => {
+  const pem = (name: string): string => readFileSync(certificate(name), 'utf8')
+  const ask = (client: TestClient, own: object): Promise<[number | undefined, string]> =>
+    new Promise((resolve, reject) => {
+      const port = client.broker.port('http-tls')
+      const options = { host: 'localhost', port, path: '/api/whoami', ca: pem('authority.crt'), agent: false, ...own }
+      const asked = request(options, response => {
+        let text = ''
+        response.on('data', chunk => (text += String(chunk)))
+        response.on('end', () => resolve([response.statusCode, text]))
+      })
+      asked.on('error', reject).end()
+    })
+  const asked = { tlsCa: certificate('authority.crt'), tlsClientAuth: 'want' as const, ...serverFiles }
+  const own = { cert: pem('client.crt'), key: pem('client.key') }
+  const options = { httpTls: 0, users: 'root:secret', tlsPrincipal: 'cn' as const, ...asked }
+  const trusting = await TestClient.start(t, { ...options, superUsers: 'app' })
+  assert.deepEqual(await ask(trusting, own), [200, '{"name":"app","tags":["administrator"]}'])
+  assert.equal((await ask(trusting, {}))[0], 401)
+  const other = await TestClient.start(t, options)
+  assert.match((await ask(other, own))[1], /Not management user/)
+})
+
 test('a certificate that is about to end is told of', async t => {
   const client = await TestClient.start(t)
   assert.deepEqual(await client.get('/api/health/checks/certificate-expiration/1/days'), { status: 'ok' })
   for (const path of ['x/days', '1/eons', '0/days']) {
     assert.equal(await client.status('GET', `/api/health/checks/certificate-expiration/${path}`), 400)
   }
-  const file = (name: string): string =>
-    new URL(`../../../../../test/support/certificates/${name}`, import.meta.url).pathname
-  const files = { tlsCert: file('server.crt'), tlsKey: file('server.key') }
-  const secure = await TestClient.start(t, { httpTls: 0, ...files })
+  const secure = await TestClient.start(t, { httpTls: 0, ...serverFiles })
   const { status, body } = await secure.ask('GET', '/api/health/checks/certificate-expiration/200/years')
   assert.equal(status, 503)
   assert.match(JSON.stringify(body), /"reason":"Certificates expiring","expired":\[\{"subject":"[^"]*CN=/)

@@ -48,7 +48,10 @@ export class ManagementSite implements Site<Visitor> {
       return { visitor: { name: anonymous, tags: [], access: identity.access(anonymous, 'none', host) } }
     }
     const given = request.headers.get('authorization')
-    if (given === undefined) return { answer: unknownVisitor('Login failed'), holdMs: 0 }
+    if (given === undefined) {
+      const certified = this.#certified(context)
+      return certified ? { visitor: certified } : { answer: unknownVisitor('Login failed'), holdMs: 0 }
+    }
     const visitor = await this.#visitor(given, host)
     identity.attempts.note(protocolName, visitor !== undefined)
     if (visitor) return { visitor }
@@ -114,9 +117,21 @@ export class ManagementSite implements Site<Visitor> {
     const message = Buffer.from(`n,,\u0001auth=Bearer ${token}\u0001\u0001`)
     const step = await identity.exchange('OAUTHBEARER', host).next(message)
     if (step.kind !== 'success') return undefined
-    const access = identity.access(step.principal, 'token', host)
+    return this.#named(step.principal, 'token', host)
+  }
+
+  /** Who has shown a certificate need say nothing more. */
+  #certified({ tls, remote }: SessionContext): Visitor | undefined {
+    if (tls?.subject === undefined) return undefined
+    return this.#named(this.#core.identity.certificateName(tls.subject), 'certificate', remote.host)
+  }
+
+  /** Somebody without a password here: super users look after the broker, and nobody else has tags. */
+  #named(name: string, proof: 'token' | 'certificate', host: string): Visitor {
+    const { identity } = this.#core
+    const access = identity.access(name, proof, host)
     const isSuper = access.may('alter', 'cluster', clusterName)
-    return { name: step.principal, tags: isSuper ? ['administrator'] : [], access }
+    return { name, tags: isSuper ? ['administrator'] : [], access }
   }
 }
 
