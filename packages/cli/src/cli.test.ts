@@ -238,6 +238,13 @@ test('serve prints its listeners and ready, keeps its data over a restart, and r
   const second = await run(serve)
   assert.equal(second.code, 1)
   assert.ok(second.err.includes(String(first.child.pid)), second.err)
+  // It drains, and goes on.
+  first.child.kill('SIGUSR1')
+  while (
+    !(await new Promise<string>(resolve => first.child.stderr?.once('data', chunk => resolve(String(chunk))))).includes(
+      'no jobs',
+    )
+  );
   first.child.kill('SIGTERM')
   assert.equal((await first.done).code, 0)
   assert.match((await run(['verify', data])).out, /1 records[^]* is sound\n$/)

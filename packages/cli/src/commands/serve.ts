@@ -51,13 +51,15 @@ export const serve = defineCommand({
 (kafka: 9092). A flag wins over the environment, the environment over the file.
 
 Prints a line for each listener, then one that begins with "ready". The log goes to stderr. SIGTERM, SIGINT and SIGHUP stop accepting,
-make everything durable and end with exit code 0; a second signal ends at once.`,
+make everything durable and end with exit code 0; a second signal ends at once. After SIGUSR1 clients of beanstalkd put no
+jobs in any more (DRAINING), and those that are there are worked off.`,
   async run({ words }) {
     const startMs = performance.now()
     process.on('uncaughtException', stopAtBug)
     const settings = await readSettings(words)
     const broker = await openBroker(settings)
     announce(broker, settings, Math.round(performance.now() - startMs))
+    drainAtSignal(broker)
     await stopSignal()
     return shutDown(broker)
   },
@@ -107,6 +109,16 @@ function stopAtBug(error: Error): void {
 }
 
 const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+
+/** What asks for the drain mode of work queues. The runtime would begin to debug with it. */
+const drainSignal = 'SIGUSR1'
+
+function drainAtSignal(broker: RunningBroker): void {
+  process.on(drainSignal, () => {
+    broker.core.work.isDraining = true
+    process.stderr.write('dragoman: no jobs are taken any more, until the next start\n')
+  })
+}
 
 /** Resolves at the first signal. From then on a signal ends the process at once. */
 function stopSignal(): Promise<void> {

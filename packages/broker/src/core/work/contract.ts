@@ -133,6 +133,8 @@ export type NotePatch = Partial<Omit<Note, 'number' | 'lane' | 'offset' | 'heapA
 /** What a work queue needs of all of them. Notes and numbers are facts: they change by these verbs alone. */
 export interface WorkHost {
   readonly wheel: TimerWheel
+  /** No message is taken in: those that are there are to be worked off. */
+  readonly isDraining: boolean
   /** Messages of one queue that may wait for their time. */
   readonly delayedMax: number
   /** Messages that the consumers of one lane may hold. */

@@ -139,6 +139,7 @@ export class LanedQueue implements WorkQueue, TimerTarget {
    * Appends a message and calls `done` with its number when it is durable, or at once with a refusal. It is decided before this returns.
    */
   put(message: QueueMessage, { priority, delayMs }: PutOptions, done: (result: number | PutError) => void): void {
+    if (this.#host.isDraining) return done('shutting-down')
     if (delayMs > 0 && this.#due.size >= this.#host.delayedMax) return done('limit-reached')
     this.#host.append(this, message, { priority, delayMs }, done, (lane, offset) => {
       this.putCount++

@@ -60,6 +60,8 @@ const servedPerTurn = 256
 /** All work queues. Verbs decide before they return; `whenDurable` tells when what was decided will last. */
 export class WorkQueues implements WorkHost, QueueObserver {
   readonly wheel: TimerWheel
+  /** No message is taken in any more until this is false again: what there is is to be worked off. Not kept over a restart. */
+  isDraining = false
   readonly #options: WorkQueuesOptions
   readonly #machine: WorkMachine
   readonly #skewMs: number

@@ -53,6 +53,18 @@ test('commands that are sent at once are answered in their order', async t => {
   assert.deepEqual(new Set(ends.map(({ line }) => line)), new Set(['DELETED', 'NOT_FOUND']))
 })
 
+test('who drains takes no jobs in, and gives out those that are there', async t => {
+  const broker = await start(t)
+  const driver = await connect(t, broker)
+  await driver.publish('default', 'job')
+  assert.equal(await statistic(driver, 'stats', 'draining'), 'false')
+  broker.core.work.isDraining = true
+  assert.equal((await driver.ask('put 0 0 60 3', 'new')).line, 'DRAINING')
+  assert.equal((await driver.ask('put 0 10 60 3', 'new')).line, 'DRAINING')
+  assert.equal(await statistic(driver, 'stats', 'draining'), 'true')
+  assert.equal(String((await driver.consume('default')).body), 'job')
+})
+
 test('all that was answered is there after a restart: ready, delayed, buried, with histories', async t => {
   const data = directory(t)
   const first = await startBroker({ data, beanstalk: 0 })

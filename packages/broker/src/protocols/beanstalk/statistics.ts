@@ -112,7 +112,7 @@ export function serverStatistics(broker: Broker, server: Server, hostname: strin
     'binlog-records-migrated': 0,
     'binlog-records-written': 0,
     'binlog-max-size': 0,
-    draining: 'false',
+    draining: String(broker.work.isDraining),
     id: server.id,
     hostname: quoted(hostname),
     os: quoted(process.platform),
