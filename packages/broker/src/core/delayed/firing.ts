@@ -39,6 +39,8 @@ const retryDamagedMs = 10_000
 /** Read together: so many messages, and about so many bytes. */
 const loadMax = 256
 const loadBytes = 8 * 1024 * 1024
+/** So many of these may wait for the disk. */
+const underwayMax = 8
 /** Published in one block and one turn. */
 const groupMax = 64
 const groupBytes = 1024 * 1024
@@ -63,6 +65,8 @@ export class Firing implements VolumeObserver {
   /** What was taken and is being published. */
   #taken: Due[] = []
   #isBusy = false
+  /** So often something was published that is not durable yet. */
+  #underway = 0
   #isScheduled = false
   #isClosed = false
   #armedMs = Infinity
@@ -136,7 +140,8 @@ export class Firing implements VolumeObserver {
   }
 
   #turn(): void {
-    if (this.#isBusy || this.#isClosed) return
+    // What is on its way stays bounded.
+    if (this.#isBusy || this.#isClosed || this.#underway >= underwayMax) return
     const { pressure } = this.#options
     if (pressure.saturated) return pressure.onRelief(() => this.#schedule())
     const nowMs = this.#clock.nowMs()
@@ -245,8 +250,9 @@ export class Firing implements VolumeObserver {
       this.#taken.splice(0, group.doneCount)
       if (group.isRefused) return this.#giveUp()
       if (this.#taken.length > 0) return this.#options.soon(() => this.#publishGroup())
-      // The next ones wait until these are written: what is on its way stays bounded.
-      ledger.whenDurable(seq, () => this.#end(0), undefined)
+      this.#underway++
+      ledger.whenDurable(seq, this.#settled, undefined)
+      this.#end(0)
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error
       this.#giveUp()
@@ -258,6 +264,11 @@ export class Firing implements VolumeObserver {
     for (const { volume } of this.#taken) this.#forget(volume.number)
     this.#taken = []
     this.#end(retryMs)
+  }
+
+  readonly #settled = (): void => {
+    this.#underway--
+    this.#schedule()
   }
 
   #end(afterMs: number): void {
