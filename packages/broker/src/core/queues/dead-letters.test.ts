@@ -483,3 +483,16 @@ test('a queue of very many dead messages goes without waiting for all of them, o
   await passing
   await node.close()
 })
+
+test('a consumer that calls itself an heir is none', async () => {
+  const node = await startRouter(memoryStores())
+  const work = await node.queues.declare('/', 'work')
+  for (const text of ['a', 'b']) await publish(node, '', 'work', text)
+  const { subscription } = consume(work, { name: '~dead:rejected', prefetch: 1 })
+  await turns()
+  work.configured()
+  await turns(40)
+  assert.deepEqual([work.inFlightCount, work.readyCount, work.dyingCount], [1, 1, 0])
+  assert.equal(subscription.ack(0), 1)
+  await node.close()
+})

@@ -1,5 +1,5 @@
 import type { Ledger } from '../../cell/machine.ts'
-import type { ConsumerId, Cursor, DropReason } from '../cursor/cursor.ts'
+import type { ConsumerId, Cursor, CursorConsumer, DropReason } from '../cursor/cursor.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import { Ring } from '../cursor/ring.ts'
 import { quote } from '../names.ts'
@@ -63,10 +63,14 @@ const retryMs = 1000
 /** By this name the consumer is found again that holds what was dropped for the reason. Written to disk: never change. */
 const heirName = (reason: DeathReason): string => `~dead:${reason}`
 
+/** For which reason a consumer is an heir, if it is one: consumers that clients have named come and go with their sessions. */
+const reasonOf = ({ name, kind }: CursorConsumer): DeathReason | undefined =>
+  kind === 'lasting' ? deathReasons.find(reason => heirName(reason) === name) : undefined
+
 /** Whether an earlier start has left anything to bring away. */
 export function hasHeirs(cursor: Cursor): boolean {
-  for (const { name, inFlightCount } of cursor.consumers()) {
-    if (inFlightCount > 0 && deathReasons.some(reason => heirName(reason) === name)) return true
+  for (const consumer of cursor.consumers()) {
+    if (consumer.inFlightCount > 0 && reasonOf(consumer) !== undefined) return true
   }
   return false
 }
@@ -211,11 +215,11 @@ export class DeadLetters implements TimerTarget {
   #inherit(): void {
     const cursor = this.#cursor
     const reasons = new Map<ConsumerId, DeathReason>()
-    for (const { id, name, inFlightCount } of cursor.consumers()) {
-      const reason = deathReasons.find(each => heirName(each) === name)
+    for (const consumer of cursor.consumers()) {
+      const reason = reasonOf(consumer)
       if (reason === undefined) continue
-      this.#heirs.set(reason, id)
-      if (inFlightCount > 0) reasons.set(id, reason)
+      this.#heirs.set(reason, consumer.id)
+      if (consumer.inFlightCount > 0) reasons.set(consumer.id, reason)
     }
     if (reasons.size === 0) return
     for (const { first, last, consumer: heir } of cursor.pending()) {
