@@ -171,3 +171,21 @@ for (const priorities of ['0', '5']) {
     await node.close()
   })
 }
+
+test('messages with priorities are moved in the order in which they would be given out', async () => {
+  const node = await startRouter(memoryStores())
+  const source = await node.queues.declare('/', 'source', config({ 'priority.max': '5' }))
+  const target = await node.queues.declare('/', 'target')
+  const texts = ['0a', '3b', '1c', '5d', '3e', '0f']
+  await send(source, ...texts.map(text => ({ value: Buffer.from(text), priority: Number(text[0]) })))
+  const { movedCount } = await source.move({ to: { queue: 'target' }, max: 4 }).done
+  assert.deepEqual(
+    [movedCount, await contents(target), await contents(source)],
+    [4, ['5d', '3b', '3e', '1c'], ['0a', '0f']],
+  )
+  assert.deepEqual([source.readyBytes, target.readyBytes], [4, 8])
+  // Back into lanes, by the priorities that they have kept.
+  await target.move({ to: { queue: 'source' } }).done
+  assert.deepEqual(await contents(source), ['5d', '3b', '3e', '1c', '0a', '0f'])
+  await node.close()
+})
