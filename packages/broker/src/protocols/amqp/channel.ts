@@ -184,6 +184,7 @@ export class Channel {
     this.#bodyBytesLeft = bodyBytes
     this.#expects = bodyBytes === 0 ? 'method' : 'body'
     this.basic.header(bodyBytes, payload.subarray(contentHeaderHeadBytes))
+    if (bodyBytes === 0) this.#published()
   }
 
   #body(payload: Buffer): void {
@@ -194,6 +195,13 @@ export class Channel {
     this.#bodyBytesLeft = left
     if (left === 0) this.#expects = 'method'
     this.basic.body(payload, left)
+    if (left === 0) this.#published()
+  }
+
+  /** Others have their turn when messages of this one have gone to many places. */
+  #published(): void {
+    const rest = this.basic.publishing.rest()
+    if (rest && this.#state === 'open') this.#block(rest, basicPublish)
   }
 
   /** Holds up what is behind until `pending` settles. */

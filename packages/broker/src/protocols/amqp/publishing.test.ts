@@ -393,3 +393,26 @@ test('what a connection keeps of messages is bounded', async t => {
   const other = await (await connect(t, broker)).channel()
   assert.equal((await other.declare('q', { passive: true })).messageCount, 10)
 })
+
+test('messages that go to many queues come in their order, and let others have their turn', async t => {
+  const broker = await start(t)
+  const driver = await connect(t, broker)
+  const channel = await driver.channel()
+  await channel.confirm()
+  const queues = Array.from({ length: 500 }, (_, index) => `q${index}`)
+  for (const queue of queues) {
+    void channel.declare(queue, { exclusive: true })
+    void channel.bind(queue, 'amq.fanout')
+  }
+  await channel.settled()
+  const publishes = Array.from({ length: 40 }, (_, index) => channel.publish('amq.fanout', '', `m${index}`))
+  const { messageCount } = await channel.declare('q0', { passive: true })
+  assert.equal(messageCount, 40)
+  assert((await Promise.all(publishes)).every(isTaken => isTaken))
+  const bodies: string[] = []
+  for (let left = 40; left > 0; left--) bodies.push(String((await channel.get('q499', { noAck: true }))?.body))
+  assert.deepEqual(
+    bodies,
+    Array.from({ length: 40 }, (_, index) => `m${index}`),
+  )
+})

@@ -18,6 +18,8 @@ import { fieldOf, type Field, type Table } from './table.ts'
 
 /** A body gets its buffer in steps, so that an announcement alone costs nothing. */
 const firstBodyBytesMax = 256 * 1024
+/** Messages of one channel are put into so many queues before others have their turn. */
+const copiesPerTurnMax = 4096
 /** The longest time to live: as many milliseconds as 32 bits count. */
 const ttlMsMax = 0xffff_ffff
 const noRouteText = 'NO_ROUTE'
@@ -51,6 +53,8 @@ export class Publishing {
   readonly #scan = new PropertyScan()
   #tellsSoon = false
   #isPosting = false
+  /** Of messages that went to several places, since others had their turn. */
+  #copies = 0
   #isOver = false
   /** The newest block that anything published in this channel is part of. */
   lastSeq = -1
@@ -120,6 +124,13 @@ export class Publishing {
     this.#whole(body)
   }
 
+  /** What to wait for before the next message is taken; undefined: nothing. */
+  rest(): Promise<void> | undefined {
+    if (this.#copies < copiesPerTurnMax) return undefined
+    this.#copies = 0
+    return new Promise(resolve => this.#channel.connection.context.clock.soon(resolve))
+  }
+
   /** The channel is over: nobody is told any more. */
   end(): void {
     this.#isOver = true
@@ -146,6 +157,7 @@ export class Publishing {
       replyTo.deliver(published)
       return -1
     }
+    if (destinations.length > 1) this.#copies += destinations.length
     const { seq, error } = broker.router.postTo(destinations, key, message)
     if (seq > this.lastSeq) this.lastSeq = seq
     if (published.isMandatory && destinations.length === 0) {
