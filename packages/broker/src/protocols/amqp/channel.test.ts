@@ -181,6 +181,11 @@ for (const [what, send, told] of [
   ['a method with bytes left over', peer => peer.frame(1, 1, method(20, 41, '00')), /^503 COMMAND_INVALID/],
   ['more than a method', peer => peer.frame(1, 1, method(90, 10, '00')), /^501 FRAME_ERROR - Expected the end/],
   [
+    'a consumer tag that is not UTF-8',
+    peer => peer.frame(1, 1, method(60, 30, `ff${'ff'.repeat(255)}00`)),
+    '502 SYNTAX_ERROR - a name is not UTF-8',
+  ],
+  [
     'a type of frames that there is not',
     peer => peer.frame(9, 1, Buffer.alloc(3)),
     '501 FRAME_ERROR - type 9 on channel 1, 3 bytes',

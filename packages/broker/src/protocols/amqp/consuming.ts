@@ -196,6 +196,7 @@ export class Consuming {
   }
 
   cancel(tag: string, noWait: boolean): void {
+    checkShort(tag)
     const taker = this.#consumers.get(tag)
     if (taker) {
       this.#consumers.delete(tag)
