@@ -17,18 +17,18 @@ export class FixtureClock extends ManualClock {
   }
 }
 
-const archiveOf = (format: number): string => path.join(import.meta.dirname, `format-${format}.json.gz`)
+const archiveOf = (name: string): string => path.join(import.meta.dirname, `${name}.json.gz`)
 
 /** Keeps a directory as one small file: its files by name, in base64. */
-export function pack(directory: string, format: number, isWanted: (name: string) => boolean): void {
+export function pack(directory: string, to: string, isWanted: (name: string) => boolean): void {
   const names = fs.readdirSync(directory, { recursive: true }).map(String).sort()
   const files = names.filter(name => isWanted(name) && fs.statSync(path.join(directory, name)).isFile())
   const content = files.map(name => [name, fs.readFileSync(path.join(directory, name), 'base64')])
-  fs.writeFileSync(archiveOf(format), zlib.gzipSync(JSON.stringify(Object.fromEntries(content)), { level: 9 }))
+  fs.writeFileSync(archiveOf(to), zlib.gzipSync(JSON.stringify(Object.fromEntries(content)), { level: 9 }))
 }
 
-export function unpack(format: number, directory: string): void {
-  const content: unknown = JSON.parse(zlib.gunzipSync(fs.readFileSync(archiveOf(format))).toString())
+export function unpack(from: string, directory: string): void {
+  const content: unknown = JSON.parse(zlib.gunzipSync(fs.readFileSync(archiveOf(from))).toString())
   for (const [name, bytes] of Object.entries(content as Record<string, string>)) {
     const target = path.join(directory, name)
     fs.mkdirSync(path.dirname(target), { recursive: true })

@@ -31,9 +31,9 @@ import { ruleOf } from './story.ts'
 
 const { disk } = realRuntime()
 
-function copy(t: TestContext): string {
+function copy(t: TestContext, of = 'format-2'): string {
   const directory = temporary(t)
-  unpack(2, directory)
+  unpack(of, directory)
   return directory
 }
 
@@ -106,6 +106,18 @@ test('format 2: all of it is found after a start, and after one more', async t =
   assert.deepEqual(JSON.parse(fs.readFileSync(path.join(directory, 'format.json'), 'utf8')), { format: dataFormat })
 })
 
+test('format 2: what was written before there were namespaces, policies and delays is found, too', async t => {
+  const directory = copy(t, 'format-2-first')
+  assert.deepEqual((await verifyDirectory(disk, directory, machines)).findings, [])
+  const clock = new FixtureClock()
+  await clock.advance(longMs + 1000)
+  for (const seed of [3, 4]) {
+    const broker = await openFixture(directory, clock, seed)
+    for (const mark of ['a', 'b']) await new Memory(broker.core, mark).checkFirst()
+    await broker.close()
+  }
+})
+
 /** What the broker has to remember of a story. */
 class Memory {
   readonly #core: Broker
@@ -117,12 +129,21 @@ class Memory {
   }
 
   async check(): Promise<void> {
+    await this.checkFirst()
+    this.#tenants()
+    await this.#delayed()
+    await this.#priorities()
+    this.#policies()
+    this.#brief()
+  }
+
+  /** What the first stories told. */
+  async checkFirst(): Promise<void> {
     const orders = this.#core.topics.get(namespace, this.#name('orders'))
     assert(orders)
     this.#topics(orders)
     await this.#records(orders)
     this.#people()
-    this.#tenants()
     this.#classicGroups(orders)
     this.#assignedGroups()
     this.#shareGroups(orders)
@@ -130,9 +151,6 @@ class Memory {
     await this.#queues()
     this.#routes(orders)
     this.#tasks()
-    await this.#delayed()
-    await this.#priorities()
-    this.#policies()
   }
 
   #name(name: string): string {
@@ -335,6 +353,11 @@ class Memory {
     const led = router.bindings(namespace, 'amq.headers').find(({ destination }) => destination.endsWith(this.#mark))
     assert.deepEqual(led?.arguments, [{ name: 'size', value: 7n }])
     assert.equal(router.get(namespace, this.#name('old-events')), undefined)
+  }
+
+  /** What goes with a start or with its last binding. */
+  #brief(): void {
+    const { router } = this.#core
     assert.deepEqual(
       router.bindings(namespace, this.#name('auto')).map(({ destination }) => destination),
       [this.#name('jobs')],

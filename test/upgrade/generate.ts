@@ -25,6 +25,6 @@ await clock.advance(longMs)
 await sleep(1000)
 await new Story(second.core, clock, 'b').tell()
 // As a kill would leave it.
-pack(data, dataFormat, name => name !== 'lock' && !path.basename(name).startsWith('spare-'))
+pack(data, `format-${dataFormat}`, name => name !== 'lock' && !path.basename(name).startsWith('spare-'))
 await second.close()
 fs.rmSync(data, { recursive: true })
