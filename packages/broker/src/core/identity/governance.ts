@@ -41,8 +41,6 @@ export interface Profile {
 
 /** What proves that somebody is the user. */
 export type Secret =
-  /** That from before, if there is any. */
-  | { readonly kind: 'kept' }
   /** Nothing: nobody can log in with a password. */
   | { readonly kind: 'none' }
   | { readonly kind: 'password'; readonly password: string }
@@ -86,7 +84,7 @@ export class Governance {
     checkTags(tags)
     const credentials = secret.kind === 'password' ? await this.#hash(secret.password) : []
     const before = this.#options.machine.users.get(name)
-    const user = { ...(before ?? nobody), ...secretsOf(before, secret, credentials), name, tags, isGoverned: true }
+    const user = { ...(before ?? nobody), ...secretsOf(secret, credentials), name, tags, isGoverned: true }
     if (!before) this.#checkCount()
     else this.#options.checkRemoval(new Map([[name, user]]))
     await this.#durably(identityFacts.userSet, userSet, storeUser(user))
@@ -211,12 +209,7 @@ export class Governance {
 const nobody = { isSuper: false, credentials: new Map() }
 
 /** `made` are the credentials of a password. */
-function secretsOf(
-  before: User | undefined,
-  secret: Secret,
-  made: readonly Credential[],
-): Pick<User, 'credentials' | 'hash'> {
-  if (secret.kind === 'kept') return { credentials: before?.credentials ?? new Map(), hash: before?.hash }
+function secretsOf(secret: Secret, made: readonly Credential[]): Pick<User, 'credentials' | 'hash'> {
   const credentials = secret.kind === 'credentials' ? secret.credentials : made
   const hash = secret.kind === 'hash' ? secret.hash : undefined
   return { credentials: new Map(credentials.map(of => [of.mechanism, of])), hash }
