@@ -8,31 +8,12 @@ import { noContent, type Route } from './route.ts'
 import { nodeName } from './state.ts'
 import { jsonOfHeaders } from './values.ts'
 
-const sort = ['vhost', 'name']
-
 export const connectionRoutes: readonly Route[] = [
-  {
-    path: '/api/connections',
-    need: 'management',
-    on: {
-      GET: call =>
-        call.pages(
-          visible(call).map(of => connectionItem(call, of)),
-          sort,
-        ),
-    },
-  },
+  { path: '/api/connections', need: 'management', on: { GET: call => connectionPages(call, visible(call)) } },
   {
     path: '/api/connections/username/:username',
     need: 'management',
-    on: {
-      GET: call =>
-        call.pages(
-          ofUser(call).map(of => connectionItem(call, of)),
-          sort,
-        ),
-      DELETE: call => closeAll(call, ofUser(call)),
-    },
+    on: { GET: call => connectionPages(call, ofUser(call)), DELETE: call => closeAll(call, ofUser(call)) },
   },
   {
     path: '/api/connections/:connection',
@@ -45,25 +26,38 @@ export const connectionRoutes: readonly Route[] = [
   {
     path: '/api/connections/:connection/channels',
     need: 'management',
-    on: { GET: call => call.list(channelItems([connectionOf(call)])) },
+    on: { GET: call => call.list(channelsOf([connectionOf(call)]).map(channelItem)) },
   },
-  {
-    path: '/api/vhosts/:vhost/connections',
-    need: 'vhost',
-    on: {
-      GET: call =>
-        call.pages(
-          inVhost(call).map(of => connectionItem(call, of)),
-          sort,
-        ),
-    },
-  },
-  { path: '/api/vhosts/:vhost/channels', need: 'vhost', on: { GET: call => call.pages(channelItems(inVhost(call))) } },
-  { path: '/api/channels', need: 'management', on: { GET: call => call.pages(channelItems(visible(call))) } },
+  { path: '/api/vhosts/:vhost/connections', need: 'vhost', on: { GET: call => connectionPages(call, inVhost(call)) } },
+  { path: '/api/vhosts/:vhost/channels', need: 'vhost', on: { GET: call => channelPages(call, inVhost(call)) } },
+  { path: '/api/channels', need: 'management', on: { GET: call => channelPages(call, visible(call)) } },
   { path: '/api/channels/:channel', need: 'management', on: { GET: call => call.one(channelOf(call)) } },
   { path: '/api/consumers', need: 'management', on: { GET: call => call.list(consumerItems(call), ['queue.name']) } },
   { path: '/api/consumers/:vhost', need: 'vhost', on: { GET: call => call.list(consumerItems(call), ['queue.name']) } },
 ]
+
+function connectionPages(call: Call, connections: readonly ConnectionInfo[]): Promise<unknown> {
+  const all = connections.map(connection => ({ vhost: connection.namespace, name: connection.name, connection }))
+  return call.pagesOf(all, ({ connection }) => connectionItem(call, connection))
+}
+
+/** A channel with its connection, by the name that clients of this API know. */
+interface FoundChannel {
+  readonly vhost: string
+  readonly name: string
+  readonly connection: ConnectionInfo
+  readonly channel: ChannelInfo
+}
+
+const channelsOf = (connections: readonly ConnectionInfo[]): FoundChannel[] =>
+  connections.flatMap(connection =>
+    connection.channels().map(channel => {
+      return { vhost: connection.namespace, name: `${connection.name} (${channel.number})`, connection, channel }
+    }),
+  )
+
+const channelPages = (call: Call, connections: readonly ConnectionInfo[]): Promise<unknown> =>
+  call.pagesOf(channelsOf(connections), channelItem)
 
 /** Who does not monitor sees their own connections. */
 function visible({ core, visitor }: Call): ConnectionInfo[] {
@@ -131,13 +125,10 @@ function connectionItem(call: Call, connection: ConnectionInfo): Item {
   }
 }
 
-const channelItems = (connections: readonly ConnectionInfo[]): Item[] =>
-  connections.flatMap(connection => connection.channels().map(channel => channelItem(connection, channel)))
-
-function channelItem(connection: ConnectionInfo, channel: ChannelInfo): Item {
+function channelItem({ name, connection, channel }: FoundChannel): Item {
   const { host, port } = connection.remote
   return {
-    name: `${connection.name} (${channel.number})`,
+    name,
     number: channel.number,
     node: nodeName,
     vhost: connection.namespace,
@@ -159,20 +150,12 @@ function channelItem(connection: ConnectionInfo, channel: ChannelInfo): Item {
 }
 
 function channelOf(call: Call): Item {
-  for (const connection of visible(call)) {
-    const prefix = `${connection.name} (`
-    if (!call.param('channel').startsWith(prefix)) continue
-    const channel = connection.channels().find(({ number }) => `${prefix}${number})` === call.param('channel'))
-    if (!channel) continue
-    const found = consumersOf(call).filter(of => of.connection === connection && of.channel.number === channel.number)
-    return {
-      ...channelItem(connection, channel),
-      consumer_details: found.map(consumerItem),
-      deliveries: [],
-      publishes: [],
-    }
-  }
-  throw notFound()
+  const found = channelsOf(visible(call)).find(({ name }) => name === call.param('channel'))
+  if (!found) throw notFound()
+  const consumers = consumersOf(call).filter(({ connection, channel }) => {
+    return connection === found.connection && channel.number === found.channel.number
+  })
+  return { ...channelItem(found), consumer_details: consumers.map(consumerItem), deliveries: [], publishes: [] }
 }
 
 function consumerItems(call: Call): Item[] {

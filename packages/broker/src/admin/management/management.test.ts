@@ -277,6 +277,14 @@ test('connections and what they carry are shown, and can be closed', async t => 
   const path = `/api/connections/${encodeURIComponent(connection.name)}`
   assert.equal((await client.get(path)).name, connection.name)
   assert.equal((await client.get('/api/overview')).object_totals.connections, 1)
+  await driver.channel()
+  const [channel] = await client.get('/api/channels')
+  assert.equal(
+    (await client.get(`/api/channels/${encodeURIComponent(channel.name)}`)).connection_details.name,
+    connection.name,
+  )
+  assert.equal((await client.get(`${path}/channels`)).length, (await client.get('/api/vhosts/%2F/channels')).length)
+  assert.equal((await client.get('/api/connections?page=1&page_size=5')).items[0].name, connection.name)
   assert.equal(await client.status('DELETE', path), 204)
   while ((await client.get('/api/connections')).length > 0);
   assert.equal(await client.status('GET', path), 404)
