@@ -24,10 +24,14 @@ const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 class SlowBlobs extends MemoryBlobStore {
   held: (() => void)[] | undefined
   failure: Error | undefined
+  /** What all bytes read are. */
+  garbage: number | undefined
   override async read(name: string, position: number, target: Buffer): Promise<number | null> {
     if (this.held) await new Promise<void>(resolve => this.held!.push(resolve))
     if (this.failure) throw this.failure
-    return super.read(name, position, target)
+    const count = await super.read(name, position, target)
+    if (this.garbage !== undefined) target.fill(this.garbage)
+    return count
   }
   letGo(): void {
     const held = this.held ?? []
@@ -140,6 +144,21 @@ test('a medium that cannot be read refuses the range and nothing else', async ()
   assert.deepEqual(fatal, [])
   blobs.failure = undefined
   assert.equal((await fetchOne(client, stream, 0)).error, undefined)
+  await cell.close()
+})
+
+test('a damaged table of chunks is told of, is not believed, and is read again', async () => {
+  const blobs = new SlowBlobs()
+  const { cell, client } = await openCell({ ...memoryStores(), blobs })
+  const stream = cell.define('stream')
+  await publish(client, stream, 'a', 'b')
+  await cell.checkpointer.flush()
+  for (const byte of [0x55, 0xff, 0]) {
+    blobs.garbage = byte
+    assert.equal((await fetchOne(client, stream, 0)).error, 'storage-corrupt')
+  }
+  blobs.garbage = undefined
+  assert.deepEqual((await readAll(client, stream)).length, 2)
   await cell.close()
 })
 

@@ -201,12 +201,14 @@ export class StreamReader {
     const segment = stream.extents.get(row, extent.segment)
     const position = stream.extents.get(row, extent.chunkPosition)
     const count = stream.extents.get(row, extent.chunkCount)
+    const bytes = stream.extents.get(row, extent.bytes)
     const key = `${segment}:${position}`
     let rows = this.#tables.get(key)
     if (rows) this.#tables.delete(key)
     else {
       rows = Buffer.allocUnsafeSlow(count * chunkRowBytes)
       await this.#readBlob(segment, position, rows)
+      this.#checkTable(stream, segment, rows, bytes)
       if (!this.#tables.has(key)) this.#tableBytes += rows.length
     }
     this.#tables.set(key, rows)
@@ -216,6 +218,20 @@ export class StreamReader {
       this.#tableBytes -= dropped.length
     }
     return { rows, count, segment }
+  }
+
+  /** The checkpoint knows how much the chunks are together: a damaged table must not make us read what is not there. */
+  #checkTable(stream: Stream, segment: number, rows: Buffer, bytes: number): void {
+    let sum = 0
+    let before = -1
+    for (let row = 0; row < rows.length / chunkRowBytes && sum <= bytes; row++) {
+      const chunk = readChunk(rows, row)
+      sum = chunk.baseOffset > before ? sum + chunk.bytes : Infinity
+      before = chunk.baseOffset
+    }
+    if (sum === bytes) return
+    const name = nameOf(this.#cell.checkpointer.placement, segment)
+    throw new DamagedRange(`${name} is damaged: its table does not tell where stream ${stream.id} lies in it`)
   }
 
   async #load(stream: Stream, { segment, chunks }: Wanted): Promise<Slab> {
