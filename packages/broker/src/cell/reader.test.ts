@@ -149,9 +149,10 @@ test('a medium that cannot be read refuses the range and nothing else', async ()
 
 test('a damaged table of chunks is told of, is not believed, and is read again', async () => {
   const blobs = new SlowBlobs()
-  const { cell, client } = await openCell({ ...memoryStores(), blobs })
+  const { cell, client } = await openCell({ chain: new MemoryChainStore(), blobs })
   const stream = cell.define('stream')
-  await publish(client, stream, 'a', 'b')
+  await publish(client, stream, 'a')
+  await publish(client, stream, 'b')
   await cell.checkpointer.flush()
   for (const byte of [0x55, 0xff, 0]) {
     blobs.garbage = byte
