@@ -1,40 +1,12 @@
 import assert from 'node:assert/strict'
-import { spawn, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { startBroker, type RunningBroker } from '@dragoman/broker'
-
-const main = join(import.meta.dirname, 'dragoman.js')
-
-interface Finished {
-  code: number | null
-  out: string
-  err: string
-}
-
-/** Runs the command as a process of its own. */
-function start(
-  args: readonly string[],
-  environment: Record<string, string> = {},
-): { child: ChildProcess; done: Promise<Finished> } {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('DRAGOMAN_'))
-  const child = spawn(process.execPath, [main, ...args], { env: { ...Object.fromEntries(inherited), ...environment } })
-  const finished: Finished = { code: null, out: '', err: '' }
-  child.stdout.on('data', (chunk: Buffer) => (finished.out += String(chunk)))
-  child.stderr.on('data', (chunk: Buffer) => (finished.err += String(chunk)))
-  const done = new Promise<Finished>(resolve => child.on('close', code => resolve({ ...finished, code })))
-  return { child, done }
-}
-
-async function run(args: readonly string[], input = '', environment: Record<string, string> = {}): Promise<Finished> {
-  const { child, done } = start(args, environment)
-  child.stdin?.on('error', () => {}) // A command that was refused does not read it.
-  child.stdin?.end(input)
-  return done
-}
+import { run, start, succeed } from './testing/process.ts'
 
 /** Waits until the process has printed something that matches. */
 function printed(child: ChildProcess, pattern: RegExp): Promise<string> {
@@ -57,11 +29,7 @@ before(async () => {
 after(() => broker.close())
 
 /** Runs a command against the broker; it must do what it is asked. */
-async function dragoman(args: readonly string[], input = ''): Promise<string> {
-  const { code, out, err } = await run(args, input, environment)
-  assert.equal(code, 0, `dragoman ${args.join(' ')}: ${err}`)
-  return out
-}
+const dragoman = (args: readonly string[], input = ''): Promise<string> => succeed(args, input, environment)
 
 test('publish and consume: lines, keys, JSON, positions and formats', async () => {
   assert.equal(await dragoman(['topic', 'create', 'orders', '--partitions', '2']), 'orders created with 2 partitions\n')

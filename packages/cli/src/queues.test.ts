@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { startBroker, type RunningBroker } from '@dragoman/broker'
-
-const main = join(import.meta.dirname, 'dragoman.js')
+import { run, succeed } from './testing/process.ts'
 
 let broker: RunningBroker
 let environment: Record<string, string>
@@ -17,33 +14,11 @@ before(async () => {
 })
 after(() => broker.close())
 
-interface Finished {
-  code: number | null
-  out: string
-  err: string
-}
-
-/** Runs the command as a process of its own. */
-function run(args: readonly string[], input = ''): Promise<Finished> {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('DRAGOMAN_'))
-  const child = spawn(process.execPath, [main, ...args], { env: { ...Object.fromEntries(inherited), ...environment } })
-  const finished: Finished = { code: null, out: '', err: '' }
-  child.stdout.on('data', (chunk: Buffer) => (finished.out += String(chunk)))
-  child.stderr.on('data', (chunk: Buffer) => (finished.err += String(chunk)))
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  return new Promise(resolve => child.on('close', code => resolve({ ...finished, code })))
-}
-
 /** A command that must do what it is asked. */
-async function dragoman(...args: string[]): Promise<string> {
-  const { code, out, err } = await run(args)
-  assert.equal(code, 0, `dragoman ${args.join(' ')}: ${err}`)
-  return out
-}
+const dragoman = (...args: string[]): Promise<string> => succeed(args, '', environment)
 
 async function refused(...args: string[]): Promise<string> {
-  const { code, err } = await run(args)
+  const { code, err } = await run(args, '', environment)
   assert.notEqual(code, 0, `dragoman ${args.join(' ')}`)
   return err
 }

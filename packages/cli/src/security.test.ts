@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { startBroker, type RunningBroker } from '@dragoman/broker'
+import { run } from './testing/process.ts'
 
-const main = join(import.meta.dirname, 'dragoman.js')
 const certificate = (name: string): string =>
   new URL(`../../../test/support/certificates/${name}`, import.meta.url).pathname
 
@@ -31,32 +30,25 @@ after(async () => {
   await rm(directory, { recursive: true })
 })
 
-/** Runs a command as a process of its own; resolves with its code and all that it printed. */
-function dragoman(
+/** Runs a command as somebody; resolves with its code and all that it printed. */
+async function dragoman(
   user: string | undefined,
   password: string | undefined,
   args: readonly string[],
   input = '',
 ): Promise<{ code: number | null; text: string }> {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('DRAGOMAN_'))
-  const env: Record<string, string | undefined> = {
-    ...Object.fromEntries(inherited),
+  const { code, out, err } = await run(args, input, {
     DRAGOMAN_BROKER: `127.0.0.1:${broker.port('kafka')}`,
     ...(user === undefined ? {} : { DRAGOMAN_USER: user }),
     ...(password === undefined ? {} : { DRAGOMAN_PASSWORD: password }),
-  }
-  const child = spawn(process.execPath, [main, ...args], { env })
-  let text = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += String(chunk)))
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  return new Promise(resolve => child.on('close', code => resolve({ code, text })))
+  })
+  return { code, text: out + err }
 }
 
 const root = (args: readonly string[], input = '') => dragoman('root', 'sesame', args, input)
 
-async function fine(run: Promise<{ code: number | null; text: string }>): Promise<string> {
-  const { code, text } = await run
+async function fine(finished: Promise<{ code: number | null; text: string }>): Promise<string> {
+  const { code, text } = await finished
   assert.equal(code, 0, text)
   return text
 }
