@@ -133,15 +133,15 @@ export class Call {
   }
 
   /** Throws `Refusal`. */
-  need(permission: NamespacePermission, vhost: string, name: string): void {
-    if (!this.inVhost(vhost).may(permission, name)) throw notAuthorised('Access refused.')
+  need(permission: NamespacePermission, vhost: string, kind: 'queue' | 'exchange', name: string): void {
+    if (!this.inVhost(vhost).may(permission, name, kind)) throw notAuthorised('Access refused.')
   }
 
   /** The same of an exchange, and of the key with which it is used. Throws `Refusal`. */
   needExchange(permission: 'write' | 'read', vhost: string, exchange: string, key?: string): void {
     const isFree = key === undefined || this.inVhost(vhost).mayUseKey(permission, exchange, key)
     if (!isFree) throw notAuthorised('Access refused.')
-    this.need(permission, vhost, shownExchange(exchange))
+    this.need(permission, vhost, 'exchange', shownExchange(exchange))
   }
 
   /** The body as an object; an empty one is an object without fields. Throws `Refusal`. */

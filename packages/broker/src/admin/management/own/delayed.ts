@@ -73,7 +73,7 @@ async function list(call: Call): Promise<unknown> {
   const max = Math.min(shownMax, numberOf('max', call.query.get('max') ?? String(shownDefault)))
   const page = await call.core.delayed.list({ ...queryOf(call), max, ...(after === null ? {} : { after }) })
   const rights = call.inVhost(call.vhost)
-  const shown = page.messages.filter(({ exchange }) => rights.may('read', shownExchange(exchange)))
+  const shown = page.messages.filter(({ exchange }) => rights.may('read', shownExchange(exchange), 'exchange'))
   return { messages: shown.map(message => delayedItem(call, message)), next: page.next ?? null }
 }
 

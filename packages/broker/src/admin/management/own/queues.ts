@@ -24,7 +24,7 @@ function queueOf(call: Call): Queue {
   const name = call.param('queue')
   const queue = core.queues.get(vhost, name)
   if (!queue) throw notFound()
-  call.need('read', vhost, name)
+  call.need('read', vhost, 'queue', name)
   return queue
 }
 
@@ -80,8 +80,8 @@ function move(call: Call): unknown {
   required(fields, 'to')
   const to = targetOf(fields.to)
   // Messages come to the other queue as if they were published to it.
-  if (to === 'nowhere') call.need('configure', vhost, queue.definition.name)
-  else call.need('write', vhost, 'amq.default')
+  if (to === 'nowhere') call.need('configure', vhost, 'queue', queue.definition.name)
+  else call.needExchange('write', vhost, '')
   if (typeof to === 'object' && !call.core.queues.get(vhost, to.queue)) throw notFound()
   const max = fields.max === undefined ? {} : { max: integerOf(fields, 'max') }
   const begun = queue.move({ to, ...max, filter: filterOf(fields) })

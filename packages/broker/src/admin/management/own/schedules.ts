@@ -39,7 +39,9 @@ export const scheduleRoutes: readonly Route[] = [
 function scheduleItems(call: Call): Item[] {
   return call.vhosts.flatMap(vhost => {
     const rights = call.inVhost(vhost)
-    const shown = call.core.schedules.list(vhost).filter(({ exchange }) => rights.may('read', shownExchange(exchange)))
+    const shown = call.core.schedules
+      .list(vhost)
+      .filter(({ exchange }) => rights.may('read', shownExchange(exchange), 'exchange'))
     return shown.map(schedule => scheduleItem(call, schedule))
   })
 }
