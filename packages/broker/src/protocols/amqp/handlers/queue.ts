@@ -221,7 +221,9 @@ function checkSameArguments(
   const difference = argumentDifference(present, wanted)
   if (!difference) return
   const { name, values } = difference
-  throw inequivalent(what, name, ...values, fieldOf(fields.arguments, name)?.type)
+  // A queue of which no type was said has one all the same.
+  const [current, received] = name === 'x-queue-type' ? values.map(value => value ?? 'classic') : values
+  throw inequivalent(what, name, current, received, fieldOf(fields.arguments, name)?.type)
 }
 
 async function purge(channel: ChannelHost, fields: Arguments<typeof queuePurge>): Promise<void> {
