@@ -1,37 +1,13 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import kafkajs from 'kafkajs'
 import { dragomanIsThere, startDragoman, type Dragoman } from '../support/dragoman.ts'
+import { fillDisk, mountDisk, unmountDisk } from '../support/small-disk.ts'
 import { Audit } from './audit.ts'
 import { Reader } from './reader.ts'
 import { write } from './record.ts'
-
-/** A small file system of its own: mounting one takes root, and Linux. */
-function mount(megabytes: number): string | undefined {
-  const directory = mkdtempSync(join(tmpdir(), 'dragoman-full-'))
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', directory])
-  if (mounted.status === 0) return directory
-  rmSync(directory, { recursive: true })
-  return undefined
-}
-
-/** Takes all space that is left but about `leave` bytes. */
-function fill(path: string, leave: number): void {
-  const file = openSync(path, 'w')
-  const chunk = Buffer.alloc(64 * 1024)
-  let written = 0
-  try {
-    for (;;) written += writeSync(file, chunk)
-  } catch {
-    // The disk is full: that is what was wanted.
-  }
-  closeSync(file)
-  spawnSync('truncate', ['-s', String(Math.max(0, written - leave)), path])
-}
 
 const recordBytes = 2_000
 const recordsPerBatch = 50
@@ -100,23 +76,20 @@ const ways = [
 ]
 
 for (const { name, reserve, megabytes, suddenly } of ways) {
-  const directory = dragomanIsThere ? mount(megabytes) : undefined
+  const directory = dragomanIsThere ? mountDisk(megabytes) : undefined
   const skip = directory === undefined ? 'needs root to mount a small file system' : false
   test(`a disk that was filled ${name} refuses writes, serves reads and heals`, { skip }, async t => {
     const path = directory ?? ''
     const data = join(path, 'data')
     const ballast = join(path, 'ballast')
-    t.after(() => {
-      spawnSync('umount', ['-l', path])
-      rmSync(path, { recursive: true, force: true })
-    })
-    fill(ballast, (megabytes - 16) * 1024 * 1024) // Something to free later.
+    t.after(() => unmountDisk(path))
+    fillDisk(ballast, (megabytes - 16) * 1024 * 1024) // Something to free later.
     const args = ['--reserve-bytes', reserve]
     let broker = await startDragoman({ data, args })
     t.after(() => broker.process.kill())
     const producer = new Producer(broker.address)
     await producer.send()
-    if (suddenly) fill(ballast, 256 * 1024)
+    if (suddenly) fillDisk(ballast, 256 * 1024)
     const first = await producer.sendUntilRefused(5_000)
     assert.ok(first instanceof Error, 'the disk is full, yet everything was taken')
     assert.ok(isRetriable(first), `the refusal is not one that a producer repeats: ${String(first)}`)

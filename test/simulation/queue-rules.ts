@@ -84,4 +84,24 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     find: '[...outgoing.values()].filter(({ isDurable }) => isDurable)',
     replace: "[...outgoing.values()].filter(({ key }) => key !== 'a')",
   },
+  'delayed messages are due early': {
+    file: 'core/delayed/due-clock.ts',
+    find: 'return Math.floor(this.#wallMs)',
+    replace: 'return Math.floor(this.#wallMs * (1 + 1e-9))',
+  },
+  'a cancelled message is published': {
+    file: 'core/delayed/firing.ts',
+    find: 'if (state.cancelled.size > 0 && state.cancelled.has(offset)) continue',
+    replace: '',
+  },
+  'a dead letter is lost': {
+    file: 'core/queues/dead-letters.ts',
+    find: 'isTaken &&= to.append(target, letter)',
+    replace: 'isTaken &&= first % 8 === 3 || to.append(target, letter)',
+  },
+  'dead letters of an earlier start stay where they are': {
+    file: 'core/queues/dead-letters.ts',
+    find: 'if (reason !== undefined) this.#push({ first, last, heir, reason })',
+    replace: '',
+  },
 }
