@@ -8,8 +8,7 @@ import type { Publishing } from './publishing.ts'
 const messageOverhead = 512
 
 /**
- * What was published and settled in a channel since the last commit. It takes effect together: within one block, unless that would be too
- * large for one.
+ * What was published and settled in a channel since the last commit. It takes effect together, within one block.
  */
 export class Transaction {
   #published: Published[] = []
