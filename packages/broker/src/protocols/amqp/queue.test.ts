@@ -139,13 +139,13 @@ for (const [what, first, second, told] of [
     'another type',
     {},
     { arguments: quorum },
-    "'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' of type 'longstr' but current is none",
+    "'x-queue-type' for queue 'q' in vhost '/': received 'quorum' but current is 'classic'",
   ],
   [
     'a queue where a stream is',
     { arguments: stream },
     {},
-    "'x-queue-type' for queue 'q' in vhost '/': received none but current is the value 'stream' of type 'longstr'",
+    "'x-queue-type' for queue 'q' in vhost '/': received 'classic' but current is 'stream'",
   ],
 ] as [string, Flags, Flags, string][]) {
   test(`declare again: ${what} is PRECONDITION_FAILED`, async t => {
