@@ -11,6 +11,8 @@ export default async function* report(source) {
     }
     if (type !== 'test:pass' && type !== 'test:fail') continue
     if (data.details.type === 'suite') continue
+    // A file is a test, too: of interest only when it ends badly.
+    if (type === 'test:pass' && /\.[jt]s$/.test(data.name)) continue
     const path = [...names.slice(0, data.nesting), data.name].join(', ').replaceAll(/\s+/g, ' ')
     yield `${JSON.stringify({ capability: `test: ${path}`, outcome: outcomeOf(type, data) })}\n`
   }

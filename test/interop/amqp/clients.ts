@@ -1,4 +1,5 @@
 import type { Client } from '../suite.ts'
+import { compared } from './differential.ts'
 import { amqp091Go } from './go.ts'
 import { javaClient } from './java.ts'
 import { librabbitmq } from './librabbitmq.ts'
@@ -14,4 +15,5 @@ export const amqpClients: Client[] = [
   librabbitmq,
   amqp091Go,
   javaClient,
+  compared,
 ]

@@ -12,14 +12,17 @@ const directory = cacheDirectory(join('amqp', `java-${versions.rabbitmqJava}`))
 const sources = join(directory, 'sources')
 const jars = join(directory, 'jars')
 const classes = join(directory, 'classes')
+const junit = '1.12.2'
+/** It has all of JUnit, and comes before what others bring of it. */
+const launcherJar = join(jars, `junit-platform-console-standalone-${junit}.jar`)
 const packageName = 'com.rabbitmq.client.test'
 const testsDirectory = join(sources, 'src', 'test', 'java', ...packageName.split('.'))
 
 /** What its tests need, in the versions of its own project. */
 const libraries = [
   `com.rabbitmq:amqp-client:${versions.rabbitmqJava}`,
-  'org.junit.platform:junit-platform-console-standalone:1.11.4',
-  'org.junit.platform:junit-platform-suite-api:1.11.4',
+  `org.junit.platform:junit-platform-console-standalone:${junit}`,
+  `org.junit.platform:junit-platform-suite-api:${junit}`,
   'ch.qos.logback:logback-classic:1.2.13',
   'org.mockito:mockito-core:5.15.2',
   'org.assertj:assertj-core:3.27.3',
@@ -41,6 +44,9 @@ const leftOut: Readonly<Record<string, string>> = {
   'functional.Policies': 'sets policies by `rabbitmqctl`',
   'functional.MicrometerObservationCollectorMetrics': 'tries what the client tells of itself',
 }
+/** They restart the broker by `rabbitmqctl`, and without it leave a queue behind that is in the way of others. */
+const restarting = '.*restartingExpiry.*'
+
 /** Tests of the server: those that neither restart it nor ask it by its own tools. */
 const serverClasses = ['AlternateExchangeEquivalence', 'Bug19219Test', 'ExclusiveQueueDurability', 'PriorityQueues']
 
@@ -107,14 +113,26 @@ async function runClass(place: Place, name: string, report: Report): Promise<voi
   const reports = mkdtempSync(join(tmpdir(), 'dragoman-junit-'))
   const options = ['-Xmx400m', '-XX:TieredStopAtLevel=1', `-Drabbitmqctl.bin=${join(directory, 'rabbitmqctl')}`]
   const properties = [...options, '-Dtest-broker.A.nodename=rabbit@localhost']
-  const select = ['--select-class', `${packageName}.${name}`, '--reports-dir', reports, '--details=none']
+  const select = [
+    '--select-class',
+    `${packageName}.${name}`,
+    '--reports-dir',
+    reports,
+    '--details=none',
+    '--exclude-methodname',
+    restarting,
+  ]
   const launcher = ['org.junit.platform.console.ConsoleLauncher', 'execute', '--disable-banner', ...select]
   try {
-    const args = [...properties, '-cp', `${classes}:${jars}/*`, ...launcher]
+    const args = [...properties, '-cp', `${classes}:${launcherJar}:${jars}/*`, ...launcher]
     const ended = await runToEnd({ command: 'java', args, env: redirected(place), timeoutMs: 3 * minute })
     const cases = readdirSync(reports).flatMap(file => casesOf(readFileSync(join(reports, file), 'utf8')))
-    if (cases.length === 0) {
-      report(`test: ${name}`, { kind: 'failed', reason: ended.code === null ? 'it did not end' : 'it had no test' })
+    // Some files have classes that others extend, or tests that are not marked as such: the launcher ends well all the same.
+    if (cases.length === 0 && ended.code !== 0) {
+      report(`test: ${name}`, {
+        kind: 'failed',
+        reason: (ended.code === null ? 'it did not end' : ended.error).replaceAll(/\s+/g, ' ').slice(0, 200),
+      })
     }
     for (const [test, outcome] of cases) report(`test: ${name}.${test}`, outcome)
   } finally {
