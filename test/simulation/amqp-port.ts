@@ -1,5 +1,5 @@
 import { AmqpDriver, Refusal, type DriverChannel } from '../../packages/broker/src/protocols/amqp/driver.ts'
-import type { DriverConsumer } from '../../packages/broker/src/protocols/amqp/testing/driver-consumer.ts'
+import type { DriverConsumer } from '../../packages/broker/src/protocols/amqp/driver-consumer.ts'
 import {
   exchangeBind,
   exchangeBindOk,

@@ -158,6 +158,6 @@ function isNode(value: unknown): value is Node {
   return typeof value === 'object' && value !== null && typeof (value as Node).type === 'string'
 }
 
-/** Tests and the drivers that only tests use: they may reach for anything. */
+/** Tests, and the asking sides of protocols, which no broker loads: they may reach for anything. */
 export const isTest = (file: string): boolean =>
   file.endsWith('.test.ts') || /\/protocols\/[^/]+\/driver\.ts$/.test(file) || /\/testing\//.test(file)

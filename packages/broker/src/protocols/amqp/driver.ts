@@ -12,7 +12,7 @@ import type { Answer, Arguments, Method } from './messages/method.ts'
 import * as queueClass from './messages/queue.ts'
 import * as tx from './messages/tx.ts'
 import type { Table } from './table.ts'
-import { DriverConsumer, type Received } from './testing/driver-consumer.ts'
+import { DriverConsumer, type Received } from './driver-consumer.ts'
 
 export { DriverConsumer, type Received }
 

@@ -1,4 +1,4 @@
-import type { Properties } from '../messages/basic.ts'
+import type { Properties } from './messages/basic.ts'
 
 /** A message as a client gets it. */
 export interface Received {
