@@ -177,7 +177,11 @@ export class Delays implements Workload {
   async #browse(queue: string, from: number): Promise<{ offset: number; id: RecordId }[]> {
     const found = await this.#port.inside<{ offset: number; id: RecordId }[]>((core, done) => {
       const browsed = core.queues.get(namespace, queue)?.browse(from, 500)
-      void browsed?.then(list => done(list.map(({ offset, value }) => ({ offset, id: idOf(offset, value) }))))
+      // A disk that fails cannot be read.
+      browsed?.then(
+        list => done(list.map(({ offset, value }) => ({ offset, id: idOf(offset, value) }))),
+        () => done([]),
+      )
     })
     return Array.isArray(found) ? found : []
   }

@@ -85,9 +85,9 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     replace: "[...outgoing.values()].filter(({ key }) => key !== 'a')",
   },
   'delayed messages are due early': {
-    file: 'core/delayed/due-clock.ts',
-    find: 'return Math.floor(this.#wallMs)',
-    replace: 'return Math.floor(this.#wallMs * (1 + 1e-9))',
+    file: 'core/delayed/firing.ts',
+    find: 'const nextMs = this.#take(nowMs)',
+    replace: 'const nextMs = this.#take(nowMs + 500)',
   },
   'a cancelled message is published': {
     file: 'core/delayed/firing.ts',
