@@ -1,5 +1,6 @@
 import { choice, count, text } from '@dragoman/broker/options'
 import { option, optional } from './command.ts'
+import { Interruption } from './interruption.ts'
 import { printItems } from './listing.ts'
 import { jsonOption, Management, managementOptions, type Item, type ManagementTarget } from './management.ts'
 import { print, printJson } from './table.ts'
@@ -102,8 +103,7 @@ export async function moveMessages(
   const management = await Management.open(options)
   const path = [management.namespace, queue, 'move']
   const { max } = options
-  let isInterrupted = false
-  process.once('SIGINT', () => (isInterrupted = true))
+  const interruption = new Interruption()
   let progress = (await management.ask('POST', ['dragoman/queues', ...path], {
     to,
     ...(max === undefined ? {} : { max }),
@@ -111,7 +111,7 @@ export async function moveMessages(
   })) as Item
   while (progress['state'] === 'running' || progress['state'] === 'waiting') {
     await new Promise(resolve => setTimeout(resolve, pollMs))
-    progress = (await management.ask(isInterrupted ? 'DELETE' : 'GET', ['dragoman/queues', ...path])) as Item
+    progress = (await management.ask(interruption.isThere ? 'DELETE' : 'GET', ['dragoman/queues', ...path])) as Item
   }
   const { state, moved, passed } = progress
   print(

@@ -118,13 +118,15 @@ function put(shown: Record<string, unknown>, name: 'key' | 'value', bytes: Buffe
   else shown[name] = text
 }
 
-function showHeaderValue(value: Buffer | null): unknown {
-  return value === null ? null : (asText(value) ?? { base64: value.toString('base64') })
-}
+const showHeaderValue = (value: Buffer | null): unknown => (value === null ? null : textOrBase64(value))
+
+export const textOrBase64 = (bytes: Buffer): string | { base64: string } =>
+  asText(bytes) ?? { base64: bytes.toString('base64') }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function asText(bytes: Buffer): string | undefined {
+/** Undefined when it is no UTF-8. */
+export function asText(bytes: Buffer): string | undefined {
   try {
     return decoder.decode(bytes)
   } catch {

@@ -1,3 +1,5 @@
+import { CommandError } from './command.ts'
+
 /** A line on stderr that is written over, when a person looks at it. */
 export class Progress {
   readonly #shown = process.stderr.isTTY === true
@@ -21,4 +23,9 @@ export class Progress {
     const perSecond = seconds > 0 ? Math.round(count / seconds) : 0
     return `${count} ${count === 1 ? 'message' : 'messages'}, ${(bytes / 2 ** 20).toFixed(1)} MiB, ${perSecond}/s`
   }
+}
+
+/** What ended a command that had published so many messages. */
+export function afterPublishing(error: unknown, count: number): unknown {
+  return error instanceof CommandError ? new CommandError(`${error.message} (${count} messages were published)`) : error
 }

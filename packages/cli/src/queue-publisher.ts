@@ -2,7 +2,7 @@ import type { DriverChannel } from '@dragoman/broker/amqp-client'
 import { count, duration, text } from '@dragoman/broker/options'
 import { CommandError, optional, UsageError } from './command.ts'
 import { Management, type ManagementTarget } from './management.ts'
-import { Progress } from './progress.ts'
+import { afterPublishing, Progress } from './progress.ts'
 import { withChannel, type QueueTarget } from './queue-connection.ts'
 import { anyText } from './settings.ts'
 
@@ -48,8 +48,12 @@ export async function publishToQueues(options: QueuePublication, lines: AsyncIte
     sum.bytes += line.length
     progress.update(sum.messages, sum.bytes)
   }
-  if (options.delay === undefined) await withChannel(options, channel => publishNow(channel, options, lines, told))
-  else await publishLater(options, options.delay, lines, told)
+  try {
+    if (options.delay === undefined) await withChannel(options, channel => publishNow(channel, options, lines, told))
+    else await publishLater(options, options.delay, lines, told)
+  } catch (error) {
+    throw afterPublishing(error, sum.messages)
+  }
   if (!options.quiet) progress.finish(sum.messages, sum.bytes, 'Published')
 }
 
@@ -70,20 +74,31 @@ async function publishNow(
   }
   await channel.confirm()
   const open = new Set<Promise<void>>()
+  // The first thing that goes wrong, which may be while the next lines are waited for.
+  const failures: unknown[] = []
+  const check = (): void => {
+    if (failures.length > 0) throw failures[0]
+  }
   for await (const some of lines) {
     for (const line of some) {
       const confirmed = channel.publish(exchange, key, line, properties, { mandatory: true }).then(isTaken => {
         if (!isTaken) throw new CommandError('The broker refuses a message: a queue is full, or the disk')
-        const [returned] = channel.returned
-        if (returned) throw new CommandError(`Nothing takes messages of "${exchange}" with the key "${key}"`)
+        if (channel.returned.length > 0) throw new CommandError(nowhere(exchange, key))
         told(line)
       })
-      const done = confirmed.finally(() => open.delete(done))
+      const done = confirmed.catch((error: unknown) => void failures.push(error)).finally(() => open.delete(done))
       open.add(done)
       if (open.size >= unconfirmedMax) await Promise.race(open)
+      check()
     }
   }
   await Promise.all(open)
+  check()
+}
+
+function nowhere(exchange: string, key: string): string {
+  if (exchange === '') return `There is no queue "${key}": nothing takes the message`
+  return `Nothing takes messages of the exchange "${exchange}" with the key "${key}": see dragoman binding list`
 }
 
 /** By the management API: the protocol has a word for delays only at exchanges that are made for them. */

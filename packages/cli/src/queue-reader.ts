@@ -1,6 +1,8 @@
 import type { DriverChannel, Received } from '@dragoman/broker/amqp-client'
 import { choice, text } from '@dragoman/broker/options'
 import { option, optional } from './command.ts'
+import { Interruption } from './interruption.ts'
+import { asText, textOrBase64 } from './json-records.ts'
 import { withChannel, type QueueTarget } from './queue-connection.ts'
 import { formatRecord, type FormatOptions } from './record-formats.ts'
 
@@ -30,20 +32,12 @@ export interface QueueConsumption extends QueueTarget, FormatOptions {
 
 /** Takes messages from a queue and prints them: all that wait now, or with `follow` also what comes. */
 export async function consumeQueue(options: QueueConsumption, print: (bytes: Buffer) => Promise<void>): Promise<void> {
-  let isInterrupted = false
-  const interrupted = new Promise<undefined>(resolve => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        isInterrupted = true
-        resolve(undefined)
-      })
-    }
-  })
+  const interruption = new Interruption()
   await withChannel(options, async channel => {
     const next = await source(channel, options)
     let last = 0
-    for (let count = 0; count < options.max && !isInterrupted; count++) {
-      const message = await Promise.race([next(), interrupted])
+    for (let count = 0; count < options.max && !interruption.isThere; count++) {
+      const message = await Promise.race([next(), interruption.comes])
       if (!message) break
       await print(show(message, options))
       last = message.deliveryTag
@@ -75,24 +69,23 @@ function show(message: Received, { format, keySeparator, queue }: QueueConsumpti
     return formatRecord(queue, 0, record, { format, keySeparator })
   }
   const { headers = [], ...others } = properties
+  const text = asText(body)
   const shown = {
     queue,
     exchange,
     key: routingKey,
     ...(redelivered ? { redelivered } : {}),
-    ...(isText(body) ? { value: body.toString() } : { valueBase64: body.toString('base64') }),
+    ...(text === undefined ? { valueBase64: body.toString('base64') } : { value: text }),
     headers: Object.fromEntries(headers.map(({ name, value }) => [name, plain(value)])),
     properties: others,
   }
   return Buffer.from(`${JSON.stringify(shown)}\n`)
 }
 
-const isText = (bytes: Buffer): boolean => Buffer.from(bytes.toString()).equals(bytes)
-
 /** A value of a table as JSON shows it. */
 function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return Number(value)
-  if (Buffer.isBuffer(value)) return isText(value) ? value.toString() : { base64: value.toString('base64') }
+  if (Buffer.isBuffer(value)) return textOrBase64(value)
   if (!Array.isArray(value)) return value
   const items = value as { name?: string; value: unknown }[]
   if (items.some(({ name }) => name !== undefined))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { startBroker, type RunningBroker } from '@dragoman/broker'
-import { run, succeed } from './testing/process.ts'
+import { run, start, succeed } from './testing/process.ts'
 
 let broker: RunningBroker
 let environment: Record<string, string>
@@ -83,7 +83,7 @@ test('messages are published to queues and exchanges, and taken from queues', as
   await dragoman('publish', '--queue', 'jobs', '--header', 'a=1', 'one', 'two')
   await dragoman('publish', '--exchange', 'in', '--routing-key', 'job.x', '--priority', '5', '--quiet', 'urgent')
   assert.match(await refused('publish', '--exchange', 'in', '--routing-key', 'other', 'x'), /Nothing takes messages/)
-  assert.match(await refused('publish', '--queue', 'nobody', 'x'), /Nothing takes messages/)
+  assert.match(await refused('publish', '--queue', 'nobody', 'x'), /There is no queue "nobody".* \(0 messages were/)
   assert.match(await refused('publish', '--queue', 'jobs', '--key', 'k', 'x'), /are for topics/)
   const looked = (await dragoman('consume', '--queue', 'jobs', '--ack', 'requeue', '--format', 'json'))
     .trim()
@@ -102,6 +102,24 @@ test('messages are published to queues and exchanges, and taken from queues', as
   assert.equal(await dragoman('consume', '--queue', 'jobs', '--ack', 'none'), '')
   assert.match(await refused('consume', '--queue', 'nobody'), /NOT_FOUND - no queue 'nobody'/)
   assert.match(await refused('consume', 'topic', '--queue', 'jobs'), /either/)
+  assert.match(await refused('consume', '--queue', 'jobs', '--group', 'g'), /are for topics/)
+  assert.match(await refused('consume', '--queue', 'jobs', '--from', 'end'), /are for topics/)
+  assert.match(await refused('consume', 'topic', '--ack', 'none'), /--ack is for queues/)
+  assert.match(await refused('publish', 'topic', '--delay', '1h', 'x'), /are for queues and exchanges/)
+  assert.match(await refused('publish', 'topic', '--routing-key', 'k', 'x'), /give --queue or --exchange/)
+})
+
+test('what is refused while further lines are waited for ends with a word', async () => {
+  const { child, done } = start(['publish', '--queue', 'nobody'], environment)
+  child.stdin?.on('error', () => {})
+  child.stdin?.write('first\n')
+  // Long enough for its refusal to be there.
+  await dragoman('queue', 'list')
+  await dragoman('queue', 'list')
+  child.stdin?.end('second\n')
+  const { code, err } = await done
+  assert.equal(code, 1)
+  assert.match(err, /^dragoman: There is no queue "nobody"/)
 })
 
 test('dead letters are listed, looked at and brought back; messages move', async () => {

@@ -5,6 +5,7 @@ import { CommandError, defineCommand, option, optional, repeated, UsageError } f
 import { fetchRecords, type Fetched } from '../fetcher.ts'
 import { GroupMember } from '../group-member.ts'
 import { committedOffsets } from '../group-offsets.ts'
+import { Interruption } from '../interruption.ts'
 import { queueOptions } from '../queue-connection.ts'
 import { consumeQueue, queueConsumeOptions } from '../queue-reader.ts'
 import { ShareReader } from '../share-reader.ts'
@@ -55,15 +56,19 @@ export const consume = defineCommand({
     ['dragoman consume --queue work --ack requeue --format json', 'Looks at what waits, and gives it back.'],
   ],
   notes: `Order holds within a partition. With a group a message is printed at least once: what was printed is committed every second and at
-the end. A share group has no order: where it begins is its configuration, and what its members do not accept comes again.`,
+the end. A share group has no order: where it begins is its configuration, and what its members do not accept comes again.
+Of a queue's messages, json shows exchange and properties, too.`,
   async run({ options, words: topics }) {
     const { group, shareGroup, partition: only, from, follow, max, queue } = options
     if (queue !== undefined) {
       if (topics.length > 0) throw new UsageError('Give either topics or --queue')
+      if (group !== undefined || shareGroup !== undefined || only.length > 0 || from.kind !== 'beginning')
+        throw new UsageError('--from, --partition, --group and --share-group are for topics')
       await consumeQueue({ ...options, queue }, print)
       return undefined
     }
     if (topics.length === 0) throw new UsageError('TOPIC is missing; see dragoman help consume')
+    if (options.ack !== 'ack') throw new UsageError('--ack is for queues')
     if (shareGroup !== undefined && (group !== undefined || only.length > 0))
       throw new UsageError('Give --share-group without --group and --partition: the group assigns partitions itself')
     if (group !== undefined && only.length > 0)
@@ -96,13 +101,12 @@ class Reader {
   readonly #format: FormatOptions
   readonly #extent: Extent
   #printed = 0
-  #interrupted = false
+  readonly #interruption = new Interruption()
 
   constructor(cluster: Cluster, format: FormatOptions, extent: Extent) {
     this.#cluster = cluster
     this.#format = format
     this.#extent = extent
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => (this.#interrupted = true))
   }
 
   async readAll(topics: readonly TopicPartitions[]): Promise<void> {
@@ -129,7 +133,7 @@ class Reader {
   async readShared(topics: readonly TopicPartitions[], group: string): Promise<void> {
     const reader = new ShareReader(this.#cluster, group, topics)
     const { follow, max } = this.#extent
-    while (!this.#interrupted && this.#printed < max) {
+    while (!this.#interruption.isThere && this.#printed < max) {
       const found = await reader.next(max - this.#printed)
       if (found.length === 0 && !follow) break
       this.#printed += found.length
@@ -159,7 +163,7 @@ class Reader {
   }
 
   #isDone(positions: PartitionOffsets, ends: PartitionOffsets): boolean {
-    if (this.#interrupted || this.#printed >= this.#extent.max) return true
+    if (this.#interruption.isThere || this.#printed >= this.#extent.max) return true
     return !this.#extent.follow && unfinished(positions, ends).size === 0
   }
 

@@ -9,7 +9,7 @@ import { CommandError, defineCommand, option, optional, repeated, UsageError } f
 import { readLines } from '../input.ts'
 import { readJsonRecord } from '../json-records.ts'
 import { Producer } from '../producer.ts'
-import { Progress } from '../progress.ts'
+import { afterPublishing, Progress } from '../progress.ts'
 import { managementOptions } from '../management.ts'
 import { queueOptions } from '../queue-connection.ts'
 import { publishToQueues, queuePublishOptions } from '../queue-publisher.ts'
@@ -61,8 +61,9 @@ export const publish = defineCommand({
     ['dragoman publish --exchange shop --routing-key order.new < orders.txt', 'Wherever the exchange leads.'],
     ['dragoman publish --queue work --delay 2h "not yet"', 'It comes to the queue in two hours.'],
   ],
-  notes: `Exit code 0 means that the broker has acknowledged every message, each stored once: what must be sent again after a lost
-connection is recognised. The command tries for 30 s. Messages with equal keys keep their order.`,
+  notes: `Exit code 0 means that the broker has acknowledged every message. In a topic each is stored once: what must be sent again
+after a lost connection is recognised, and the command tries for 30 s. To queues and exchanges nothing is sent again.
+Messages with equal keys keep their order.`,
   async run({ options, words }) {
     const { quiet, partition, file, json, keySeparator, key, whole } = options
     const isQueued = options.queue !== undefined || options.exchange !== undefined
@@ -78,6 +79,11 @@ connection is recognised. The command tries for 30 s. Messages with equal keys k
       await publishToQueues(options, inputs(messages, file, whole))
       return undefined
     }
+    const { routingKey, delay, priority, ttl, contentType } = options
+    if ([routingKey, delay, priority, ttl, contentType].some(given => given !== undefined))
+      throw new UsageError(
+        '--routing-key, --delay, --priority, --ttl and --content-type are for queues and exchanges: give --queue or --exchange',
+      )
     const producer = await openProducer(options, topic)
     const progress = new Progress()
     try {
@@ -93,9 +99,7 @@ connection is recognised. The command tries for 30 s. Messages with equal keys k
       await producer.flush()
       if (!quiet) progress.finish(producer.published, producer.publishedBytes, 'Published')
     } catch (error) {
-      if (error instanceof CommandError)
-        throw new CommandError(`${error.message} (${producer.published} messages were published)`)
-      throw error
+      throw afterPublishing(error, producer.published)
     } finally {
       producer.close()
     }
