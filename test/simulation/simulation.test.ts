@@ -47,8 +47,9 @@ const quick = {
     'what is said of a job is answered before it is durable',
     'a deleted job is not written down',
     'the least urgent job comes first',
-    'a delayed job comes early',
-    'notes of jobs are not in checkpoints',
+    'a route that is kept outlives its binding',
+    'a message that comes again is not marked',
+    'a dead letter is lost',
   ],
 }
 

@@ -46,14 +46,21 @@ async function sure(client: TubeClient, line: string): Promise<Asked> {
 async function untilNobodyHolds(tubes: TubeWorld, client: TubeClient): Promise<void> {
   const { simulator } = tubes
   const untilMs = simulator.nowMs + 60_000
-  for (;;) {
-    const answer = await sure(client, 'stats')
-    const stats = statisticsOf(answer)
-    if (stats['current-jobs-reserved'] === 0 && stats['current-connections'] === 1) return
-    if (simulator.nowMs > untilMs) simulator.fail(`somebody holds jobs for ever: ${String(answer.body)}`)
-    await simulator.sleep(500)
+  // Not those of the server: they tell of the machine, which is not that of the simulation.
+  for (const tube of tubeNames(tubes)) {
+    for (;;) {
+      const answer = await sure(client, `stats-tube ${tube}`)
+      const stats = statisticsOf(answer)
+      const busy = ['current-jobs-reserved', 'current-using', 'current-watching'].map(name => stats[name])
+      if (answer.line === 'NOT_FOUND' || busy.every(count => count === 0)) break
+      if (simulator.nowMs > untilMs) simulator.fail(`somebody holds jobs for ever: ${String(answer.body)}`)
+      await simulator.sleep(500)
+    }
   }
 }
+
+const tubeNames = ({ history }: TubeWorld): Set<string> =>
+  new Set(Array.from(history.byLabel.values(), job => job.tube))
 
 function statisticsOf({ body }: Asked): Record<string, number> {
   const lines = String(body).split('\n')
@@ -105,12 +112,9 @@ function compareJob(tubes: TubeWorld, job: Job, answer: Asked): Found {
 }
 
 /** Conservation: each tube holds what the census found, in the same states. */
-async function compareCounts(
-  { simulator, history }: TubeWorld,
-  client: TubeClient,
-  found: readonly Found[],
-): Promise<void> {
-  for (const tube of new Set(Array.from(history.byLabel.values(), job => job.tube))) {
+async function compareCounts(tubes: TubeWorld, client: TubeClient, found: readonly Found[]): Promise<void> {
+  const { simulator } = tubes
+  for (const tube of tubeNames(tubes)) {
     const answer = await sure(client, `stats-tube ${tube}`)
     const stats = statisticsOf(answer)
     const here = found.filter(({ job }) => job.tube === tube)

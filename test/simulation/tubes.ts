@@ -103,7 +103,7 @@ export class Tubes implements Workload, TubeWorld {
       if (job) await this.#meddleWith(client, job)
       else if (random.chance(0.5)) await this.#kick(client, random.pick(tubes), random.between(1, 10))
       else if (random.chance(0.3)) await client.ask(`pause-tube ${random.pick(tubes)} ${random.between(0, 2)}`)
-      else await client.ask(random.pick(['stats', 'list-tubes', `stats-tube ${random.pick(tubes)}`, 'peek-buried']))
+      else await client.ask(random.pick(['list-tubes', `stats-tube ${random.pick(tubes)}`, 'peek-buried']))
     }
     client.drop()
   }
