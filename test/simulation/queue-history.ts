@@ -106,6 +106,8 @@ export class QueueHistory {
   deadLetters: QueueHistory | undefined
   readonly #world: World
   readonly copies = new Map<number, Copy>()
+  /** Of all consumers that are there, or may be. */
+  readonly #holds = new Set<ConsumerHold>()
   /** When a consumer of it last went, perhaps with messages that were on their way to it. */
   goneMs = -Infinity
 
@@ -126,6 +128,11 @@ export class QueueHistory {
       this.copies.set(key, copy)
     }
     return copy
+  }
+
+  /** Somebody begins to consume. */
+  consuming(hold: ConsumerHold): void {
+    this.#holds.add(hold)
   }
 
   /** `isDurable(ms, life)`: whether all that was done in that life of the broker by then must have outlived it. */
@@ -153,8 +160,9 @@ export class QueueHistory {
       (copy.deliveredIn === life || isDurable(copy.deliveredMs, copy.deliveredIn))
     )
       doubt(`was delivered at ${copy.deliveredMs.toFixed(0)}, and is not marked so`)
+    // One that has just gone, and does not know it yet, may have had it.
     if (redelivered && copy.deliveries === 0 && this.goneMs < publish.askedMs)
-      doubt('is marked as delivered before, and was not')
+      doubt('is marked as delivered before, and was not', ...this.#holds)
     if (!redelivered) this.#checkOrder(hold, copy, doubt)
     copy.holder?.copies.delete(keyOf(publish.id))
     copy.holder = hold
@@ -206,6 +214,7 @@ export class QueueHistory {
   /** Up to `goneMs` the broker may have given it something that nobody will ever see. */
   over(hold: ConsumerHold, goneMs: number): void {
     hold.isOver = true
+    this.#holds.delete(hold)
     this.goneMs = Math.max(goneMs, this.goneMs)
     for (const copy of hold.copies.values()) {
       if (copy.holder === hold) copy.holder = undefined

@@ -358,6 +358,7 @@ class QueueWorker {
     const { simulator } = this.#routes.shared
     const { random } = simulator
     const prefetch = random.pick([0, 1, 1, 3, 20])
+    this.#queue.consuming(this.#hold)
     const consuming = await this.#port.consume(this.#queue.name, prefetch, {
       deliver: delivery => {
         if (this.#hold.isOver) return
