@@ -3,7 +3,7 @@ import { option, optional } from './command.ts'
 import { Interruption } from './interruption.ts'
 import { printItems } from './listing.ts'
 import { jsonOption, Management, managementOptions, type Item, type ManagementTarget } from './management.ts'
-import { print, printJson } from './table.ts'
+import { countOfMessages, print, printJson } from './table.ts'
 
 const pageMax = 1000
 const shownChars = 60
@@ -111,10 +111,11 @@ export async function moveMessages(
   })) as Item
   while (progress['state'] === 'running' || progress['state'] === 'waiting') {
     await new Promise(resolve => setTimeout(resolve, pollMs))
-    progress = (await management.ask(interruption.isThere ? 'DELETE' : 'GET', ['dragoman/queues', ...path])) as Item
+    if (interruption.isThere) await management.ask('DELETE', ['dragoman/queues', ...path])
+    progress = (await management.ask('GET', ['dragoman/queues', ...path])) as Item
   }
   const { state, moved, passed } = progress
   print(
-    `${String(moved)} messages moved, ${String(passed)} passed over${state === 'done' ? '' : ` (${String(state)})`}`,
+    `${countOfMessages(Number(moved))} moved, ${String(passed)} passed over${state === 'done' ? '' : ` (${String(state)})`}`,
   )
 }

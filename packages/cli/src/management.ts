@@ -32,6 +32,10 @@ export const argumentOptions = {
   argument: repeated(assignment, 'An argument, like x-message-ttl=60000.'),
 }
 
+/** The name of an exchange as the API has it: that of the default exchange is not empty there. */
+export const exchangePath = (name: string | undefined): string =>
+  name === undefined || name === '' ? 'amq.default' : name
+
 export const queueTypes = choice('classic', 'quorum', 'stream')
 
 export interface ManagementTarget extends Omit<BrokerTarget, 'broker' | 'mechanism' | 'token'> {
@@ -98,7 +102,7 @@ export class Management {
     const target = `/api/${[kind, ...names.map(encodeURIComponent)].join('/')}${search && `?${search}`}`
     const { status, content } = await this.#send(method, target, body === undefined ? undefined : JSON.stringify(body))
     if (status >= 200 && status < 300) return content === '' ? undefined : (JSON.parse(content) as unknown)
-    throw new CommandError(this.#explain(status, content))
+    throw new CommandError(this.#explain(status, content, path))
   }
 
   #send(method: string, path: string, body: string | undefined): Promise<{ status: number; content: string }> {
@@ -135,14 +139,31 @@ export class Management {
     return `Cannot reach a broker's management API at ${where}: ${error.message}. Is it running? --management HOST:PORT names another one`
   }
 
-  #explain(status: number, content: string): string {
+  #explain(status: number, content: string, path: readonly string[]): string {
     const { reason, error } = reasonOf(content)
+    if (status === 404 && reason === 'Not Found') return absent(path)
     if (status === 401) {
       const name = this.#target.user ?? guest
       return `The broker does not let ${name} in: ${reason ?? 'wrong name or password'}. --user and --password-file say who asks`
     }
     return reason ?? error ?? `The broker answers with status ${status}`
   }
+}
+
+const kinds: Readonly<Record<string, string>> = {
+  queues: 'queue',
+  exchanges: 'exchange',
+  policies: 'policy',
+  'operator-policies': 'operator policy',
+  'dragoman/queues': 'queue',
+  'dragoman/schedules': 'schedule',
+  'dragoman/delayed': 'delayed message',
+}
+
+/** What is not there: the API says no more than that it is not. */
+function absent([kind = '', namespace = '', name]: readonly string[]): string {
+  if (name === undefined) return `There is no namespace "${namespace}"`
+  return `There is no ${kinds[kind] ?? kind} "${name}" in the namespace "${namespace}"`
 }
 
 function reasonOf(content: string): { reason: string | undefined; error: string | undefined } {

@@ -1,4 +1,5 @@
 import { CommandError } from './command.ts'
+import { countOfMessages } from './table.ts'
 
 /** A line on stderr that is written over, when a person looks at it. */
 export class Progress {
@@ -21,11 +22,12 @@ export class Progress {
   #text(count: number, bytes: number): string {
     const seconds = (performance.now() - this.#startMs) / 1000
     const perSecond = seconds > 0 ? Math.round(count / seconds) : 0
-    return `${count} ${count === 1 ? 'message' : 'messages'}, ${(bytes / 2 ** 20).toFixed(1)} MiB, ${perSecond}/s`
+    return `${countOfMessages(count)}, ${(bytes / 2 ** 20).toFixed(1)} MiB, ${perSecond}/s`
   }
 }
 
 /** What ended a command that had published so many messages. */
 export function afterPublishing(error: unknown, count: number): unknown {
-  return error instanceof CommandError ? new CommandError(`${error.message} (${count} messages were published)`) : error
+  if (!(error instanceof CommandError)) return error
+  return new CommandError(`${error.message} (${countOfMessages(count)} ${count === 1 ? 'was' : 'were'} published)`)
 }

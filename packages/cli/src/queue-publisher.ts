@@ -1,7 +1,7 @@
 import type { DriverChannel } from '@dragoman/broker/amqp-client'
 import { count, duration, text } from '@dragoman/broker/options'
 import { CommandError, optional, UsageError } from './command.ts'
-import { Management, type ManagementTarget } from './management.ts'
+import { exchangePath, Management, type ManagementTarget } from './management.ts'
 import { afterPublishing, Progress } from './progress.ts'
 import { withChannel, type QueueTarget } from './queue-connection.ts'
 import { anyText } from './settings.ts'
@@ -115,7 +115,7 @@ async function publishLater(
   for await (const some of lines) {
     for (const line of some) {
       await management.post('dragoman/delayed', [], {
-        exchange: exchange === '' ? 'amq.default' : exchange,
+        exchange: exchangePath(exchange),
         routing_key: key,
         delay_ms: delayMs,
         payload: line.toString('base64'),

@@ -41,7 +41,7 @@ test('queues are declared, listed, described, purged and deleted', async () => {
   assert.match(await refused('queue', 'declare', 'work', '--ttl', '2m'), /x-message-ttl/)
   assert.equal(await dragoman('queue', 'purge', 'work'), 'work purged\n')
   assert.equal(await dragoman('queue', 'delete', 'work', '--if-empty'), 'work deleted\n')
-  assert.match(await refused('queue', 'describe', 'work'), /Not Found/i)
+  assert.match(await refused('queue', 'describe', 'work'), /There is no queue "work" in the namespace "\/"/)
 })
 
 test('exchanges and bindings', async () => {
@@ -73,7 +73,7 @@ test('policies', async () => {
 test('errors say what to do', async () => {
   const nobody = ['queue', 'list', '--management', '127.0.0.1:1']
   assert.match(await refused(...nobody), /Cannot reach a broker's management API at 127\.0\.0\.1:1.*--management/)
-  assert.match(await refused('queue', 'list', '--namespace', 'nowhere'), /Not Found/i)
+  assert.match(await refused('queue', 'list', '--namespace', 'nowhere'), /There is no namespace "nowhere"/)
 })
 
 test('messages are published to queues and exchanges, and taken from queues', async () => {
@@ -133,9 +133,30 @@ test('dead letters are listed, looked at and brought back; messages move', async
   assert.match(await dragoman('queue', 'browse', 'failed', '--reason', 'expired'), /No messages/)
   assert.match(await dragoman('dlq', 'redrive', 'failed', '--max', '2'), /^2 messages moved, 0 passed over/)
   assert.equal(await dragoman('consume', '--queue', 'source'), 'a\nb\n')
-  assert.match(await dragoman('queue', 'move', 'failed', 'source'), /^1 messages moved/)
+  assert.match(await dragoman('queue', 'move', 'failed', 'source'), /^1 message moved/)
   assert.equal(await dragoman('consume', '--queue', 'source'), 'c\n')
-  assert.match(await refused('queue', 'move', 'failed', 'nowhere'), /./)
+  assert.match(await refused('queue', 'move', 'failed', 'nowhere'), /nowhere/)
+})
+
+test('a move that has to wait is stopped by a signal, and tells how far it came', async () => {
+  await dragoman('queue', 'declare', 'wide')
+  await dragoman(
+    'queue',
+    'declare',
+    'narrow',
+    '--argument',
+    'x-max-length=1',
+    '--argument',
+    'x-overflow=reject-publish',
+  )
+  await dragoman('publish', '--queue', 'wide', '--quiet', 'a', 'b', 'c')
+  const { child, done } = start(['queue', 'move', 'wide', 'narrow'], environment)
+  while (!/Ready +1/.test(await dragoman('queue', 'describe', 'narrow')));
+  child.kill('SIGINT')
+  const { code, out, err } = await done
+  assert.deepEqual([code, err], [0, ''])
+  assert.match(out, /^1 message moved, \d passed over \(cancelled\)\n$/)
+  assert.match(await dragoman('queue', 'describe', 'wide'), /Ready +2/)
 })
 
 test('delayed messages are listed and cancelled; schedules publish', async () => {
@@ -144,8 +165,9 @@ test('delayed messages are listed and cancelled; schedules publish', async () =>
   const [first, second] = JSON.parse(await dragoman('delayed', 'list', '--key', 'later', '--json')) as { id: string }[]
   assert(first && second)
   assert.match(await dragoman('delayed', 'describe', first.id), /Key +later/)
-  assert.equal(await dragoman('delayed', 'cancel', first.id), `${first.id} canceled\n`)
-  assert.equal(await dragoman('delayed', 'cancel', '--all', '--key', 'later'), '1 messages canceled\n')
+  assert.match(await refused('delayed', 'cancel', first.id, '--key', 'later'), /go with --all/)
+  assert.equal(await dragoman('delayed', 'cancel', first.id), `${first.id} cancelled\n`)
+  assert.equal(await dragoman('delayed', 'cancel', '--all', '--key', 'later'), '1 message cancelled\n')
   assert.equal(await dragoman('delayed', 'list'), '')
   await dragoman('publish', '--queue', 'later', '--delay', '1ms', 'soon')
   while ((await dragoman('consume', '--queue', 'later')) !== 'soon\n');

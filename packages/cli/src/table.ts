@@ -15,3 +15,4 @@ export function formatTable(head: readonly string[], rows: readonly (readonly (s
 
 export const print = (text: string): void => void process.stdout.write(`${text}\n`)
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2))
+export const countOfMessages = (count: number): string => `${count} ${count === 1 ? 'message' : 'messages'}`

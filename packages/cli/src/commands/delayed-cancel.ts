@@ -1,8 +1,8 @@
 import { toggle } from '@dragoman/broker/options'
 import { defineCommand, option, optional, UsageError } from '../command.ts'
-import { Management, managementOptions } from '../management.ts'
+import { exchangePath, Management, managementOptions } from '../management.ts'
 import { anyText } from '../settings.ts'
-import { print } from '../table.ts'
+import { countOfMessages, print } from '../table.ts'
 
 export const delayedCancel = defineCommand({
   name: 'delayed cancel',
@@ -18,18 +18,20 @@ export const delayedCancel = defineCommand({
   async run({ options, words }) {
     const { all, exchange, key } = options
     if (all === words.length > 0) throw new UsageError('Give either ids or --all')
+    if (!all && (exchange !== undefined || key !== undefined))
+      throw new UsageError('--exchange and --key go with --all')
     const management = await Management.open(options)
     for (const id of words) {
       await management.remove('dragoman/delayed', [id])
-      print(`${id} canceled`)
+      print(`${id} cancelled`)
     }
     if (!all) return undefined
     const query = {
-      ...(exchange === undefined ? {} : { exchange: exchange === '' ? 'amq.default' : exchange }),
+      ...(exchange === undefined ? {} : { exchange: exchangePath(exchange) }),
       ...(key === undefined ? {} : { routing_key: key }),
     }
     const { cancelled } = (await management.remove('dragoman/delayed', [], query)) as { cancelled: number }
-    print(`${cancelled} messages canceled`)
+    print(`${countOfMessages(cancelled)} cancelled`)
     return undefined
   },
 })

@@ -2,7 +2,7 @@ import { count } from '@dragoman/broker/options'
 import { bodyOf } from '../browsing.ts'
 import { defineCommand, option, optional } from '../command.ts'
 import { printItems } from '../listing.ts'
-import { jsonOption, Management, managementOptions, type Item } from '../management.ts'
+import { exchangePath, jsonOption, Management, managementOptions, type Item } from '../management.ts'
 import { anyText } from '../settings.ts'
 
 const pageMax = 1000
@@ -26,7 +26,7 @@ export const delayedList = defineCommand({
     for (let after: string | null = ''; after !== null && found.length < max;) {
       const query = {
         max: String(Math.min(pageMax, max - found.length)),
-        ...(exchange === undefined ? {} : { exchange: exchange === '' ? 'amq.default' : exchange }),
+        ...(exchange === undefined ? {} : { exchange: exchangePath(exchange) }),
         ...(key === undefined ? {} : { routing_key: key }),
         ...(after === '' ? {} : { after }),
       }

@@ -1,6 +1,6 @@
 import { defineCommand } from '../command.ts'
 import { printItem, printItems } from '../listing.ts'
-import { jsonOption, Management, managementOptions } from '../management.ts'
+import { exchangePath, jsonOption, Management, managementOptions } from '../management.ts'
 import { print, printJson } from '../table.ts'
 
 export const exchangeDescribe = defineCommand({
@@ -11,7 +11,7 @@ export const exchangeDescribe = defineCommand({
   examples: [['dragoman exchange describe amq.topic', 'Type, arguments and bindings.']],
   async run({ options, words: [name = ''] }) {
     const management = await Management.open(options)
-    const path = name === '' ? 'amq.default' : name
+    const path = exchangePath(name)
     const exchange = await management.get('exchanges', path)
     const bindings = await management.list('exchanges', path, 'bindings', 'source')
     if (options.json) {

@@ -1,6 +1,6 @@
 import { choice, text } from '@dragoman/broker/options'
 import { defineCommand, option, optional, required, UsageError } from '../command.ts'
-import { Management, managementOptions } from '../management.ts'
+import { exchangePath, Management, managementOptions } from '../management.ts'
 import { anyText } from '../settings.ts'
 import { print } from '../table.ts'
 
@@ -29,7 +29,7 @@ export const scheduleDeclare = defineCommand({
       expression: cron,
       time_zone: timeZone,
       missed,
-      exchange: exchange === undefined || exchange === '' ? 'amq.default' : exchange,
+      exchange: exchangePath(exchange),
       routing_key: queue ?? routingKey ?? '',
       payload,
     })

@@ -14,7 +14,7 @@ export class Refusal extends Error {
 }
 
 export const badRequest = (reason: string): Refusal => new Refusal(400, 'bad_request', reason)
-export const notFound = (): Refusal => new Refusal(404, 'Object Not Found', 'Not Found')
+export const notFound = (reason = 'Not Found'): Refusal => new Refusal(404, 'Object Not Found', reason)
 /** Who is known, but may not do this, is answered like who is not known. */
 export const notAuthorised = (reason: string): Refusal => new Refusal(401, 'not_authorised', reason)
 

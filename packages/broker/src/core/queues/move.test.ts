@@ -104,7 +104,7 @@ test('what is moved can be chosen by queue, reason, key and number, and be brows
   await node.close()
 })
 
-test('a move waits for room, can be canceled, and ends with its queue', async () => {
+test('a move waits for room, can be cancelled, and ends with its queue', async () => {
   const node = await startRouter(memoryStores())
   const { queues, clock } = node
   const source = await queues.declare('/', 'source')
@@ -117,12 +117,12 @@ test('a move waits for room, can be canceled, and ends with its queue', async ()
   await clock.advance(1200)
   assert.equal(move.progress.movedCount, 4)
   move.cancel()
-  assert.equal((await move.done).state, 'canceled')
+  assert.equal((await move.done).state, 'cancelled')
   assert.deepEqual([await contents(source), source.inFlightCount, source.readyBytes], [['e'], 0, 1])
   const second = source.move({ to: { queue: 'target' } })
   await turns(20)
   await queues.remove('/', 'source')
-  assert.equal((await second.done).state, 'canceled')
+  assert.equal((await second.done).state, 'cancelled')
   await clock.advance(2000)
   await node.close()
 })

@@ -25,7 +25,7 @@ export interface MoveOptions {
  * `waiting`: where the next one goes takes no messages at present. `limited`: it has ended because so many were passed over that more could not be
  * remembered.
  */
-export type MoveState = 'running' | 'waiting' | 'done' | 'limited' | 'canceled'
+export type MoveState = 'running' | 'waiting' | 'done' | 'limited' | 'cancelled'
 
 export interface MoveProgress {
   readonly state: MoveState
@@ -99,12 +99,12 @@ export class Move implements TimerTarget {
 
   /** What was moved is moved, and the rest stays. Of no effect when it is over. */
   cancel(): void {
-    this.#finish('canceled')
+    this.#finish('cancelled')
   }
 
   /** The queue is gone, or the broker ends: what is held goes back at the next start. */
   gone(): void {
-    this.#finish('canceled', true)
+    this.#finish('cancelled', true)
   }
 
   /** Time to try again what was refused. For the wheel alone. */

@@ -2,6 +2,7 @@ import type { BrowsedMessage, MessageFilter } from '../../../core/queues/browse.
 import type { MoveOptions, MoveProgress } from '../../../core/queues/move.ts'
 import type { Queue } from '../../../core/queues/queue.ts'
 import { deathReasons, type Death } from '../../../core/queues/stamp.ts'
+import { quote } from '../../../core/names.ts'
 import { jsonAnswer } from '../../http/message.ts'
 import { integerOf, isFields, required, textOf, type Call } from '../call.ts'
 import { badRequest, notFound } from '../errors.ts'
@@ -82,7 +83,8 @@ function move(call: Call): unknown {
   // Messages come to the other queue as if they were published to it.
   if (to === 'nowhere') call.need('configure', vhost, 'queue', queue.definition.name)
   else call.needExchange('write', vhost, '')
-  if (typeof to === 'object' && !call.core.queues.get(vhost, to.queue)) throw notFound()
+  if (typeof to === 'object' && !call.core.queues.get(vhost, to.queue))
+    throw notFound(`there is no queue ${quote(to.queue)} to move messages to`)
   const max = fields.max === undefined ? {} : { max: integerOf(fields, 'max') }
   const begun = queue.move({ to, ...max, filter: filterOf(fields) })
   return new Result(jsonAnswer(202, progressItem(begun.progress)))
@@ -100,13 +102,13 @@ const progressItem = ({ state, movedCount, passedCount, total }: MoveProgress): 
 
 function progress(call: Call): unknown {
   const { moving } = queueOf(call)
-  if (!moving) throw notFound()
+  if (!moving) throw notFound('no messages of the queue were moved since the start')
   return progressItem(moving.progress)
 }
 
 function cancel(call: Call): unknown {
   const { moving } = queueOf(call)
-  if (!moving) throw notFound()
+  if (!moving) throw notFound('no messages of the queue were moved since the start')
   moving.cancel()
   return noContent
 }
