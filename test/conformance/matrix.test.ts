@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { properties, type SharedMessage } from '../../packages/broker/src/protocols/conformance.ts'
+import {
+  properties,
+  type Conformance,
+  type Place,
+  type SharedMessage,
+} from '../../packages/broker/src/protocols/conformance.ts'
 import { all, world } from './protocols.ts'
 
 const options = { timeout: 30_000 }
@@ -19,10 +24,13 @@ const whole: SharedMessage = {
 
 const protocols = await all()
 
+const reachOf = ({ places, reaches = [] }: Conformance): Place[] => [...places, ...reaches]
+
 describe('published in one protocol, consumed in another', { concurrency: true }, () => {
   for (const [from, source] of protocols) {
     for (const [to, target] of protocols) {
-      for (const place of source.places.filter(each => target.places.includes(each))) {
+      const reached = reachOf(target)
+      for (const place of reachOf(source).filter(each => reached.includes(each))) {
         test(`${from} to ${to}, ${place}`, options, async t => {
           const { client } = await world(t)
           const publisher = await client(from, source)

@@ -7,6 +7,8 @@ import type { Address, Network } from '../runtime/runtime.ts'
 export interface Conformance {
   /** The places that its clients can publish to and consume from. */
   readonly places: readonly Place[]
+  /** Places of other protocols that its clients reach all the same. */
+  readonly reaches?: readonly Place[]
   /** Those whose messages are handed out one by one, and again when they were not settled. */
   readonly settles: readonly Place[]
   /** The properties that it has a place for; it loses the others. [ADR 0002] */

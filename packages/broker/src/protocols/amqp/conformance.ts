@@ -11,6 +11,7 @@ const prefetch = 100
 
 export const conformance: Conformance = {
   places: ['queue', 'topic'],
+  reaches: ['tube'],
   settles: ['queue'],
   carries: ['key', 'headers', 'groupId', ...names],
   names: place =>
