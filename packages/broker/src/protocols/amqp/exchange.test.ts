@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import test, { type TestContext } from 'node:test'
-import type { RunningBroker } from '../../main.ts'
+import test from 'node:test'
 import type { DriverChannel } from './driver.ts'
 import { exchangeArguments } from './handlers/exchange.ts'
 import {
@@ -12,20 +11,10 @@ import {
   exchangeUnbindOk,
 } from './messages/exchange.ts'
 import type { Table } from './table.ts'
-import { channelOf, connect, start } from './testing/bench.ts'
+import { channelOf, connect, refusal, start } from './testing/bench.ts'
 
 const alternate = (value: string): Table => [{ name: 'alternate-exchange', type: 'S', value }]
 const delayed = (value: string): Table => [{ name: 'x-delayed-type', type: 'S', value }]
-
-async function refusal(
-  t: TestContext,
-  broker: RunningBroker,
-  run: (channel: DriverChannel) => Promise<unknown>,
-): Promise<string> {
-  const channel = await (await connect(t, broker)).channel()
-  const [closed] = await Promise.all([channel.closed(), run(channel).catch(() => {})])
-  return closed.message
-}
 
 test('declare: every type may be declared again', async t => {
   const channel = await channelOf(t)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import test, { type TestContext } from 'node:test'
+import test from 'node:test'
 import { startBroker, type RunningBroker } from '../../main.ts'
 import { AmqpDriver, type DriverChannel } from './driver.ts'
 import {
@@ -13,7 +13,7 @@ import {
   queueUnbindOk,
 } from './messages/queue.ts'
 import type { FieldValue, Table } from './table.ts'
-import { channelOf, connect, directory, network, start } from './testing/bench.ts'
+import { channelOf, connect, directory, network, refusal, start } from './testing/bench.ts'
 
 const list = (given: Record<string, FieldValue>): Table =>
   Object.entries(given).map(([name, value]) => ({ name, ...value }))
@@ -23,17 +23,6 @@ const stream = list({ 'x-queue-type': text('stream') })
 const quorum = list({ 'x-queue-type': text('quorum') })
 
 type Flags = Parameters<DriverChannel['declare']>[1]
-
-/** Runs `run` on a channel of its own, and gives the words with which the broker closes that channel. */
-async function refusal(
-  t: TestContext,
-  broker: RunningBroker,
-  run: (channel: DriverChannel) => Promise<unknown>,
-): Promise<string> {
-  const channel = await (await connect(t, broker)).channel()
-  const [closed] = await Promise.all([channel.closed(), run(channel).catch(() => {})])
-  return closed.message
-}
 
 test('declare: what is there is told', async t => {
   const channel = await channelOf(t)

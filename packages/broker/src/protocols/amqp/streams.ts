@@ -1,5 +1,6 @@
 import type { ReadFrom } from '../../core/reading/log-reader.ts'
 import { AmqpException } from './errors.ts'
+import { hubValue } from './mapping.ts'
 import { fieldOf, type Field, type FieldValue, type Table } from './table.ts'
 
 /**
@@ -25,21 +26,9 @@ function intervalMs(text: string): number | undefined {
 }
 
 /** A whole number of any width; undefined for anything else. */
-function integerOf(field: FieldValue | undefined): number | undefined {
-  switch (field?.type) {
-    case 'b':
-    case 'B':
-    case 's':
-    case 'u':
-    case 'I':
-    case 'i':
-      return field.value
-    case 'l':
-    case 'L':
-      return Number(field.value)
-    default:
-      return undefined
-  }
+function integerOf(field: FieldValue): number | undefined {
+  const value = hubValue(field)
+  return typeof value === 'bigint' ? Number(value) : undefined
 }
 
 /** Where a consumer begins: `first`, `last`, `next` (also when it does not say), an offset, a time, or an interval before now. */

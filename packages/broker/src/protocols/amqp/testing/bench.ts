@@ -32,3 +32,14 @@ export function directory(): string {
   process.once('exit', () => rmSync(path, { recursive: true, force: true }))
   return path
 }
+
+/** Runs `run` on a channel of its own, and gives the words with which the broker closes that channel. */
+export async function refusal(
+  t: TestContext,
+  broker: RunningBroker,
+  run: (channel: DriverChannel) => Promise<unknown>,
+): Promise<string> {
+  const channel = await (await connect(t, broker)).channel()
+  const [closed] = await Promise.all([channel.closed(), run(channel).catch(() => {})])
+  return closed.message
+}
