@@ -39,7 +39,7 @@ export function fill(directory: string, steps: (directory: string) => Step[]): s
 /** The sources of a project at one of its tags, as steps of `fill`. */
 export function clone(project: string, tag: string): Step {
   const args = ['clone', '--quiet', '--depth', '1', '--branch', tag, `https://github.com/${project}`, '.']
-  return { command: 'git', args: ['-c', 'advice.detachedHead=false', ...args] }
+  return { command: 'git', args }
 }
 
 function failureOf({ command, args, cwd, env }: Step, directory: string): string | undefined {
