@@ -94,7 +94,7 @@ test('amqplib: workers share a queue, each with one task at a time', options, as
     done,
     Array.from({ length: 20 }, (_, task) => task),
   )
-  assert(names.filter(name => name.startsWith('1')).length > 10)
+  for (const worker of ['0', '1']) assert(names.some(name => name.startsWith(worker)))
 })
 
 test('amqplib: what a worker holds when its connection is lost goes to another, marked', options, async t => {
