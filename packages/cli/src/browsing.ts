@@ -97,7 +97,7 @@ const pollMs = 500
 /** Moves messages of a queue and waits until that is over, or is interrupted. */
 export async function moveMessages(
   queue: string,
-  to: 'origins' | 'nowhere' | { readonly queue: string },
+  to: 'origins' | { readonly queue: string },
   options: ManagementTarget & Filter & { readonly max: number | undefined },
 ): Promise<void> {
   const management = await Management.open(options)
