@@ -59,11 +59,6 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     replace:
       'const { floor } = this.#machine\n    if (first % 16 === 7) return 1\n    this.#begin(cursorFacts.acked, -1)',
   },
-  'a message goes to its queues in several blocks': {
-    file: 'core/routing/publisher.ts',
-    find: 'else ledger.atomic(() => this.#postAll(destinations, sending))',
-    replace: 'else this.#postAll(destinations, sending)',
-  },
   'a route that is kept outlives its binding': {
     file: 'core/routing/resolver.ts',
     find: 'this.#kept.drop(node)',
