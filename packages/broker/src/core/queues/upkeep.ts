@@ -1,6 +1,5 @@
 import type { Cursor, DropReason } from '../cursor/cursor.ts'
 import type { RecordView } from '../cursor/record-view.ts'
-import { tickMs } from '../timers/wheel.ts'
 import { DeadLetters, hasHeirs, type DeadLettersHost } from './dead-letters.ts'
 import { Expiry } from './expiry.ts'
 import type { Gate } from './gate.ts'
@@ -32,6 +31,8 @@ interface UpkeepOptions {
 
 /** After a start, the heads of queues are looked at one after the other. */
 const firstLookMs = 1000
+/** Queues look one after the other. */
+const lookApartMs = 100
 /** What was stored before this start is read to know its bytes when it is no more than this. */
 const countedBytesMax = 64 * 1024 * 1024
 
@@ -77,7 +78,7 @@ export class Upkeep {
       inherited: (_first, _last, reason) => this.#moved(reason),
     })
     this.configured()
-    if (cursor.nextAvailable() < this.#end) this.#expiry.look(firstLookMs + (definition.stream % 64) * tickMs)
+    if (cursor.nextAvailable() < this.#end) this.#expiry.look(firstLookMs + (definition.stream % 64) * lookApartMs)
   }
 
   /** Its settings may be others. */

@@ -15,8 +15,8 @@ export interface WheelClock {
 }
 
 /** How far apart the slots are: what is due fires so much later at the most, and never early. */
-export const tickMs = 100
-const slotCount = 4096
+export const tickMs = 10
+const slotCount = 32768
 /** So many fire in one turn; the others in the next. */
 const firesPerTurnMax = 4096
 const slotBits = 24
@@ -26,7 +26,7 @@ const generationMask = 2 ** (53 - slotBits) - 1
 const none = -1
 
 /**
- * The timers of what is near: one runtime timer for all of them, 4096 slots of 100 ms. Typed arrays and one reference for each entry;
+ * The timers of what is near: one runtime timer for all of them, 32768 slots of 10 ms. Typed arrays and one reference for each entry;
  * adding and cancelling take constant time. What is due beyond the horizon of some minutes goes around once more.
  *
  * All times are monotonic milliseconds.
