@@ -53,12 +53,6 @@ export const knownFailures: KnownFailure[] = [
   },
   {
     client: "RabbitMQ's Java client, its functional tests",
-    case: 'test: functional.DeadLetterExchange.deadLetterTwice',
-    reason:
-      'The test wants messages to expire in one queue after the other within 100 ms. Times to live are kept to 100 ms each.',
-  },
-  {
-    client: "RabbitMQ's Java client, its functional tests",
     case: 'test: server.Bug19219Test.it',
     reason:
       'A hundred publishers that wait for nothing, with 1,500 queues for each message: new connections are not served before what has come is worked off, ' +
