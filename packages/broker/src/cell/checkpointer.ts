@@ -58,6 +58,8 @@ interface WrittenSegment {
 }
 
 const retryMs = 1000
+/** The journal may take so many times the bytes of a flush on the disk. */
+const journalShare = 2
 /** On a full disk what was trimmed is wanted back soon. */
 const fullFlushMs = 1000
 /** A merge that did not find room is not begun again before this. */
@@ -137,6 +139,8 @@ export class Checkpointer {
   get #isDue(): boolean {
     const { journal, options } = this.#cell
     const { flushBytes, largeFlushBytes } = options.sizes
+    // Small blocks fill the journal's files with little: it must not outgrow those that are there to be used again.
+    if (journal.keptPageBytes >= flushBytes * journalShare) return true
     return journal.keptBytes + journal.pendingBytes >= flushBytes || this.large.openBytes >= largeFlushBytes
   }
 

@@ -4,6 +4,7 @@ import type { Link } from './block.ts'
 import type { ChainStore } from './chain-store.ts'
 import type { ChainPoint, Claim } from './claim.ts'
 import { Fenced } from './errors.ts'
+import { alignBlock, blockAlignment } from './scan.ts'
 import type { Slab, SlabPool } from './slab.ts'
 
 export interface JournalOptions {
@@ -67,6 +68,7 @@ export class Journal {
   #open: Block | undefined
   readonly #sealed: Block[] = []
   readonly #kept: { seq: number; slabs: Slab[]; bytes: number }[] = []
+  #keptPages = 0
   #current: Slab | undefined
   #currentAt = 0
   #writing = false
@@ -106,6 +108,10 @@ export class Journal {
   /** Bytes of blocks not yet released: what a crash would replay. */
   get keptBytes(): number {
     return this.#keptBytes
+  }
+  /** What those blocks take where each begins a page of its own: much more than their bytes when they are small. */
+  get keptPageBytes(): number {
+    return this.#keptPages * blockAlignment
   }
   get full(): boolean {
     return this.#options.chain.full
@@ -234,6 +240,7 @@ export class Journal {
       const { slabs, bytes } = this.#kept[count]!
       for (const slab of slabs) slab.release()
       this.#keptBytes -= bytes
+      this.#keptPages -= pagesOf(bytes)
     }
     this.#kept.splice(0, count)
   }
@@ -243,6 +250,7 @@ export class Journal {
     slab.hold()
     this.#kept.push({ seq, slabs: [slab], bytes })
     this.#keptBytes += bytes
+    this.#keptPages += pagesOf(bytes)
   }
 
   /** No fact is taken any more; resolves when what was taken is durable, or cannot be. */
@@ -384,6 +392,7 @@ export class Journal {
     const bytes = blockHeaderBytes + block.bytes
     this.#pendingBytes -= block.bytes
     this.#keptBytes += bytes
+    this.#keptPages += pagesOf(bytes)
     this.#kept.push({ seq: block.seq, slabs: block.ranges.map(range => range.slab), bytes })
     for (let index = 0; index < block.runs.length; index++) block.runs[index]!(block.arguments[index] as never)
     this.#options.onSettled()
@@ -392,3 +401,5 @@ export class Journal {
 }
 
 const unknownRetryMs = 50
+
+const pagesOf = (bytes: number): number => alignBlock(bytes) / blockAlignment
