@@ -8,37 +8,13 @@ import { madeOrChanged, noContent, type Route } from './route.ts'
 const sort = ['vhost', 'user']
 
 export const permissionRoutes: readonly Route[] = [
-  { path: '/api/permissions', need: 'administrator', on: { GET: call => call.list(permissionItems(call), sort) } },
-  {
-    path: '/api/users/:user/permissions',
-    need: 'administrator',
-    on: { GET: call => call.list(permissionItems(withUser(call)), sort) },
-  },
-  {
-    path: '/api/vhosts/:vhost/permissions',
-    need: 'administrator',
-    on: { GET: call => call.list(permissionItems(withVhost(call)), sort) },
-  },
+  ...lists('permissions', permissionItems),
   {
     path: '/api/permissions/:vhost/:user',
     need: 'administrator',
     on: { GET: call => call.one(permissionItem(permissionOf(call))), PUT: putPermission, DELETE: removePermission },
   },
-  {
-    path: '/api/topic-permissions',
-    need: 'administrator',
-    on: { GET: call => call.list(keyPermissionItems(call), sort) },
-  },
-  {
-    path: '/api/users/:user/topic-permissions',
-    need: 'administrator',
-    on: { GET: call => call.list(keyPermissionItems(withUser(call)), sort) },
-  },
-  {
-    path: '/api/vhosts/:vhost/topic-permissions',
-    need: 'administrator',
-    on: { GET: call => call.list(keyPermissionItems(withVhost(call)), sort) },
-  },
+  ...lists('topic-permissions', keyPermissionItems),
   {
     path: '/api/topic-permissions/:vhost/:user',
     need: 'administrator',
@@ -57,6 +33,18 @@ export const permissionItem = ({ user, namespace: vhost, configure, write, read 
 
 export const keyPermissionItem = ({ user, namespace: vhost, exchange, write, read }: KeyPermission): Item => {
   return { user, vhost, exchange, write, read }
+}
+
+/** The lists of all, of one user and of one virtual host. */
+function lists(name: string, items: (call: Call) => Item[]): Route[] {
+  const list = (path: string, checked: (call: Call) => Call): Route => {
+    return { path, need: 'administrator', on: { GET: call => call.list(items(checked(call)), sort) } }
+  }
+  return [
+    list(`/api/${name}`, call => call),
+    list(`/api/users/:user/${name}`, withUser),
+    list(`/api/vhosts/:vhost/${name}`, withVhost),
+  ]
 }
 
 /** Those of the user and of the namespace that the path names, or all. */
