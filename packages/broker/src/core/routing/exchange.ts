@@ -49,12 +49,15 @@ export const exchangeSettings = {
   innerKind: 'inner.kind',
 } as const
 
+/** Where those meet who publish and subscribe by subjects: words between dots. */
+export const subjectExchange = 'amq.topic'
+
 /** Every namespace has these, from the beginning and for ever. The first is the default exchange, which leads to every queue and topic by its name. */
 export const predeclared: ReadonlyMap<string, ExchangeKind> = new Map([
   ['', 'direct'],
   ['amq.direct', 'direct'],
   ['amq.fanout', 'fanout'],
-  ['amq.topic', 'topic'],
+  [subjectExchange, 'topic'],
   ['amq.headers', 'headers'],
   ['amq.match', 'headers'],
 ])

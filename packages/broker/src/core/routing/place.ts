@@ -1,20 +1,21 @@
 import type { Header } from '../message.ts'
 import type { ExchangeDefinition } from './exchange.ts'
+import type { KeyPattern, Sink } from './sink.ts'
 
 /** Where a binding may lead. Written to disk as the index: never reorder. */
 export const placeKinds = ['queue', 'topic', 'exchange'] as const
 export type PlaceKind = (typeof placeKinds)[number]
 
-/** Where a message goes: a queue or a topic. */
+/** Where a message goes: a queue or a topic, or one who takes it as it passes. Among several, those are the last. */
 export interface Destination {
-  readonly kind: PlaceKind
+  readonly kind: PlaceKind | 'sink'
   readonly namespace: string
   readonly name: string
 }
 
 /** What bindings may lead to: one object for each, as long as it is there. */
 export class Place implements Destination {
-  readonly kind: PlaceKind
+  readonly kind: PlaceKind | 'sink'
   readonly namespace: string
   readonly name: string
   /** Whether a restart leaves it there. */
@@ -27,11 +28,22 @@ export class Place implements Destination {
   /** Number of the walk that came here last. */
   mark = 0
 
-  constructor(kind: PlaceKind, namespace: string, name: string, isDurable: boolean) {
+  constructor(kind: PlaceKind | 'sink', namespace: string, name: string, isDurable: boolean) {
     this.kind = kind
     this.namespace = namespace
     this.name = name
     this.isDurable = isDurable
+  }
+}
+
+/** Of a sink, which has no name: nothing refers to it but its own bindings. */
+export class SinkPlace extends Place {
+  /** Undefined: it was detached. */
+  sink: Sink | undefined
+
+  constructor(namespace: string, sink: Sink) {
+    super('sink', namespace, '', false)
+    this.sink = sink
   }
 }
 
@@ -59,6 +71,8 @@ export interface ExchangeNode {
   /** By `bindingKey`, in the order in which they were made. */
   readonly outgoing: Map<string, Binding>
   readonly matcher: Matcher
+  /** What leads to sinks, when there was any. */
+  live: LiveMatcher | undefined
 }
 
 /** How one exchange finds the bindings that match. Its cost does not grow with those that do not. */
@@ -69,6 +83,13 @@ export interface Matcher {
   remove(binding: Binding): void
   /** Appends destinations of bindings that match; one may come more than once. */
   match(key: string, headers: readonly Header[], found: Place[]): void
+}
+
+/** The same for bindings that lead to sinks. */
+export interface LiveMatcher {
+  add(binding: Binding, pattern: KeyPattern): void
+  remove(binding: Binding, pattern: KeyPattern): void
+  match: Matcher['match']
 }
 
 /** What makes a binding of an exchange another one. */

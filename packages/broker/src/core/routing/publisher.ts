@@ -11,6 +11,7 @@ import { topicConfig } from '../topic-config.ts'
 import type { Topic } from '../topic.ts'
 import type { Topics } from '../topics.ts'
 import { partitionOf } from './murmur2.ts'
+import { firstSink, keptMessage, Passages } from './passing.ts'
 import type { Destination } from './place.ts'
 
 export interface Publication {
@@ -63,6 +64,7 @@ const recordOverhead = 96
  */
 export class Publisher {
   readonly #options: PublisherOptions
+  readonly #passages = new Passages()
   readonly #posted: { -readonly [K in keyof Posted]: Posted[K] } = { isRouted: false, error: undefined, seq: -1 }
 
   /** A message that is posted may make others be posted. */
@@ -82,6 +84,7 @@ export class Publisher {
     const [first] = destinations
     // What is said of it may build on bindings that were removed just now.
     if (!first) return this.#tell(false, undefined, ledger.lastSeq)
+    if (destinations.at(-1)!.kind === 'sink') return this.#postAndShow(destinations, key, message)
     const isShared = destinations.length > 1
     const sending = new Sending(key, message, ledger.clock.nowMs(), isShared)
     const bytes = isShared ? destinations.length * (sizeOf(message) + recordOverhead) : 0
@@ -98,9 +101,26 @@ export class Publisher {
     return this.#tell(true, sending.error, sending.seq)
   }
 
+  /** Some of the destinations, or all, take messages only as they pass. */
+  #postAndShow(destinations: readonly Destination[], key: string, message: QueueMessage): Posted {
+    const { ledger } = this.#options
+    const nowMs = ledger.clock.nowMs()
+    const first = firstSink(destinations)
+    if (first === 0) {
+      this.#passages.show(destinations, 0, key, message, nowMs)
+      return this.#tell(true, undefined, -1)
+    }
+    const kept = keptMessage(message)
+    const { seq, error } = this.post(destinations.slice(0, first), key, message)
+    // Nobody sees it before it is durable where it is stored.
+    ledger.whenDurable(seq, () => this.#passages.show(destinations, first, key, kept, nowMs), undefined)
+    return this.#tell(true, error, seq)
+  }
+
   /** Why a destination would refuse the message, for now or for good; undefined: it takes it, if there is room on the disk. */
   refusal({ kind, namespace, name }: Destination, message: QueueMessage): 'later' | 'never' | undefined {
     const { topics, queues } = this.#options
+    if (kind === 'sink') return undefined
     if (kind === 'queue') {
       const queue = queues.get(namespace, name)
       return !queue ? 'never' : queue.refuses(message.value?.length ?? 0) ? 'later' : undefined

@@ -62,6 +62,7 @@ export class Resolver {
   #walk(start: ExchangeNode, keys: readonly string[], headers: readonly Header[]): { found: Route; isByKey: boolean } {
     const mark = ++this.#mark
     const found: Place[] = []
+    const sinks: Place[] = []
     const matched: Place[] = []
     const nodes = [start]
     let isByKey = true
@@ -70,17 +71,20 @@ export class Resolver {
       if (place.mark === mark) return
       place.mark = mark
       if (place.exchange) nodes.push(place.exchange)
+      else if (place.kind === 'sink') sinks.push(place)
       else found.push(place)
     }
-    for (const { definition, matcher, alternate: other } of nodes) {
+    for (const { definition, matcher, live, alternate: other } of nodes) {
       matched.length = 0
       if (!matcher.isByKey) isByKey = false
       for (const key of keys) matcher.match(key, headers, matched)
+      if (live) for (const key of keys) live.match(key, headers, matched)
       for (const place of matched) reach(place)
       const alternate =
         matched.length === 0 && other !== undefined ? this.#table.exchange(definition.namespace, other) : undefined
       if (alternate) reach(alternate.place)
     }
+    for (const sink of sinks) found.push(sink)
     return { found: found.length === 0 ? nowhere : found, isByKey }
   }
 

@@ -25,10 +25,13 @@ import {
 import { bound, exchangeDeclared, exchangeDeleted, exchangeUsed } from './facts.ts'
 import { HashRing, weightMax, weightOf } from './hash-ring.ts'
 import { isMatchWord, matchArgument } from './headers-matcher.ts'
+import { SinkAttachment, type LiveCount } from './attachment.ts'
+import { firstSink } from './passing.ts'
 import { bindingKey, type Destination, type ExchangeNode, type Place, type PlaceKind } from './place.ts'
 import { Publisher, type Posted, type Publication, type PublishOutcome } from './publisher.ts'
 import { Republisher } from './republisher.ts'
 import { Resolver } from './resolver.ts'
+import type { Attachment, Sink } from './sink.ts'
 import { boundFact, exchangeFact, type RoutingTable } from './table.ts'
 
 export interface RouterOptions {
@@ -63,6 +66,7 @@ export class Router {
   readonly #table: RoutingTable
   readonly #resolver: Resolver
   readonly #publisher: Publisher
+  readonly #live: LiveCount
   /** Who keeps messages until their time has come. */
   delays: { post(publication: Publication, delayMs: number): Posted } | undefined
 
@@ -73,6 +77,7 @@ export class Router {
     this.#ledger = ledger
     this.#limits = limits
     this.#table = directory.routing
+    this.#live = { count: 0, max: limits.bindingsMax }
     this.#resolver = new Resolver(directory.routing)
     const publisher = new Publisher({ ledger, cell, topics, queues, limits })
     this.#publisher = publisher
@@ -105,11 +110,10 @@ export class Router {
   bindings(namespace: string, source?: string): Required<BindingDefinition>[] {
     const found = source === undefined ? undefined : this.#table.exchange(namespace, source)
     const nodes = source === undefined ? this.#table.exchanges(namespace) : found ? [found] : []
-    return nodes.flatMap(node =>
-      Array.from(node.outgoing.values(), ({ destination, key, arguments: given }) => {
-        const { kind, name } = destination
-        return { source: node.definition.name, kind, destination: name, key, arguments: given }
-      }),
+    return nodes.flatMap(({ definition: { name: from }, outgoing }) =>
+      [...outgoing.values()].flatMap(({ destination: { kind, name }, key, arguments: given }) =>
+        kind === 'sink' ? [] : [{ source: from, kind, destination: name, key, arguments: given }],
+      ),
     )
   }
 
@@ -283,6 +287,17 @@ export class Router {
   /** `deliver` as `post` does it. */
   postTo(destinations: readonly Destination[], key: string, message: Publication['message']): Posted {
     return this.#publisher.post(destinations, key, message)
+  }
+
+  /** Lets somebody take messages as they pass. What it is bound to is valid until `detach`. */
+  attach(namespace: string, sink: Sink): Attachment {
+    return new SinkAttachment(this.#table, namespace, sink, this.#live)
+  }
+
+  /** How many sinks a message with this key would reach at present. */
+  reach(namespace: string, exchange: string, key: string): number {
+    const route = this.route(namespace, exchange, key) ?? []
+    return route.length - firstSink(route)
   }
 
   /** Calls `run` when what was posted with that block is durable; at once if it is. */

@@ -12,6 +12,7 @@ import {
 import { bound, exchangeDeclared, exchangeFlags } from './facts.ts'
 import { HashRing } from './hash-ring.ts'
 import { HeadersMatcher } from './headers-matcher.ts'
+import { LiveBindings } from './live.ts'
 import { DirectMatcher, FanoutMatcher, NameMatcher } from './matcher.ts'
 import {
   bindingKey,
@@ -22,6 +23,7 @@ import {
   type Matcher,
   type PlaceKind,
 } from './place.ts'
+import type { KeyPattern } from './sink.ts'
 import { TopicTrie } from './topic-trie.ts'
 
 /** What is in one namespace. */
@@ -163,6 +165,20 @@ export class RoutingTable {
     this.#remove(binding)
   }
 
+  /** To a sink: in no fact, in no checkpoint, and not told among the bindings. */
+  bindLive(binding: Binding, pattern: KeyPattern): void {
+    const { source } = binding
+    source.live ??= new LiveBindings(matcherOf(source.definition))
+    source.live.add(binding, pattern)
+    this.changed?.(source)
+  }
+
+  unbindLive(binding: Binding, pattern: KeyPattern): void {
+    const { source } = binding
+    source.live?.remove(binding, pattern)
+    this.changed?.(source)
+  }
+
   save(out: Writer, version: number): void {
     const all = this.exchanges()
     const kept = all.filter(({ definition: { isDurable, name } }) => isDurable && !predeclared.has(name))
@@ -221,7 +237,15 @@ export class RoutingTable {
     const place = new Place('exchange', namespace, name, isDurable)
     const matcher = name === defaultExchange ? new NameMatcher(names.places) : matcherOf(definition)
     const alternate = this.#alternateOf(definition)
-    const node: ExchangeNode = { definition, place, alternate, isUsed: false, outgoing: new Map(), matcher }
+    const node: ExchangeNode = {
+      definition,
+      place,
+      alternate,
+      isUsed: false,
+      outgoing: new Map(),
+      matcher,
+      live: undefined,
+    }
     place.exchange = node
     names.exchanges.set(name, node)
     passTo(names, node)
@@ -284,6 +308,7 @@ export function definitionOf(fact: Infer<typeof exchangeDeclared>): ExchangeDefi
 
 export function boundFact({ source, destination, key, encoded }: Omit<Binding, 'arguments' | 'isDurable'>): BoundFact {
   const { namespace, name } = source.definition
+  assert(destination.kind !== 'sink', 'Nothing is written of what leads to sinks')
   const kind = placeKinds.indexOf(destination.kind)
   return { namespace, source: name, kind, destination: destination.name, key, arguments: encoded }
 }
