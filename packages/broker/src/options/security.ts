@@ -76,6 +76,11 @@ export const securityRows = {
     undefined,
     'Who may do everything; by default the users of the options and the first user that was ever made.',
   ),
+  webSocketOrigins: option(
+    list('ORIGIN[,ORIGIN]', 'origins like https://example.org with commas between them, or *', ','),
+    undefined,
+    'Web pages of these origins may connect by WebSocket, besides those of this machine and of the host that they connect to; `*` allows all.',
+  ),
   authentication: option(
     choice('auto', 'on', 'off'),
     'auto',

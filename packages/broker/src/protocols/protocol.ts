@@ -15,10 +15,22 @@ export interface Protocol<P = unknown> {
   /** Bytes of one direction in, packets out; see `Decoder`. */
   decoder(limits: ProtocolLimits): Decoder<P>
   session(broker: Broker, outbox: Outbox, context: SessionContext): Session<P>
+  /** Present when clients may use WebSocket, on the same port. */
+  readonly webSocket?: WebSocketCarriage
   /** How members of its groups that assign among themselves put what they subscribe to and are assigned. */
   readonly groupBridge?: GroupBridge
   /** What `dragoman decode NAME HEX` prints: fields against bytes, whole frames, either direction. Throws `ProtocolError`. */
   explain(bytes: Buffer): string
+}
+
+/** A protocol as what WebSocket carries (RFC 6455). Frames' bounds mean nothing: their payloads are the protocol's stream of bytes. */
+export interface WebSocketCarriage {
+  /** Its names as a subprotocol. */
+  readonly subprotocols: readonly string[]
+  /** What it is sent in. `text`: in text frames where the bytes are UTF-8, else in binary ones. */
+  readonly frames: 'binary' | 'text'
+  /** Whether a client may send it in text frames. */
+  readonly takesText: boolean
 }
 
 export interface ProtocolLimits {

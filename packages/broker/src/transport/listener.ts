@@ -2,6 +2,7 @@ import type { Random } from '@dragoman/wire'
 import type { Broker } from '../core/broker.ts'
 import type { Protocol, ProtocolLimits, SessionContext } from '../protocols/protocol.ts'
 import type { Address, Cancel, Clock, Connection, Listener, ListenerTls, Network } from '../runtime/runtime.ts'
+import { WebSocketConnection } from './websocket/connection.ts'
 import { Pump, type Flushable, type PumpHost, type PumpLimits } from './pump.ts'
 
 export interface ListenerOptions<P> {
@@ -21,6 +22,8 @@ export interface ListenerOptions<P> {
 export interface TransportLimits extends PumpLimits {
   frameBytesMax: number
   jobBytesMax?: number | undefined
+  /** Pages of these origins may connect by WebSocket, besides those of this machine and of the listener's own host. */
+  webSocketOrigins?: readonly string[] | undefined
 }
 
 /** Tells when the broker cannot take more for the moment. */
@@ -190,7 +193,7 @@ export class ProtocolListener<P> implements PumpHost {
     if (!admission.enter()) return this.#refuse(connection)
     const { frameBytesMax, requestsInFlightMax, jobBytesMax } = limits
     const own = { frameBytesMax, requestsInFlightMax, jobBytesMax }
-    const pump = new Pump(this, connection, protocol.decoder(own), clock.monotonicMs())
+    const pump = new Pump(this, this.#carried(connection), protocol.decoder(own), clock.monotonicMs())
     this.#pumps.add(pump)
     const { broker, local } = this.#serving
     pump.start(protocol.session(broker, pump, this.#context(connection, local, own)))
@@ -200,6 +203,18 @@ export class ProtocolListener<P> implements PumpHost {
       clock.after(holdMs, () => pump.release())
     }
     this.#cancelSweep ??= clock.after(this.#sweepMs, this.#sweep)
+  }
+
+  /** The protocol's own bytes, whatever carries them. */
+  #carried(connection: Connection): Connection {
+    const { protocol, limits } = this.#options
+    const { webSocket, title } = protocol
+    if (!webSocket) return connection
+    const { remote } = connection
+    const rules = { ...webSocket, title, origins: limits.webSocketOrigins ?? [] }
+    return new WebSocketConnection(connection, rules, reason => {
+      this.#logSeldom('info', 'Connection closed: WebSocket could not be agreed upon', { remote, reason })
+    })
   }
 
   #wait(connection: Connection): void {
