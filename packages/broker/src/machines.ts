@@ -8,6 +8,8 @@ import { TransactionsMachine } from './core/transactions/machine.ts'
 import { NamespacesMachine } from './core/namespaces/machine.ts'
 import { IdentityMachine } from './core/identity/machine.ts'
 import { ShareGroupsMachine } from './core/share/machine.ts'
+import { RetainedMachine } from './core/retained/machine.ts'
+import { SessionsMachine } from './core/sessions/machine.ts'
 import { PoliciesMachine } from './core/policies/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
 import { WorkMachine } from './core/work/machine.ts'
@@ -26,4 +28,6 @@ export const machines: MachineFactories = {
   work: () => new WorkMachine(),
   delayed: () => new DelayedMachine(),
   namespaces: () => new NamespacesMachine(),
+  retained: () => new RetainedMachine(),
+  sessions: () => new SessionsMachine(),
 }

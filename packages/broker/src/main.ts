@@ -22,6 +22,8 @@ import { ShareGroups } from './core/share/share-groups.ts'
 import { sharedAssignors } from './core/share/shared-assignor.ts'
 import { Policies } from './core/policies/policies.ts'
 import { Quotas } from './core/quotas/quotas.ts'
+import { Retained } from './core/retained/retained.ts'
+import { Sessions } from './core/sessions/sessions.ts'
 import { TimerWheel } from './core/timers/wheel.ts'
 import { Queues } from './core/queues/queues.ts'
 import { Router } from './core/routing/router.ts'
@@ -176,11 +178,12 @@ async function openCore(
 ): Promise<Parts> {
   const { clock, random } = runtime
   let topics: Topics | undefined
-  let queues: Queues | undefined
+  let queueing: Queueing | undefined
   const retentionOf = (stream: StreamId): Retention | undefined =>
-    topics?.retentionOf(stream) ?? queues?.retentionOf(stream)
+    topics?.retentionOf(stream) ?? queueing?.queues.retentionOf(stream) ?? queueing?.retained.retentionOf(stream)
   let live: Cursors | undefined
-  const liveOf = (stream: StreamId): LiveRecords | undefined => live?.liveOf(stream)
+  const liveOf = (stream: StreamId): LiveRecords | undefined =>
+    live?.liveOf(stream) ?? queueing?.retained.liveOf(stream)
   const cell = await openCell(runtime, stores, { sizes, retentionOf, liveOf, log: logFor('cell') })
   topics = await Topics.open(cell, {
     limits: settings,
@@ -201,15 +204,14 @@ async function openCore(
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
   const origins = new Origins(await Promise.all(protocols.map(({ origin }) => origin())))
   const around = { cell, client, topics, shareGroups, identity, cursors, wheel, origins }
-  const queueing = openQueues(settings, runtime, sizes, logFor, around)
-  queues = queueing.queues
+  queueing = openQueues(settings, runtime, sizes, logFor, around)
   const transactions = new Transactions({
     ...base,
     groups,
     producerIds: topics,
     settings: transactionSettingsOf(settings),
   })
-  const core = {
+  const core: Broker = {
     clusterId: topics.clusterId,
     brokerId: settings.brokerId,
     cell: client,
@@ -228,9 +230,16 @@ async function openCore(
     connectionCounts: () => shown.connectionCounts(),
   }
   core.namespaces.resume()
-  const closing = [core.namespaces, shareGroups, core.schedules, core.delayed, core.work, core.queues, cursors]
-  const stop = closing.map(part => () => part.close())
+  core.sessions.resume()
+  const stop = stopsOf(core, [shareGroups, cursors])
   return { cell, core, groups, transactions, addresses, shown, stop }
+}
+
+/** What ends before the cell does, in this order. */
+function stopsOf(core: Broker, [shareGroups, cursors]: readonly [ShareGroups, Cursors]): (() => void)[] {
+  const { sessions, retained, namespaces, schedules, delayed, work, queues } = core
+  const closing = [sessions, retained, namespaces, shareGroups, schedules, delayed, work, queues, cursors]
+  return closing.map(part => () => part.close())
 }
 
 interface QueueSurroundings {
@@ -246,7 +255,17 @@ interface QueueSurroundings {
 
 type Queueing = Pick<
   Broker,
-  'connections' | 'namespaces' | 'policies' | 'queues' | 'router' | 'delayed' | 'schedules' | 'topicConsumers' | 'work'
+  | 'connections'
+  | 'namespaces'
+  | 'policies'
+  | 'queues'
+  | 'router'
+  | 'retained'
+  | 'sessions'
+  | 'delayed'
+  | 'schedules'
+  | 'topicConsumers'
+  | 'work'
 >
 
 /** Queues, what leads to them and what holds messages back before them, and the namespaces that all of it is in. */
@@ -268,11 +287,24 @@ function openQueues(
   const topicConsumers = new TopicConsumers({ ...base, topics, shareGroups, queues, soon })
   const delayed = new Delayed({ ...base, router, pressure: cell, sizes: sizes.delayed, soon, log: logFor('delayed') })
   const schedules = new Schedules({ ...base, router })
+  const retained = new Retained(base)
+  const sessions = new Sessions({ ...base, wheel, queues, router, retained })
   const connections = new Connections()
-  const contents = namespaceContents({ topics, queues, router, delayed, schedules, policies, identity })
+  const contents = namespaceContents({
+    topics,
+    queues,
+    router,
+    delayed,
+    schedules,
+    retained,
+    sessions,
+    policies,
+    identity,
+  })
   const namespaces = new Namespaces({ ...base, connections, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log })
-  return { connections, namespaces, policies, queues, router, delayed, schedules, topicConsumers, work }
+  const published = { router, retained, sessions, delayed, schedules }
+  return { connections, namespaces, policies, queues, ...published, topicConsumers, work }
 }
 
 function openCell(

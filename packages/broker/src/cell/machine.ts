@@ -75,6 +75,10 @@ export const machineKinds = {
   delayed: 10,
   /** Which namespaces there are, and parameters. `core/namespaces/` */
   namespaces: 11,
+  /** The last message of each subject: where it lies. `core/retained/` */
+  retained: 12,
+  /** Clients that may come back, and what is agreed with them. `core/sessions/` */
+  sessions: 13,
   /** One partition, queue or other container of messages. `cell/stream.ts` */
   stream: 16,
   /** Who has taken which message of a stream. `core/cursor/` */

@@ -11,6 +11,8 @@ import type { Origins } from './origins.ts'
 import type { ShareGroups } from './share/share-groups.ts'
 import type { TopicConsumers } from './reading/topic-consumers.ts'
 import type { Policies } from './policies/policies.ts'
+import type { Retained } from './retained/retained.ts'
+import type { Sessions } from './sessions/sessions.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Quotas } from './quotas/quotas.ts'
 import type { Router } from './routing/router.ts'
@@ -42,6 +44,10 @@ export interface Broker {
   readonly topicConsumers: TopicConsumers
   /** Exchanges and bindings, and where messages go by them. */
   readonly router: Router
+  /** The last message of each subject. */
+  readonly retained: Retained
+  /** Clients that may come back. */
+  readonly sessions: Sessions
   /** Messages that are to be published later. */
   readonly delayed: Delayed
   /** Messages that are published again and again. */

@@ -52,6 +52,26 @@ export interface Limits {
   /** Entities whose use is counted, for each quota. */
   quotaMetersMax: number
   namespacesMax: number
+  /** Subjects whose last message is kept. */
+  retainedMax: number
+  /** Of clients that may come back. */
+  sessionsMax: number
+  /** Whatever a client asks for, its session goes so long after it. */
+  sessionExpiryMaxMs: number
+  /** What one client may subscribe to. */
+  sessionSubscriptionsMax: number
+  /** Messages that wait for one client that comes back; of those that do not fit, the oldest go. */
+  sessionMessagesMax: number
+  /** Bytes and messages in memory that wait for one connected subscriber, and which ones go when there are more. */
+  subscriberBytesMax: number
+  subscriberMessagesMax: number
+  subscriberOverflow: 'drop-newest' | 'drop-oldest'
+  /** Messages that one subscriber may hold without having acknowledged them. */
+  subscriberInFlightMax: number
+  /** The longest silence that clients may ask to be allowed; 0: any. */
+  keepAliveMaxSeconds: number
+  /** Figures of the broker are told to subscribers so often; 0: never. */
+  statusIntervalMs: number
   /** Settings of namespaces and of the broker that are kept for others. */
   parametersMax: number
   usersMax: number
@@ -94,6 +114,17 @@ export const defaultLimits: Limits = {
   quotasMax: 10_000,
   quotaMetersMax: 10_000,
   namespacesMax: 10_000,
+  retainedMax: 1_000_000,
+  sessionsMax: 1_000_000,
+  sessionExpiryMaxMs: 36_500 * 24 * 3_600_000,
+  sessionSubscriptionsMax: 10_000,
+  sessionMessagesMax: 1_000_000,
+  subscriberBytesMax: 16 * 1024 * 1024,
+  subscriberMessagesMax: 10_000,
+  subscriberOverflow: 'drop-newest',
+  subscriberInFlightMax: 32_767,
+  keepAliveMaxSeconds: 0,
+  statusIntervalMs: 10_000,
   parametersMax: 10_000,
   usersMax: 100_000,
   rulesMax: 100_000,

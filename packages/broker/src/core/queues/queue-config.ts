@@ -26,6 +26,8 @@ export interface QueueConfig {
   readonly singleActiveConsumer: boolean
   /** Messages of higher priorities go first, up to this one; 0: all are equal. */
   readonly priorityMax: number
+  /** Messages whose publishers do not ask for them to be kept are left out. */
+  readonly persistentOnly: boolean
 }
 
 /** Each priority that is used is a stream of its own. */
@@ -64,6 +66,7 @@ const rows = {
   expiresMs: { name: 'expires.ms', read: count(-1), takes: '-1 (never) or milliseconds' },
   singleActiveConsumer: { name: 'single.active.consumer', read: oneOf('true', 'false'), takes: 'true or false' },
   priorityMax: { name: 'priority.max', read: count(0, priorityMost), takes: '0 (no priorities) to 255' },
+  persistentOnly: { name: 'persistent.only', read: oneOf('true', 'false'), takes: 'true or false' },
 } as const
 
 const rowsByName = new Map(Object.values(rows).map(row => [row.name as string, row]))
@@ -80,6 +83,7 @@ const defaults: QueueConfig = {
   expiresMs: -1,
   singleActiveConsumer: false,
   priorityMax: 0,
+  persistentOnly: false,
 }
 
 /** The settings with their defaults. Throws `BrokerError` `config-invalid` for a name or a value that there is not. */
@@ -98,6 +102,7 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
     return text === undefined ? undefined : read(text)
   }
   const single = valueOf(rows.singleActiveConsumer)
+  const persistentOnly = valueOf(rows.persistentOnly)
   return {
     deliveryLimit: valueOf(rows.deliveryLimit) ?? defaults.deliveryLimit,
     messageTtlMs: valueOf(rows.messageTtlMs) ?? defaults.messageTtlMs,
@@ -110,6 +115,7 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
     expiresMs: valueOf(rows.expiresMs) ?? defaults.expiresMs,
     singleActiveConsumer: single === undefined ? defaults.singleActiveConsumer : single === 'true',
     priorityMax: valueOf(rows.priorityMax) ?? defaults.priorityMax,
+    persistentOnly: persistentOnly === undefined ? defaults.persistentOnly : persistentOnly === 'true',
   }
 }
 

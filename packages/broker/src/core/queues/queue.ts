@@ -210,6 +210,7 @@ export class Queue {
    * why it is refused. It is decided before this returns; those that come before the block is written become one batch.
    */
   post(body: RecordBody, message: QueueMessage): number | NonNullable<PublishResult['error']> {
+    if (message.isTransient === true && this.#config.persistentOnly) return -1
     return this.refuses(message.value?.length ?? 0) ? this.#upkeep.refused([message]) : this.#gather(body, message)
   }
 
