@@ -18,6 +18,8 @@ export interface Limits {
   policiesMax: number
   /** Messages that the consumers of one queue may hold. */
   queueInFlightMax: number
+  /** Messages that wait in one queue behind which consumers look who do not want them. */
+  queuePassedOverMax: number
   /** Messages that are to be published later. */
   delayedMax: number
   delayedPerNamespaceMax: number
@@ -92,6 +94,7 @@ export const defaultLimits: Limits = {
   bindingBytesMax: 4096,
   policiesMax: 1000,
   queueInFlightMax: 1_000_000,
+  queuePassedOverMax: 100_000,
   delayedMax: 1_000_000_000,
   delayedPerNamespaceMax: 1_000_000_000,
   schedulesMax: 10_000,

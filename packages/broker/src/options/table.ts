@@ -261,6 +261,12 @@ export const rows = {
     1_000_000,
     'Messages that the consumers of one queue may hold.',
   ),
+  queuePassedOverMax: option(
+    'limits',
+    count(0, 100_000_000),
+    100_000,
+    'Messages that wait in one queue and are looked behind for consumers that do not want them.',
+  ),
   queueDelayedMax: option(
     'limits',
     count(0, 100_000_000),

@@ -135,11 +135,11 @@ export class CellCursor implements Cursor, TimerTarget {
   leave(consumer: ConsumerId, how: 'counted' | 'uncounted' = 'counted'): void {
     const holder = this.#machine.leases.holders.get(consumer)
     if (!holder) return
-    const { returnedCount } = this
+    const { returnedCount, floor } = this
     const exhausted = how === 'counted' && this.deliveryLimit > 0 ? this.#exhaustedOf(holder) : noRanges
     this.#dropRanges(exhausted, 'delivery-limit')
     this.#fact(cursorFacts.left, [consumer, returnedHow[how]])
-    this.#tellReturned(this.returnedCount > returnedCount)
+    if (this.returnedCount > returnedCount) this.#tellReturned(floor)
   }
 
   nextAvailable(from = 0): number {
@@ -310,7 +310,7 @@ export class CellCursor implements Cursor, TimerTarget {
     const { floor } = this
     this.#fact(cursorFacts.moved, [offset])
     this.#tellFloor(floor)
-    this.#tellReturned(true)
+    this.#tellReturned(offset)
   }
 
   stateOf(offset: number): MessageState {
@@ -417,7 +417,7 @@ export class CellCursor implements Cursor, TimerTarget {
     this.#begin(cursorFacts.returned, returnedHow[how])
     for (let at = 0; at < back.length; at++) this.#range(back.first(at), back.last(at))
     this.#end()
-    this.#tellReturned(true)
+    this.#tellReturned(lowestOf(back))
   }
 
   #extendRanges(ranges: Ranges, leaseMs: number): void {
@@ -463,8 +463,8 @@ export class CellCursor implements Cursor, TimerTarget {
     if (floor !== before) for (const watcher of this.#watchers) watcher.floorMoved?.(floor)
   }
 
-  #tellReturned(isTrue: boolean): void {
-    if (isTrue) for (const watcher of this.#watchers) watcher.returned?.()
+  #tellReturned(from: number): void {
+    for (const watcher of this.#watchers) watcher.returned?.(from)
   }
 
   /** In milliseconds since 1970; 0: none. */
@@ -524,3 +524,10 @@ export class CellCursor implements Cursor, TimerTarget {
 }
 
 const noRanges = new Ranges()
+
+/** They need not ascend. */
+function lowestOf(ranges: Ranges): number {
+  let lowest = Infinity
+  for (let at = 0; at < ranges.length; at++) lowest = Math.min(lowest, ranges.first(at))
+  return lowest
+}

@@ -208,8 +208,8 @@ export interface PendingRun {
 
 /** Called within the verb (or the timer) that caused it, after the state has changed. Must not call verbs of the same cursor. */
 export interface CursorWatcher {
-  /** Something has come back that can be acquired, or the cursor was moved. Not called for what is appended to the stream. */
-  returned?(): void
+  /** Something at or above `from` has come back that can be acquired, or the cursor was moved. Not called for what is appended to the stream. */
+  returned?(from: number): void
   /** Messages were settled without an acknowledgement: once for each run. */
   dropped?(first: number, last: number, reason: DropReason): void
   /** An heir has been given messages: once for each run. */

@@ -29,6 +29,7 @@ async function bench(options: Partial<DispatcherOptions> = {}): Promise<Bench> {
     cell: cell.client,
     soon: run => void setImmediate(run),
     inFlightMax: 1_000,
+    passedOverMax: 1_000,
     unreadable: (offset, error) => assert.fail(`${error} at ${offset}`),
     ...options,
   })

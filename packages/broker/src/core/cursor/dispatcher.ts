@@ -20,6 +20,8 @@ export interface DispatcherOptions {
   soon(run: () => void): void
   /** Messages that all consumers together may hold. */
   inFlightMax: number
+  /** Messages that wait behind which somebody looks who does not want them. */
+  passedOverMax: number
   /** Only one consumer at a time is given anything; the others stand by. */
   singleActive?: boolean
   /** Whether the message is not to be delivered any more. */
@@ -43,6 +45,9 @@ const messagesPerTurnMax = 256
 /** So many in a row go to one consumer at the most, and fewer when all others would get less. */
 const runMax = 32
 
+/** By which the cursor knows who takes what nobody wants, to give it back at once. */
+const passingName = '~passing'
+
 /** Consumers of one priority that may take something, or could when they were last looked at. */
 interface Level {
   priority: number
@@ -59,6 +64,9 @@ interface Pull {
  * Gives the messages of a cursor to its consumers: in the order of the stream, what was returned before what is ready; consumers of
  * higher priority first, those of one priority in turns. Volatile: after a restart the consumers come again.
  *
+ * A consumer may want only some of them. What it does not want stays for the others, who see no difference; it looks behind what waits, which takes
+ * two bits of memory for each message in the way, up to a number of them.
+ *
  * It works only while there is something to give and someone to take it, and so much in one turn.
  */
 export class Dispatcher implements SubscriptionHost {
@@ -71,6 +79,12 @@ export class Dispatcher implements SubscriptionHost {
   readonly #levels: Level[] = []
   readonly #pulls = new Ring<Pull>()
   readonly #unwatch: (() => void)[]
+  /** Those who do not want everything. */
+  readonly #choosy = new Set<Subscription>()
+  #passing: ConsumerId | undefined
+  #isPassing = false
+  /** Somebody may not look any further, until some of what is in the way is gone. */
+  #isHeldUp = false
   #consumerCount = 0
   #active: Subscription | undefined
   #isScheduled = false
@@ -84,9 +98,13 @@ export class Dispatcher implements SubscriptionHost {
     this.#options = options
     this.#reader = new RecordReader(cell, cursor.stream)
     this.#unwatch = [
-      cell.watch(cursor.stream, false, () => this.#turn()),
+      cell.watch(cursor.stream, false, () => {
+        this.#rouse()
+        this.#turn()
+      }),
       cursor.watch({
-        returned: () => this.schedule(),
+        returned: from => this.#cameBack(from),
+        dropped: () => this.#fewer(),
         expired: (consumer, first, last) => {
           this.counts.all.returned += last - first + 1
           this.#subscriptions.get(consumer)?.freed()
@@ -103,7 +121,8 @@ export class Dispatcher implements SubscriptionHost {
   /** Messages that consumers would take at once, unasked. */
   get room(): number {
     let room = 0
-    for (const subscription of this.#subscriptions.values()) if (subscription.isEligible) room += subscription.room
+    for (const subscription of this.#subscriptions.values())
+      if (subscription.isEligible && !subscription.looked) room += subscription.room
     return Math.min(room, Math.max(0, this.#options.inFlightMax - this.cursor.inFlightCount))
   }
 
@@ -120,6 +139,7 @@ export class Dispatcher implements SubscriptionHost {
       return undefined
     const subscription = new Subscription(this, options, subscriber)
     this.#subscriptions.set(subscription.consumer, subscription)
+    if (subscription.looked) this.#choosy.add(subscription)
     if (!subscription.isPassive) {
       this.#consumerCount++
       this.#elect()
@@ -145,6 +165,7 @@ export class Dispatcher implements SubscriptionHost {
 
   /** The subscription is over. For subscriptions alone. */
   forget(subscription: Subscription): void {
+    if (this.#choosy.delete(subscription)) this.#passOn()
     if (this.#subscriptions.delete(subscription.consumer) && !subscription.isPassive) this.retired(subscription)
   }
 
@@ -180,7 +201,32 @@ export class Dispatcher implements SubscriptionHost {
     for (let pull = this.#pulls.shift(); pull; pull = this.#pulls.shift()) pull.done(undefined, 0)
     for (const subscription of this.#subscriptions.values()) subscription.end()
     this.#subscriptions.clear()
+    this.#choosy.clear()
     this.#consumerCount = 0
+  }
+
+  /** Something is available again. */
+  #cameBack(from: number): void {
+    if (this.#isPassing) return
+    for (const { looked } of this.#choosy) looked?.back(from)
+    this.#rouse()
+    this.schedule()
+  }
+
+  /** There may be less in the way. */
+  #fewer(): void {
+    if (!this.#isHeldUp || this.cursor.returnedCount >= this.#options.passedOverMax) return
+    this.#isHeldUp = false
+    this.#rouse()
+  }
+
+  /** There may be something for those who found nothing that they want. */
+  #rouse(): void {
+    for (const subscription of this.#choosy) {
+      if (!subscription.isSated) continue
+      subscription.isSated = false
+      this.offer(subscription)
+    }
   }
 
   #turn(): void {
@@ -205,12 +251,9 @@ export class Dispatcher implements SubscriptionHost {
     if (!taker) return -1
     const { cursor } = this
     const end = this.#options.cell.bounds(cursor.stream)?.endOffset ?? 0
-    const from = cursor.nextAvailable()
-    if (from >= end) {
-      // An idle queue has no memory for bodies.
-      this.#reader.clear()
-      return this.#findNothing(pull)
-    }
+    const { looked } = taker
+    const from = looked ? looked.next(cursor) : cursor.nextAvailable()
+    if (from >= end) return this.#reachEnd(taker, pull)
     const found = this.#reader.find(from)
     if (found === 'unread') return this.#read(from) ? 0 : -1
     if (found === 'absent') {
@@ -218,11 +261,12 @@ export class Dispatcher implements SubscriptionHost {
       return 1
     }
     if (this.#options.isExpired?.(this.#reader.record) === true) {
-      if (this.#options.mayDrop?.() === false) return this.#findNothing(pull)
+      if (this.#options.mayDrop?.() === false) return looked ? this.#sate(taker, pull) : this.#findNothing(pull)
       this.#options.left?.(this.#reader.record)
       cursor.drop(from, from, 'expired')
       return 1
     }
+    if (looked) return this.#choose(taker, from, end, pull)
     if (pull) this.#pulls.shift()
     const ready = cursor.returnedCount + end - cursor.next
     const room = Math.min(runMax, taker.room, this.#options.inFlightMax - cursor.inFlightCount)
@@ -230,6 +274,76 @@ export class Dispatcher implements SubscriptionHost {
     const count = this.#give(taker, max, from, Math.min(end, this.#reader.readTo), pull)
     if (!pull) this.#next(taker)
     return count
+  }
+
+  #reachEnd(taker: Subscription, pull: Pull | undefined): number {
+    if (taker.looked) return this.#sate(taker, pull)
+    // An idle queue has no memory for bodies.
+    this.#reader.clear()
+    return this.#findNothing(pull)
+  }
+
+  /** Gives a few messages to a consumer that wants them, or passes over some that it does not want. */
+  #choose(taker: Subscription, from: number, end: number, pull: Pull | undefined): number {
+    const { cursor } = this
+    const isWanted = taker.options.wants?.(this.#reader.record) !== false
+    const room = Math.min(runMax, taker.room, this.#options.inFlightMax - cursor.inFlightCount)
+    const max = pull ? 1 : isWanted ? Math.max(1, room) : messagesPerTurnMax
+    const last = this.#alike(taker, from, Math.min(end, this.#reader.readTo, from + max), isWanted)
+    if (!isWanted) return this.#passOver(taker, from, last, pull)
+    if (pull) this.#pulls.shift()
+    taker.looked?.at(last)
+    const count = this.#give(taker, last - from + 1, from, last + 1, pull)
+    if (!pull) this.#next(taker)
+    return Math.max(1, count)
+  }
+
+  /** The last of the messages that follow each other from `from` on and are wanted like that one, or not. */
+  #alike(taker: Subscription, from: number, to: number, isWanted: boolean): number {
+    let last = from
+    for (let next = from + 1; next < to; next++) {
+      if (this.cursor.nextAvailable(next) !== next || this.#reader.find(next) !== 'found') break
+      const { record } = this.#reader
+      if (this.#options.isExpired?.(record) === true || (taker.options.wants?.(record) !== false) !== isWanted) break
+      last = next
+    }
+    return last
+  }
+
+  /** What is ready can be taken in its order only: what is in the way is returned, as if it had never been given to anybody. */
+  #passOver(taker: Subscription, from: number, to: number, pull: Pull | undefined): number {
+    const { cursor } = this
+    let first = from
+    while (first <= to && cursor.stateOf(first) !== 'ready') first++
+    const last = Math.min(to, first + this.#options.passedOverMax - cursor.returnedCount - 1)
+    if (first <= to) {
+      if (last < first) {
+        this.#isHeldUp = true
+        return this.#sate(taker, pull)
+      }
+      this.#isPassing = true
+      this.#passing ??= cursor.join(passingName, 'session')
+      cursor.acquire(this.#passing, { max: last - first + 1, from: first, to: last + 1 }, nothing)
+      cursor.release(this.#passing, first, last, 'uncounted')
+      this.#isPassing = false
+    }
+    taker.looked?.at(last)
+    return last - from + 1
+  }
+
+  /** Nobody is left who would pass over anything. */
+  #passOn(): void {
+    if (this.#choosy.size > 0 || this.#passing === undefined) return
+    this.cursor.leave(this.#passing)
+    this.#passing = undefined
+  }
+
+  /** It has looked at everything, or as far as it may. */
+  #sate(taker: Subscription, pull: Pull | undefined): number {
+    if (pull) return this.#findNothing(pull)
+    taker.isSated = true
+    if (!this.#taker()) this.#reader.clear()
+    return 0
   }
 
   /** There is nothing to give at present, and who has asked is told. */
@@ -292,6 +406,7 @@ export class Dispatcher implements SubscriptionHost {
     const count = taker.isSettled
       ? this.cursor.take({ max, from, to }, sink)
       : this.cursor.acquire(taker.consumer, { max, from, to, leaseMs }, sink)
+    this.#fewer()
     for (const [first, last, deliveryCount] of runs) {
       for (let offset = first; offset <= last; offset++) {
         // It has gone while it was told of the messages before: these are returned already, or gone with it.
@@ -364,3 +479,5 @@ export class Dispatcher implements SubscriptionHost {
     this.offer(best)
   }
 }
+
+const nothing = { run: (): void => {} }

@@ -1,6 +1,7 @@
 import type { DeliveryCounts } from './counts.ts'
 import type { ConsumerId, Cursor, Tally } from './cursor.ts'
 import type { RecordView } from './record-view.ts'
+import { Looked } from './looked.ts'
 import { Ring } from './ring.ts'
 
 export interface SubscribeOptions {
@@ -22,6 +23,8 @@ export interface SubscribeOptions {
   leaseMs?: number
   /** It is given nothing unasked, and does not count as a consumer: for `pull` alone. */
   passive?: boolean
+  /** Whether it is to be given the message, which is valid only during the call; absent: all. The same message always gets the same answer. */
+  wants?: (record: RecordView) => boolean
 }
 
 /** What a consumer is told. */
@@ -118,6 +121,10 @@ export class Subscription {
   isStarved = false
   isOver = false
   isPaused = false
+  /** There is nothing that it wants at present. */
+  isSated = false
+  /** Of those alone who do not want everything. */
+  readonly looked: Looked | undefined
   readonly #dispatcher: SubscriptionHost
   readonly #subscriber: Subscriber
   #prefetch: number
@@ -133,6 +140,7 @@ export class Subscription {
     this.#subscriber = subscriber
     this.#prefetch = options.prefetch ?? 0
     this.#credit = options.credit
+    this.looked = options.wants && new Looked()
     this.consumer = dispatcher.cursor.join(options.name ?? '', 'session')
     this.#tally(options.shared?.tally)
   }
@@ -159,7 +167,7 @@ export class Subscription {
   }
 
   get isEligible(): boolean {
-    if (this.isOver || this.isPaused || this.isPassive || !this.isActive) return false
+    if (this.isOver || this.isPaused || this.isPassive || this.isSated || !this.isActive) return false
     if (this.room > 0) return true
     const { shared } = this.options
     if (shared && shared.room <= 0) shared.starve(this)

@@ -22,6 +22,7 @@ import { Upkeep, type UpkeepHost } from './upkeep.ts'
 /** What a queue needs of its surroundings. */
 export interface QueueHost extends UpkeepHost {
   readonly inFlightMax: number
+  readonly passedOverMax: number
   /** Its own settings with those that policies add. */
   settingsOf(definition: QueueDefinition): ReadonlyMap<string, string>
   /** The last consumer of the queue has gone. */
@@ -75,7 +76,7 @@ export class Queue {
     this.#trimmedTo = cursor.floor
     cursor.deliveryLimit = this.#config.deliveryLimit
     const { singleActiveConsumer: singleActive } = this.#config
-    const { cell, inFlightMax } = host
+    const { cell, inFlightMax, passedOverMax } = host
     this.#upkeep = new Upkeep({
       definition,
       cursor,
@@ -95,6 +96,7 @@ export class Queue {
       cursor,
       cell,
       inFlightMax,
+      passedOverMax,
       singleActive,
       soon: run => host.soon(run),
       deserted: () => {

@@ -98,6 +98,7 @@ export class Queues {
       republishing: () => this.#republishing,
       gate: new Gate(readingMax),
       inFlightMax: limits.queueInFlightMax,
+      passedOverMax: limits.queuePassedOverMax,
       settingsOf: definition => options.policies?.settingsOf({ kind: 'queue', ...definition }) ?? definition.config,
       nowMs: () => ledger.clock.nowMs(),
       monotonicMs: () => ledger.clock.monotonicMs(),

@@ -99,7 +99,7 @@ export class LanedCursor implements Cursor {
     const { base, cursor, known } = lane
     const tell = (run: (watcher: CursorWatcher) => void): void => this.#watchers.forEach(run)
     cursor.watch({
-      returned: () => tell(watcher => watcher.returned?.()),
+      returned: from => tell(watcher => watcher.returned?.(from + base)),
       dropped: (first, last, reason) => tell(watcher => watcher.dropped?.(first + base, last + base, reason)),
       inherited: (first, last, reason) => tell(watcher => watcher.inherited?.(first + base, last + base, reason)),
       expired: (consumer, first, last) => {
