@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { setFlagsFromString } from 'node:v8'
 import { openBroker, type RunningBroker, type Settings } from '@dragoman/broker'
 import {
   flagOf,
@@ -59,6 +60,8 @@ jobs in any more (DRAINING), and those that are there are worked off.`,
     const settings = await readSettings(words)
     const broker = await openBroker(settings)
     announce(broker, settings, Math.round(performance.now() - startMs))
+    // See dragoman.js: from here on, what V8 does by default.
+    setFlagsFromString('--semi-space-growth-factor=2')
     drainAtSignal(broker)
     await stopSignal()
     return shutDown(broker)
