@@ -4,7 +4,7 @@ import * as path from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { temporary } from '../../packages/broker/src/cell/testing/cells.ts'
 import { readCommitted } from '../../packages/broker/src/cell/testing/committed.ts'
-import { machineKinds, manyKindsFrom } from '../../packages/broker/src/cell/machine.ts'
+import { machineKinds } from '../../packages/broker/src/cell/machine.ts'
 import { cellFacts, cellMachine } from '../../packages/broker/src/cell/state.ts'
 import { streamFacts } from '../../packages/broker/src/cell/stream.ts'
 import { homeNamespace as namespace, type Broker, type Topic } from '../../packages/broker/src/core/broker.ts'
@@ -69,7 +69,7 @@ function factsIn({ bytes, factCount }: Block, kinds: Map<number, number>, found:
     if (machine === cellMachine && type === cellFacts.define) {
       kinds.set(bytes.readUInt32BE(payload + 2), bytes.readUInt16BE(payload))
     }
-    found.add(`${machine < manyKindsFrom ? machine : kinds.get(machine)} ${type}`)
+    found.add(`${kinds.get(machine) ?? machine} ${type}`)
     at = payload + bytes.readUInt32BE(at + 6)
   }
 }

@@ -2,6 +2,7 @@ import type { MachineFactories } from './cell/state.ts'
 import { DirectoryMachine } from './core/directory.ts'
 import { CursorMachine } from './core/cursor/machine.ts'
 import { MembershipsMachine } from './core/groups/assigned/machine.ts'
+import { EntryStreamsMachine } from './core/entry-streams/machine.ts'
 import { GroupsMachine } from './core/groups/machine.ts'
 import { DelayedMachine } from './core/delayed/machine.ts'
 import { TransactionsMachine } from './core/transactions/machine.ts'
@@ -27,6 +28,7 @@ export const machines: MachineFactories = {
   policies: () => new PoliciesMachine(),
   work: () => new WorkMachine(),
   delayed: () => new DelayedMachine(),
+  entryStreams: () => new EntryStreamsMachine(),
   namespaces: () => new NamespacesMachine(),
   retained: () => new RetainedMachine(),
   sessions: () => new SessionsMachine(),

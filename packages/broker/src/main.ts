@@ -7,6 +7,7 @@ import type { Broker } from './core/broker.ts'
 import { Connections } from './core/connections.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
+import { EntryStreams } from './core/entry-streams/entry-streams.ts'
 import { Groups } from './core/groups/groups.ts'
 import type { Header } from './core/message.ts'
 import { Origins, type MappedRecord } from './core/origins.ts'
@@ -177,15 +178,15 @@ async function openCore(
   logFor: (component: string) => Log,
 ): Promise<Parts> {
   const { clock, random } = runtime
-  let topics: Topics | undefined
   let queueing: Queueing | undefined
+  let entryStreams: EntryStreams | undefined
   const retentionOf = (stream: StreamId): Retention | undefined =>
-    topics?.retentionOf(stream) ?? queueing?.queues.retentionOf(stream) ?? queueing?.retained.retentionOf(stream)
+    entryStreams?.retentionOf(stream) ?? queueing?.queues.retentionOf(stream) ?? queueing?.retained.retentionOf(stream)
   let live: Cursors | undefined
   const liveOf = (stream: StreamId): LiveRecords | undefined =>
-    live?.liveOf(stream) ?? queueing?.retained.liveOf(stream)
+    live?.liveOf(stream) ?? entryStreams?.liveOf(stream) ?? queueing?.retained.liveOf(stream)
   const cell = await openCell(runtime, stores, { sizes, retentionOf, liveOf, log: logFor('cell') })
-  topics = await Topics.open(cell, {
+  const topics = await Topics.open(cell, {
     limits: settings,
     random,
     partitionsDefault: settings.topicPartitions,
@@ -202,6 +203,7 @@ async function openCore(
   const grouping = { sight: sightOf(identity), settings: groupSettingsOf(settings), sharedAssignors }
   const groups = new Groups({ ...base, random, topics, ...grouping })
   const shareGroups = new ShareGroups({ ...base, cursors, topics, groups })
+  entryStreams = new EntryStreams({ ...base, topics })
   const origins = new Origins(await Promise.all(protocols.map(({ origin }) => origin())))
   const around = { cell, client, topics, shareGroups, identity, cursors, wheel, origins }
   queueing = openQueues(settings, runtime, sizes, logFor, around)
@@ -217,6 +219,7 @@ async function openCore(
     cell: client,
     topics,
     ...queueing,
+    entryStreams,
     groups,
     shareGroups,
     transactions,

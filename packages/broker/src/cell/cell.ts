@@ -7,7 +7,7 @@ import { Checkpointer } from './checkpointer.ts'
 import type { CellCore } from './core.ts'
 import { Gatherer } from './gatherer.ts'
 import type { LargeBatches } from './large-batches.ts'
-import { machineKinds, manyKindsFrom } from './machine.ts'
+import { existsOnce, machineKinds } from './machine.ts'
 import type { Ledger, Machine, MachineKind } from './machine.ts'
 import type { CellOptions } from './options.ts'
 import { Restore } from './restore.ts'
@@ -183,7 +183,7 @@ export class Cell implements Ledger, CellCore {
 
   define(kind: MachineKind): number {
     if (this.full) throw new StorageFull('The disk is full')
-    assert(machineKinds[kind] >= manyKindsFrom, `there is one ${kind} and no more`)
+    assert(!existsOnce(machineKinds[kind]), `there is one ${kind} and no more`)
     const id = this.state.nextMachine
     const payload = Buffer.alloc(6)
     payload.writeUInt16BE(machineKinds[kind], 0)

@@ -49,8 +49,8 @@ export interface Ledger {
 }
 
 /**
- * Kinds are written to disk: never renumber. Kinds below `manyKindsFrom` exist once, and their machine has the id of its kind; the
- * others are made by `define`, any number of them, with ids from 1024 on.
+ * Kinds are written to disk: never renumber. Most exist once, and their machine has the id of its kind; those from 16 to 31
+ * are made by `define`, any number of them, with ids from 1024 on.
  */
 export const machineKinds = {
   /** Names: topics and their partitions' streams, configuration, the next producer id. `core/topics.ts` */
@@ -83,8 +83,14 @@ export const machineKinds = {
   stream: 16,
   /** Who has taken which message of a stream. `core/cursor/` */
   cursor: 17,
+  /** Ids of the entries of streams, and the groups that share them out. `core/entry-streams/` */
+  entryStreams: 32,
 } as const
 
-export const manyKindsFrom = 16
+const manyKindsFrom = 16
+const manyKindsTo = 31
+
+/** Whether there is one machine of the kind, which has its number as its id. */
+export const existsOnce = (kind: number): boolean => kind < manyKindsFrom || kind > manyKindsTo
 
 export type MachineKind = keyof typeof machineKinds

@@ -4,7 +4,7 @@ import { blockHeaderBytes, factHeaderBytes } from '../storage/block.ts'
 import type { Block } from '../storage/block.ts'
 import { Corrupt } from '../storage/errors.ts'
 import { Slab } from '../storage/slab.ts'
-import { machineKinds, manyKindsFrom } from './machine.ts'
+import { existsOnce, machineKinds } from './machine.ts'
 import type { Machine, MachineKind } from './machine.ts'
 import { Stream } from './stream.ts'
 import type { StreamFactContext } from './stream.ts'
@@ -35,7 +35,7 @@ export class CellState {
   constructor(factories: MachineFactories) {
     this.#factories = factories
     for (const kind of Object.keys(factories) as MachineKind[]) {
-      if (machineKinds[kind] < manyKindsFrom) this.#others.set(machineKinds[kind], factories[kind]!())
+      if (existsOnce(machineKinds[kind])) this.#others.set(machineKinds[kind], factories[kind]!())
     }
   }
 
@@ -72,7 +72,7 @@ export class CellState {
     if (kind === machineKinds.stream) this.streams.set(id, new Stream(id))
     else {
       const name = kindNames.get(kind)
-      const factory = name && kind >= manyKindsFrom ? this.#factories[name] : undefined
+      const factory = name && !existsOnce(kind) ? this.#factories[name] : undefined
       if (!factory) return false
       this.#others.set(id, factory())
       this.#kinds.set(id, kind)
@@ -122,7 +122,7 @@ export class CellState {
       const kind = from.u16()
       const id = from.u32()
       const section = new Reader(from.bytes(from.u32()))
-      if (kind >= manyKindsFrom) this.#make(kind, id)
+      if (!existsOnce(kind)) this.#make(kind, id)
       const machine = this.machine(id)
       if (!machine)
         throw new Corrupt(`A checkpoint holds a machine of kind ${kind}, which is not known to this release`)

@@ -3,6 +3,7 @@ import type { Address } from '../runtime/runtime.ts'
 import type { Delayed } from './delayed/delayed.ts'
 import type { Connections } from './connections.ts'
 import type { Schedules } from './delayed/schedules.ts'
+import type { EntryStreams } from './entry-streams/entry-streams.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Namespaces } from './namespaces/namespaces.ts'
@@ -54,6 +55,8 @@ export interface Broker {
   readonly schedules: Schedules
   /** Queues whose messages have numbers and priorities, and may wait. */
   readonly work: WorkQueues
+  /** Topics as streams of entries that have ids. */
+  readonly entryStreams: EntryStreams
   readonly groups: Groups
   /** Records of groups whose members take them one by one. */
   readonly shareGroups: ShareGroups

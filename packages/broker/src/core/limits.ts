@@ -30,6 +30,10 @@ export interface Limits {
   queueDelayedMax: number
   /** Queues that one connection may watch. */
   queueWatchesMax: number
+  /** Groups of one stream of entries, consumers of one of them, and entries that these hold. */
+  entryGroupsMax: number
+  entryConsumersMax: number
+  entryPendingMax: number
   /** The largest message of a client that hands in jobs. */
   jobBytesMax: number
   /** The largest message of a client that sends it in parts. */
@@ -101,6 +105,9 @@ export const defaultLimits: Limits = {
   scheduleBytesMax: 64 * 1024,
   queueDelayedMax: 1_000_000,
   queueWatchesMax: 10_000,
+  entryGroupsMax: 10_000,
+  entryConsumersMax: 100_000,
+  entryPendingMax: 10_000_000,
   jobBytesMax: 65_535,
   messageBytesMax: 128 * 1024 * 1024,
   fanOutBytesMax: 512 * 1024 * 1024,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { StoredRecord } from '../storage/record-batch.ts'
+import { entryMarkHeader } from './entry-streams/entry-mark.ts'
 import { envelopeHeader, type Message } from './message.ts'
 import { readStamp, stampIndex } from './queues/stamp.ts'
 
@@ -43,10 +44,11 @@ export class Origins {
   /** What the core itself knows of a message holds where its protocol says nothing. */
   messageOf(record: MappedRecord): Message {
     const origin = this.of(record)
-    const at = stampIndex(record.headers)
-    const bytes = record.headers[at]?.value
-    if (!bytes) return origin.toMessage(record)
-    const message = origin.toMessage({ ...record, headers: record.headers.toSpliced(at, 1) })
+    const headers = withoutMark(record.headers)
+    const at = stampIndex(headers)
+    const bytes = headers[at]?.value
+    if (!bytes) return origin.toMessage(headers === record.headers ? record : { ...record, headers })
+    const message = origin.toMessage({ ...record, headers: headers.toSpliced(at, 1) })
     const { expiresMs, priority, deaths } = readStamp(bytes)
     // What its publisher said of its time is over for one that was dead-lettered.
     if (deaths.length > 0) message.expirationMs = undefined
@@ -54,4 +56,10 @@ export class Origins {
     if (message.priority === 0) message.priority = priority
     return message
   }
+}
+
+/** The ids of entries are the business of their stream. */
+function withoutMark(headers: MappedRecord['headers']): MappedRecord['headers'] {
+  const at = headers[0]?.key === envelopeHeader ? 1 : 0
+  return headers[at]?.key === entryMarkHeader ? headers.toSpliced(at, 1) : headers
 }

@@ -22,7 +22,7 @@ import {
 } from './directory.ts'
 import { BrokerError } from './errors.ts'
 import type { Limits } from './limits.ts'
-import { checkTopicName, quote } from './names.ts'
+import { checkQueueName, checkTopicName, quote } from './names.ts'
 import { atomically, durably } from './refusals.ts'
 import { smallerBound, type Policies } from './policies/policies.ts'
 import { checkOverrides, overrideOf, type RuntimeSettingName } from './overrides.ts'
@@ -43,6 +43,8 @@ export interface NewTopic {
   config?: ReadonlyMap<string, string> | undefined
   /** Checks everything and changes nothing. The answer has the nil id and no streams of its own. */
   validateOnly?: boolean | undefined
+  /** The name may be that of a queue: not all protocols can write it, and those that cannot do not see the topic. */
+  anyName?: boolean | undefined
 }
 
 const nilId = '0'.repeat(32)
@@ -64,6 +66,7 @@ export class Topics {
   readonly #machine: DirectoryMachine
   readonly #limits: Limits
   readonly #random: Random
+  readonly #creationWatchers: ((topic: Topic) => void)[] = []
   readonly #beforeRemove: ((topic: Topic) => void)[] = []
   readonly #partitionWatchers = new Set<(topic: Topic) => void>()
   #producerIdNext: number
@@ -148,8 +151,16 @@ export class Topics {
   }
 
   async create(namespace: string, name: string, options: NewTopic = {}): Promise<Topic> {
+    const topic = this.make(namespace, name, options)
+    if (options.validateOnly !== true) await durably(this.#ledger, this.#changedSeq)
+    return topic
+  }
+
+  /** The same at once; what is told of it waits for `settle()`, or for anything that is written after this. Throws `BrokerError`. */
+  make(namespace: string, name: string, options: NewTopic = {}): Topic {
     const { partitions: count = this.partitionsDefault, config = new Map(), validateOnly = false } = options
-    checkTopicName(name)
+    if (options.anyName === true) checkQueueName(name)
+    else checkTopicName(name)
     if (this.get(namespace, name) !== undefined) throw new BrokerError('topic-exists', quote(name))
     if (this.#machine.queues.get(namespace, name)) throw new BrokerError('topic-exists', `${quote(name)} is a queue`)
     checkTopicConfig(config)
@@ -168,13 +179,18 @@ export class Topics {
       }
 
     const id = this.#newId()
-    const seq = atomically(this.#ledger, () => {
+    atomically(this.#ledger, () => {
       const partitions = this.#defineStreams(count)
       this.#write(factTypes.topicCreated, topicCreated, { id, namespace, name, partitions, config: settingsOf(config) })
     })
     const topic = this.#existing(id)
-    await durably(this.#ledger, seq)
+    for (const run of this.#creationWatchers) run(topic)
     return topic
+  }
+
+  /** `run` is called for each topic that was made. */
+  watchCreated(run: (topic: Topic) => void): void {
+    this.#creationWatchers.push(run)
   }
 
   /** Removes the topic and all its records. */

@@ -288,6 +288,14 @@ export const rows = {
   schedulesMax: option('limits', count(0, 1_000_000), 10_000, 'Schedules that publish a message again and again.'),
   scheduleBytesMax: option('limits', size(64, 16 * MiB), 64 * KiB, 'Message of a schedule; it is kept in memory.'),
   queueWatchesMax: option('limits', count(1, 1_000_000), 10_000, 'Queues that one connection may watch.'),
+  entryGroupsMax: option('limits', count(0, 1_000_000), 10_000, 'Groups that share out one stream of entries.'),
+  entryConsumersMax: option('limits', count(1, 10_000_000), 100_000, 'Consumers of one such group.'),
+  entryPendingMax: option(
+    'limits',
+    count(1, 1_000_000_000),
+    10_000_000,
+    'Entries that the consumers of one such group hold, at 40 bytes of memory each.',
+  ),
   jobBytesMax: option('limits', count(1, 1 * GiB), 65_535, 'Largest job of a work queue, in bytes.'),
   fanOutBytesMax: option(
     'limits',

@@ -9,6 +9,8 @@ const noBytes = Buffer.alloc(0)
 // The names of envelope and stamp, byte by byte.
 const tilde = envelopeHeader.charCodeAt(0)
 const letterQ = stampHeader.charCodeAt(1)
+/** A record has so many of the broker's own headers at the most. */
+const ownHeadersMax = 3
 
 /**
  * One stored record where it lies: nothing is made of it before it is asked for. Slices share the bytes of the reader that it
@@ -60,6 +62,22 @@ export class RecordView {
   get expiresMs(): number {
     const bytes = this.#stampBytes()
     return bytes ? readExpiry(bytes) : -1
+  }
+
+  /** The value of one of the broker's own headers, which come first; null when there is none of that name. */
+  own(name: string): Buffer | null {
+    const { bytes } = this
+    const parts = new Varints(bytes, this.headersAt, this.end)
+    for (let left = Math.min(ownHeadersMax, this.headerCount); left > 0 && parts.at < this.end; left--) {
+      const keyBytes = parts.next()
+      if (keyBytes < 1 || bytes[parts.at] !== tilde) return null
+      const isIt = keyBytes === name.length && bytes.toString('latin1', parts.at, parts.at + keyBytes) === name
+      parts.at += keyBytes
+      const valueBytes = parts.next()
+      if (isIt) return valueBytes < 0 ? null : bytes.subarray(parts.at, parts.at + valueBytes)
+      parts.at += Math.max(0, valueBytes)
+    }
+    return null
   }
 
   /** All but the stamp. */

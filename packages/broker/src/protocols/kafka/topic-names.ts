@@ -1,4 +1,5 @@
 import { homeNamespace, type Broker, type Topic } from '../../core/broker.ts'
+import { topicNameProblem } from '../../core/names.ts'
 
 /** The topic that a request names: by its id or by its name, depending on the request's version. */
 export function topicNamed(
@@ -9,4 +10,9 @@ export function topicNamed(
   if (!byId) return broker.topics.get(homeNamespace, name)
   const topic = broker.topics.byId(topicId)
   return topic?.namespace === homeNamespace ? topic : undefined
+}
+
+/** All topics whose names clients of this protocol can write. */
+export function topicsOf(broker: Broker): Topic[] {
+  return broker.topics.list(homeNamespace).filter(({ name }) => topicNameProblem(name) === undefined)
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { BrokerError } from '../../errors.ts'
+import { topicNameProblem } from '../../names.ts'
 import type { Topic } from '../../topic.ts'
 import type { Membership } from './machine.ts'
 import { TopicPattern } from './topic-pattern.ts'
@@ -127,7 +128,8 @@ export class Subscriptions {
     for (const { id, name, partitions } of this.#topics.list(namespace)) {
       const stream = partitions[0] ?? 0
       if (stream <= known.newestStream) continue
-      if (known.pattern.matches(name)) known.matching.add(id)
+      // Members are told names, which not all of their clients could write.
+      if (topicNameProblem(name) === undefined && known.pattern.matches(name)) known.matching.add(id)
       newest = Math.max(newest, stream)
     }
     known.newestStream = newest

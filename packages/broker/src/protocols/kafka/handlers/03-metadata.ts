@@ -9,6 +9,7 @@ import { apis } from '../messages/index.ts'
 import { inSlices } from '../slices.ts'
 import { collision } from './19-create-topics.ts'
 import { defineHandler, type Exchange } from './handler.ts'
+import { topicsOf } from '../topic-names.ts'
 
 type Request = Infer<typeof apis.metadata.request>
 type Answer = Write<typeof apis.metadata.response>
@@ -38,7 +39,7 @@ function handle(exchange: Exchange<Answer>, request: Request, version: number): 
 }
 
 function findAll(exchange: Exchange<Answer>, found: Map<string, Found>): void {
-  for (const topic of exchange.broker.topics.list(homeNamespace)) {
+  for (const topic of topicsOf(exchange.broker)) {
     if (exchange.may('describe', 'topic', topic.name)) found.set(topic.name, { topic })
   }
 }

@@ -5,6 +5,7 @@ import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { inSlices } from '../slices.ts'
 import { defineHandler, type Exchange } from './handler.ts'
+import { topicsOf } from '../topic-names.ts'
 
 type Request = Infer<typeof apis.describeLogDirs.request>
 type Answer = Write<typeof apis.describeLogDirs.response>
@@ -46,7 +47,7 @@ interface Wanted {
 /** Null means all; what is not there is left out. */
 function wantedTopics(broker: Broker, { topics }: Request): Wanted[] {
   if (topics === null) {
-    return broker.topics.list(homeNamespace).map(topic => ({ topic, indexes: [...topic.partitions.keys()] }))
+    return topicsOf(broker).map(topic => ({ topic, indexes: [...topic.partitions.keys()] }))
   }
   return topics.flatMap(({ topic: name, partitions }) => {
     const topic = broker.topics.get(homeNamespace, name)

@@ -5,6 +5,7 @@ import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { refused, type Outcome } from '../outcome.ts'
 import { defineHandler, type Exchange } from './handler.ts'
+import { topicsOf } from '../topic-names.ts'
 
 type Request = Infer<typeof apis.electLeaders.request>
 type Answer = Write<typeof apis.electLeaders.response>
@@ -21,8 +22,7 @@ export const handler = defineHandler(apis.electLeaders, handle)
 function handle(exchange: Exchange<Answer>, request: Request): Answer {
   const { broker } = exchange
   const refusal = refusalOf(exchange, request)
-  const wanted =
-    request.topicPartitions ?? broker.topics.list(homeNamespace).map(({ name }) => ({ topic: name, partitions: [] }))
+  const wanted = request.topicPartitions ?? topicsOf(broker).map(({ name }) => ({ topic: name, partitions: [] }))
   return {
     errorCode: refusal?.errorCode ?? codes.none,
     replicaElectionResults: wanted.map(({ topic, partitions }) => ({

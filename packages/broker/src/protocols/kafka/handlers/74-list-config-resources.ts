@@ -6,6 +6,7 @@ import { resourceTypes } from '../configs.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { defineHandler, type Exchange } from './handler.ts'
+import { topicsOf } from '../topic-names.ts'
 
 type Request = Infer<typeof apis.listConfigResources.request>
 type Answer = Write<typeof apis.listConfigResources.response>
@@ -32,7 +33,7 @@ function typesOf({ resourceTypes: asked }: Request): readonly number[] {
 }
 
 function namesOf(broker: Broker, resourceType: number): string[] {
-  if (resourceType === resourceTypes.topic) return broker.topics.list(homeNamespace).map(({ name }) => name)
+  if (resourceType === resourceTypes.topic) return topicsOf(broker).map(({ name }) => name)
   if (resourceType === resourceTypes.broker || resourceType === resourceTypes.logger) return [String(broker.brokerId)]
   if (resourceType === resourceTypes.group) return broker.groups.configured(homeNamespace)
   return []

@@ -6,6 +6,7 @@ import { leaderEpochOf } from '../cluster.ts'
 import { codes } from '../errors.ts'
 import { apis } from '../messages/index.ts'
 import { defineHandler, type Exchange } from './handler.ts'
+import { topicsOf } from '../topic-names.ts'
 
 type Request = Infer<typeof apis.describeTopicPartitions.request>
 type Answer = Write<typeof apis.describeTopicPartitions.response>
@@ -55,7 +56,7 @@ function isUsable({ topicName, partitionIndex }: NonNullable<Request['cursor']>,
 }
 
 function visibleNames(exchange: Exchange<Answer>): string[] {
-  const names = exchange.broker.topics.list(homeNamespace).map(({ name }) => name)
+  const names = topicsOf(exchange.broker).map(({ name }) => name)
   return names.filter(name => exchange.may('describe', 'topic', name))
 }
 
