@@ -30,8 +30,8 @@ export const brokenBrokerRules: Record<string, BrokenRule> = {
   },
   'a block is written before the large batches that it tells of': {
     file: 'storage/journal.ts',
-    find: 'if (required) {',
-    replace: 'if (required && block.seq < 0) {',
+    find: 'if (required) void',
+    replace: 'if (required && block.seq < 0) void',
   },
   'the name of a journal file is not synced': {
     file: 'storage/file-chain.ts',

@@ -19,8 +19,8 @@ export const brokenChainRules: Record<string, BrokenRule> = {
   },
   'R4 an ambiguous answer counts as success': {
     file: 'storage/journal.ts',
-    find: "if (result === 'ok') return true",
-    replace: "if (result !== 'exists') return true",
+    find: "if (result === 'ok') this.#settle",
+    replace: "if (result !== 'exists') this.#settle",
   },
   'R4 a block of another writer counts as ours': {
     file: 'storage/journal.ts',

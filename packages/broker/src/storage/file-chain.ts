@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { DiskError } from '../runtime/runtime.ts'
 import type { Disk, DiskFile } from '../runtime/runtime.ts'
+import { BlockIndex, type BlockPlace } from './block-index.ts'
 import { blockBytesAt, blockHeaderBytes, readBlock } from './block.ts'
 import type { PutResult } from './chain-store.ts'
 import { Corrupt } from './errors.ts'
@@ -23,8 +24,16 @@ const padding = Buffer.alloc(blockAlignment)
 const zeros = Buffer.alloc(1024 * 1024)
 /** Zeros are written so far ahead of the blocks: overwriting allocated space needs no metadata write. */
 const allocateAheadBytes = 8 * 1024 * 1024
-/** So much at a time: while the file system writes down what it has allocated, blocks wait, so it is to be seldom. */
+/** So much is allocated then. */
 const allocateStepBytes = 16 * 1024 * 1024
+/**
+ * While the disk takes zeros, and the file system writes down what it has allocated, blocks wait: a little at a time, with rests between, unless
+ * less than this is left.
+ */
+const urgentBytes = allocateAheadBytes / 2
+const urgentPieceBytes = 8 * 1024 * 1024
+const pieceBytes = 1024 * 1024
+const restMs = 20
 const fullRetryMs = 500
 /** How many bytes of blocks are written between two looks at the free space, at most; and this share of the reserve. */
 const roomCheckBytesMax = 16 * 1024 * 1024
@@ -39,12 +48,7 @@ interface ChainFile {
   allocated: number
   /** Where the next block goes. */
   end: number
-  /** Blocks of this file: number and place. */
-  readonly blocks: Map<number, { at: number; bytes: number }>
-  /** Numbers not yet dropped. */
-  readonly live: Set<number>
-  /** The greatest number, or -1. */
-  lastSeq: number
+  readonly blocks: BlockIndex
   /** Behind its end lie blocks that a power cut has cut off: nothing more is written to it. */
   readonly isSealed: boolean
 }
@@ -101,16 +105,16 @@ export class FileChain {
 
   list(fromSeq: number): number[] {
     const seqs = [...this.#kept.keys()].filter(seq => seq >= fromSeq)
-    for (const file of this.#files) for (const seq of file.live) if (seq >= fromSeq) seqs.push(seq)
+    for (const { blocks } of this.#files) seqs.push(...blocks.live(fromSeq))
     return seqs.sort((a, b) => a - b)
   }
 
   async get(seq: number): Promise<Buffer | null> {
     const kept = this.#kept.get(seq)
     if (kept) return kept
-    for (const { file, blocks, live } of this.#files) {
-      const place = blocks.get(seq)
-      if (!place || !live.has(seq)) continue
+    for (const { file, blocks } of this.#files) {
+      const place = blocks.isLive(seq) ? blocks.place(seq) : undefined
+      if (!place) continue
       const bytes = Buffer.allocUnsafeSlow(place.bytes)
       await file.read(bytes, place.at)
       return bytes
@@ -119,27 +123,41 @@ export class FileChain {
   }
 
   put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
-    const putting = this.#put(seq, parts)
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+    const padded = alignBlock(bytes)
+    const target = this.#files.at(-1)
+    const hasRoom = target && !target.isSealed && target.end + padded <= target.allocated
+    const putting =
+      hasRoom && seq === this.#lastSeq + 1
+        ? this.#write(target, seq, parts, bytes)
+        : this.#placeAndWrite(seq, parts, bytes)
     this.#putting = putting
     return putting
   }
   #putting: Promise<unknown> | undefined
 
-  async #put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
+  async #placeAndWrite(seq: number, parts: readonly Uint8Array[], bytes: number): Promise<PutResult> {
     if (seq <= this.#lastSeq) return 'exists'
     // A checkpoint may be beyond the last block that is left (a power cut with `dsync` off): numbers are dense within a file.
     const isGap = this.#lastSeq >= 0 && seq > this.#lastSeq + 1
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-    const padded = alignBlock(bytes)
-    const target = await this.#place(padded, isGap)
-    const { end: at } = target
-    await this.#patiently(() =>
-      target.file.write(padded > bytes ? [...parts, padding.subarray(0, padded - bytes)] : parts, at),
-    )
-    target.end = at + padded
-    target.blocks.set(seq, { at, bytes })
-    target.live.add(seq)
-    target.lastSeq = seq
+    return this.#write(await this.#place(alignBlock(bytes), isGap), seq, parts, bytes)
+  }
+
+  #write(target: ChainFile, seq: number, parts: readonly Uint8Array[], bytes: number): Promise<PutResult> {
+    const { file, end: at } = target
+    const fill = alignBlock(bytes) - bytes
+    const whole = fill > 0 ? [...parts, padding.subarray(0, fill)] : parts
+    const done = (): PutResult => this.#written(target, seq, { at, bytes })
+    return file.write(whole, at).then(done, (error: unknown) => {
+      if (!isFull(error)) throw error
+      return this.#patiently(() => file.write(whole, at)).then(done)
+    })
+  }
+
+  #written(target: ChainFile, seq: number, place: BlockPlace): PutResult {
+    const padded = alignBlock(place.bytes)
+    target.end = place.at + padded
+    target.blocks.add(seq, place)
     this.#lastSeq = seq
     this.#growAhead(target)
     this.noteWritten(padded)
@@ -155,13 +173,13 @@ export class FileChain {
 
   async drop(seqs: readonly number[]): Promise<void> {
     for (const seq of seqs) {
-      for (const { live } of this.#files) if (live.delete(seq)) break
+      for (const { blocks } of this.#files) if (blocks.drop(seq)) break
       this.#droppedTo = Math.max(this.#droppedTo, seq)
     }
     while (this.#files.length > 1) {
       const first = this.#files[0]!
-      if (first.lastSeq > this.#droppedTo) return
-      for (const seq of first.live) await this.#keep(seq)
+      if (first.blocks.lastSeq > this.#droppedTo) return
+      for (const seq of first.blocks.live()) await this.#keep(seq)
       this.#files.shift()
       await this.#recycle(first)
     }
@@ -171,8 +189,8 @@ export class FileChain {
   /** Removes the blocks that are numbered from `fromSeq` on: whole files, newest first, and in a file the pages with their headers. */
   async cut(fromSeq: number): Promise<void> {
     const { disk } = this.#options
-    for (const chainFile of this.#files.filter(({ lastSeq }) => lastSeq >= fromSeq).toReversed()) {
-      if ([...chainFile.blocks.keys()].some(seq => seq < fromSeq)) {
+    for (const chainFile of this.#files.filter(({ blocks }) => blocks.lastSeq >= fromSeq).toReversed()) {
+      if (chainFile.blocks.firstSeq < fromSeq) {
         await cutFile(chainFile, fromSeq)
         continue
       }
@@ -181,13 +199,14 @@ export class FileChain {
       await disk.remove(chainFile.path)
     }
     await disk.syncDirectory(this.#directory)
-    this.#lastSeq = Math.max(-1, ...this.#kept.keys(), ...this.#files.map(({ lastSeq }) => lastSeq))
+    this.#lastSeq = Math.max(-1, ...this.#kept.keys(), ...this.#files.map(({ blocks }) => blocks.lastSeq))
     this.#options.warn?.(`A power cut took block ${fromSeq}, which was not synced; what follows is given up`)
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelWatch?.()
+    this.#endRest?.()
     await this.#putting?.catch(() => {}) // A file may not be closed under a write.
     await this.#growing?.catch(() => {})
     const next = await this.#next?.catch(() => undefined)
@@ -218,15 +237,13 @@ export class FileChain {
     this.#ordinal = Math.max(this.#ordinal, ordinal)
     const file = await this.#options.disk.open(path, 'write', { dsync: this.#options.dsync })
     await file.sync()
-    const blocks = new Map<number, { at: number; bytes: number }>()
-    const live = new Set<number>()
+    const blocks = new BlockIndex()
     const { end, damage, isExplained } = await scanChainFile(file, {
       path,
       afterSeq: this.#lastFileSeq,
       dense: true,
       visit: (block, at) => {
-        blocks.set(block.seq, { at, bytes: block.bytes.length })
-        if (!this.#kept.has(block.seq)) live.add(block.seq)
+        blocks.add(block.seq, { at, bytes: block.bytes.length }, !this.#kept.has(block.seq))
         this.#lastFileSeq = block.seq
       },
     })
@@ -243,8 +260,6 @@ export class FileChain {
       allocated: await file.size(),
       end,
       blocks,
-      live,
-      lastSeq: blocks.size > 0 ? this.#lastFileSeq : -1,
       isSealed: damage !== undefined,
     })
   }
@@ -256,8 +271,8 @@ export class FileChain {
    * start fails. All blocks before it were either acknowledged or last at a start.
    */
   async #writeLastAgain(): Promise<void> {
-    const last = this.#files.find(({ lastSeq }) => lastSeq >= 0 && lastSeq === this.#lastFileSeq)
-    const place = last?.blocks.get(last.lastSeq)
+    const last = this.#files.find(({ blocks }) => blocks.size > 0 && blocks.lastSeq === this.#lastFileSeq)
+    const place = last?.blocks.place(this.#lastFileSeq)
     if (last && place) await writeAgain(last.file, place.at, place.bytes)
     const kept = [...this.#kept.values()].at(-1)
     if (kept && this.#keptFile) await writeAgain(this.#keptFile, this.#keptEnd - alignBlock(kept.length), kept.length)
@@ -274,6 +289,7 @@ export class FileChain {
       this.#files.push(target)
     }
     while (target.allocated < target.end + bytes) {
+      this.#endRest?.()
       await this.#patiently(() => (this.#growing ??= this.#grow(target, bytes)))
     }
     return target
@@ -294,9 +310,7 @@ export class FileChain {
       file,
       allocated: await file.size(),
       end: 0,
-      blocks: new Map(),
-      live: new Set(),
-      lastSeq: -1,
+      blocks: new BlockIndex(),
       isSealed: false,
     }
   }
@@ -326,7 +340,7 @@ export class FileChain {
       const step = needed > 0 ? allocateAheadBytes : allocateStepBytes
       const goal = Math.max(target.end + needed, Math.min(fileBytes, target.allocated + step))
       // Without a sync for each block there is nothing to gain from allocated space.
-      if (dsync) await this.#allocate(target, goal)
+      if (dsync) await this.#allocate(target, goal, needed > 0)
       else target.allocated = Math.max(goal, fileBytes)
       await this.checkRoom()
     } finally {
@@ -334,18 +348,36 @@ export class FileChain {
     }
   }
 
-  async #allocate(target: ChainFile, goal: number): Promise<void> {
+  /** At the end only what is needed is allocated. */
+  async #allocate(target: ChainFile, goal: number, isNeeded: boolean): Promise<void> {
     const plain = await this.#options.disk.open(target.path, 'write')
     try {
-      for (let at = target.allocated; at < goal; at += zeros.length) {
-        await plain.write([zeros.subarray(0, Math.min(zeros.length, goal - at))], at)
+      while (target.allocated < goal && (isNeeded || !this.#closed)) {
+        const isUrgent = target.allocated - target.end < urgentBytes
+        const until = Math.min(goal, target.allocated + (isUrgent ? urgentPieceBytes : pieceBytes))
+        for (let at = target.allocated; at < until; at += zeros.length) {
+          await plain.write([zeros.subarray(0, Math.min(zeros.length, until - at))], at)
+        }
+        await plain.sync()
+        target.allocated = until
+        if (!isUrgent && until < goal && !this.#closed) await this.#rest()
       }
-      await plain.sync()
-      target.allocated = goal
     } finally {
       await plain.close()
     }
   }
+
+  #rest(): Promise<void> {
+    return new Promise(resolve => {
+      const cancel = this.#options.clock.after(restMs, () => this.#endRest?.())
+      this.#endRest = () => {
+        cancel()
+        this.#endRest = undefined
+        resolve()
+      }
+    })
+  }
+  #endRest: (() => void) | undefined
 
   /** Looks how much the file system still takes and sets `full`; while it is, looks again until space was freed. */
   async checkRoom(): Promise<void> {
@@ -373,7 +405,7 @@ export class FileChain {
       try {
         return await attempt()
       } catch (error) {
-        if (!(error instanceof DiskError) || error.code !== 'full' || this.#closed) throw error
+        if (!isFull(error) || this.#closed) throw error
         await this.checkRoom()
         this.full = true
         await new Promise<void>(resolve => this.#options.clock.after(fullRetryMs, resolve))
@@ -407,18 +439,19 @@ export class FileChain {
   }
 }
 
+const isFull = (error: unknown): boolean => error instanceof DiskError && error.code === 'full'
+
 /** Newest first: what a crash leaves of it ends in blocks that were told before the disk had them, and is cut again. */
 async function cutFile(chainFile: ChainFile, fromSeq: number): Promise<void> {
-  const { file, blocks, live } = chainFile
-  const cut = [...blocks].filter(([seq]) => seq >= fromSeq).toReversed()
-  for (const [seq, { at }] of cut) {
-    await file.write([padding], at)
-    blocks.delete(seq)
-    live.delete(seq)
-    chainFile.end = at
+  const { file, blocks } = chainFile
+  for (let seq = blocks.lastSeq; seq >= fromSeq; seq--) {
+    const place = blocks.place(seq)
+    assert(place)
+    await file.write([padding], place.at)
+    blocks.removeLast()
+    chainFile.end = place.at
   }
   await file.sync()
-  chainFile.lastSeq = fromSeq - 1
 }
 
 async function writeAgain(file: DiskFile, at: number, bytes: number): Promise<void> {

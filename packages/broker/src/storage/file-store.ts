@@ -10,7 +10,7 @@ export class FileChainStore implements ChainStore {
   readonly #root: string
   readonly #options: FileChainOptions
   readonly #cells = new Map<number, Promise<FileChain>>()
-  readonly #open: FileChain[] = []
+  readonly #open = new Map<number, FileChain>()
 
   constructor(root: string, options: FileChainOptions) {
     this.#root = root
@@ -18,14 +18,15 @@ export class FileChainStore implements ChainStore {
   }
 
   get full(): boolean {
-    return this.#open.some(chain => chain.full)
+    for (const chain of this.#open.values()) if (chain.full) return true
+    return false
   }
 
   #cell(cell: number): Promise<FileChain> {
     let chain = this.#cells.get(cell)
     if (!chain) {
       chain = FileChain.open(`${this.#root}/cell/${cell}/b`, this.#options).then(opened => {
-        this.#open.push(opened)
+        this.#open.set(cell, opened)
         return opened
       })
       this.#cells.set(cell, chain)
@@ -33,8 +34,9 @@ export class FileChainStore implements ChainStore {
     return chain
   }
 
-  async putIfAbsent(cell: number, seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
-    return (await this.#cell(cell)).put(seq, parts)
+  putIfAbsent(cell: number, seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
+    const open = this.#open.get(cell)
+    return open ? open.put(seq, parts) : this.#cell(cell).then(chain => chain.put(seq, parts))
   }
   async get(cell: number, seq: number): Promise<Buffer | null> {
     return (await this.#cell(cell)).get(seq)
@@ -52,13 +54,13 @@ export class FileChainStore implements ChainStore {
     return !this.#options.dsync
   }
   noteWritten(bytes: number): void {
-    for (const chain of this.#open) chain.noteWritten(bytes)
+    for (const chain of this.#open.values()) chain.noteWritten(bytes)
   }
   async room(): Promise<number> {
-    return Math.min(...(await Promise.all(this.#open.map(chain => chain.room()))))
+    return Math.min(...(await Promise.all(Array.from(this.#open.values(), chain => chain.room()))))
   }
   async close(): Promise<void> {
-    for (const chain of this.#open) await chain.close()
+    for (const chain of this.#open.values()) await chain.close()
   }
 }
 

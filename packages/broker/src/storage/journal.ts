@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { blockHeaderBytes, factHeaderBytes, readBlock, sealBlock, writeBlockHeader } from './block.ts'
 import type { Link } from './block.ts'
-import type { ChainStore } from './chain-store.ts'
+import type { ChainStore, PutResult } from './chain-store.ts'
 import type { ChainPoint, Claim } from './claim.ts'
 import { Fenced } from './errors.ts'
-import { alignBlock, blockAlignment } from './scan.ts'
+import { KeptBlocks } from './kept-blocks.ts'
 import type { Slab, SlabPool } from './slab.ts'
 
 export interface JournalOptions {
@@ -67,15 +67,13 @@ export class Journal {
   #durableTimeMs: number
   #open: Block | undefined
   readonly #sealed: Block[] = []
-  readonly #kept: { seq: number; slabs: Slab[]; bytes: number }[] = []
-  #keptPages = 0
+  readonly #kept = new KeptBlocks()
   #current: Slab | undefined
   #currentAt = 0
   #writing = false
   #scheduled = false
   #closed = false
   #pendingBytes = 0
-  #keptBytes = 0
   floorHint = -1
 
   constructor(options: JournalOptions) {
@@ -107,11 +105,11 @@ export class Journal {
   }
   /** Bytes of blocks not yet released: what a crash would replay. */
   get keptBytes(): number {
-    return this.#keptBytes
+    return this.#kept.bytes
   }
   /** What those blocks take where each begins a page of its own: much more than their bytes when they are small. */
   get keptPageBytes(): number {
-    return this.#keptPages * blockAlignment
+    return this.#kept.pageBytes
   }
   get full(): boolean {
     return this.#options.chain.full
@@ -235,22 +233,13 @@ export class Journal {
 
   /** Blocks up to `seq` are kept elsewhere now: their slabs may be reused. */
   release(seq: number): void {
-    let count = 0
-    for (; count < this.#kept.length && this.#kept[count]!.seq <= seq; count++) {
-      const { slabs, bytes } = this.#kept[count]!
-      for (const slab of slabs) slab.release()
-      this.#keptBytes -= bytes
-      this.#keptPages -= pagesOf(bytes)
-    }
-    this.#kept.splice(0, count)
+    this.#kept.release(seq)
   }
 
   /** Takes over a replayed block's memory, to be released like the journal's own. */
   keep(seq: number, slab: Slab, bytes: number): void {
     slab.hold()
-    this.#kept.push({ seq, slabs: [slab], bytes })
-    this.#keptBytes += bytes
-    this.#keptPages += pagesOf(bytes)
+    this.#kept.add(seq, bytes, [slab])
   }
 
   /** No fact is taken any more; resolves when what was taken is durable, or cannot be. */
@@ -319,33 +308,18 @@ export class Journal {
     const block = this.#sealed[0]
     if (!block) return
     this.#writing = true
-    void this.#write(block)
+    this.#write(block)
   }
 
-  async #write(block: Block): Promise<void> {
+  /** Callbacks and not `await`: for each block, of which there can be one for each message, every `await` costs objects. */
+  #write(block: Block): void {
     const required = block.ticket > 0 ? this.#options.required?.(block.ticket) : undefined
-    if (required) {
-      await required
-      if (this.#closed) return
-    }
-    const { parts, crc } = this.#finish(block)
-    try {
-      const mine = await this.#put(block.seq, parts, crc)
-      if (this.#closed) return
-      if (!mine) {
-        this.#stop()
-        return this.#options.onFenced()
-      }
-    } catch (error) {
-      if (this.#closed) return
-      this.#stop()
-      return this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
-    }
-    this.#settle(block, crc)
+    if (required) void required.then(() => this.#closed || this.#finish(block))
+    else this.#finish(block)
   }
 
-  /** Writes the block's header and gathers its bytes. */
-  #finish(block: Block): { parts: Buffer[]; crc: number } {
+  /** Writes the block's header, gathers its bytes and has them written. */
+  #finish(block: Block): void {
     const parts = block.ranges.map(({ slab, start, end }) => slab.bytes.subarray(start, end))
     const first = block.ranges[0]!
     writeBlockHeader(first.slab.bytes, first.start, {
@@ -362,24 +336,57 @@ export class Journal {
       isLazy: this.#options.chain.isLazy === true,
     })
     const body = [parts[0]!.subarray(blockHeaderBytes), ...parts.slice(1)]
-    return { parts, crc: sealBlock(first.slab.bytes, first.start, body) }
+    this.#put(block, parts, sealBlock(first.slab.bytes, first.start, body))
+  }
+
+  #put(block: Block, parts: Buffer[], crc: number): void {
+    const { chain, cell } = this.#options
+    chain.putIfAbsent(cell, block.seq, parts).then(
+      result => {
+        if (this.#closed) return
+        if (result === 'ok') this.#settle(block, crc)
+        else void this.#clarify(result, block, parts, crc)
+      },
+      (error: unknown) => this.#failed(error),
+    )
   }
 
   /** R4: the same bytes until it is certain whose block stands there. */
-  async #put(seq: number, parts: Buffer[], crc: number): Promise<boolean> {
-    const { chain, cell, clock } = this.#options
-    for (;;) {
-      const result = await chain.putIfAbsent(cell, seq, parts)
-      if (result === 'ok') return true
-      if (result === 'exists') {
-        const bytes = await chain.get(cell, seq)
-        if (bytes === null) continue
-        const found = readBlock(bytes)
-        return found !== undefined && found.writer === this.#writer && found.crc === crc
+  async #clarify(result: PutResult, block: Block, parts: Buffer[], crc: number): Promise<void> {
+    const { clock } = this.#options
+    if (result === 'exists') {
+      const isMine = await this.#isMine(block.seq, crc)
+      if (this.#closed) return
+      if (isMine === true) return this.#settle(block, crc)
+      if (isMine === false) {
+        this.#stop()
+        return this.#options.onFenced()
       }
+    } else {
       await new Promise<void>(resolve => clock.after(unknownRetryMs, resolve))
-      if (this.#closed) return false
+      if (this.#closed) return
     }
+    this.#put(block, parts, crc)
+  }
+
+  /** Undefined: there is nothing, or nobody could tell, which closes the journal. */
+  async #isMine(seq: number, crc: number): Promise<boolean | undefined> {
+    const { chain, cell } = this.#options
+    try {
+      const bytes = await chain.get(cell, seq)
+      if (bytes === null) return undefined
+      const found = readBlock(bytes)
+      return found !== undefined && found.writer === this.#writer && found.crc === crc
+    } catch (error) {
+      this.#failed(error)
+      return undefined
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#closed) return
+    this.#stop()
+    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   #settle(block: Block, crc: number): void {
@@ -389,11 +396,8 @@ export class Journal {
     this.#durableSeq = block.seq
     this.#durableTimeMs = block.timeMs
     this.#writing = false
-    const bytes = blockHeaderBytes + block.bytes
     this.#pendingBytes -= block.bytes
-    this.#keptBytes += bytes
-    this.#keptPages += pagesOf(bytes)
-    this.#kept.push({ seq: block.seq, slabs: block.ranges.map(range => range.slab), bytes })
+    this.#kept.add(block.seq, blockHeaderBytes + block.bytes, slabsOf(block))
     for (let index = 0; index < block.runs.length; index++) block.runs[index]!(block.arguments[index] as never)
     this.#options.onSettled()
     this.#start()
@@ -402,4 +406,4 @@ export class Journal {
 
 const unknownRetryMs = 50
 
-const pagesOf = (bytes: number): number => alignBlock(bytes) / blockAlignment
+const slabsOf = ({ ranges }: Block): Slab[] => ranges.map(({ slab }) => slab)

@@ -93,10 +93,10 @@ class RealFile implements DiskFile {
     this.#syncsAfterWrite = syncsAfterWrite
   }
 
-  async write(parts: readonly Uint8Array[], position: number): Promise<void> {
-    if (parts.length === 1) await this.#writeOne(parts[0]!, position)
-    else await this.#writeMany(parts, position)
-    if (this.#syncsAfterWrite) await this.sync()
+  write(parts: readonly Uint8Array[], position: number): Promise<void> {
+    if (parts.length === 0) return Promise.resolve()
+    const written = parts.length === 1 ? this.#writeOne(parts[0]!, position) : this.#writeMany(parts, position)
+    return this.#syncsAfterWrite ? written.then(() => this.sync()) : written
   }
 
   #writeOne(part: Uint8Array, position: number): Promise<void> {
@@ -112,26 +112,19 @@ class RealFile implements DiskFile {
     })
   }
 
-  async #writeMany(parts: readonly Uint8Array[], position: number): Promise<void> {
-    let at = position
-    for (let first = 0; first < parts.length; first += partsPerCallMax) {
-      at += await this.#writeChunk(parts.slice(first, first + partsPerCallMax), at)
-    }
-  }
-
-  /** Resolves with the bytes of all `parts`, which the system may take in several calls. */
-  #writeChunk(parts: Uint8Array[], position: number): Promise<number> {
+  /** The system may take them in several calls. */
+  #writeMany(parts: readonly Uint8Array[], position: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      let at = 0
+      let at = position
       let left = parts
       const next = (error: NodeJS.ErrnoException | null, written: number): void => {
         if (error) return reject(diskError(error, `Cannot write ${this.#path}`))
         at += written
         left = afterBytes(left, written)
-        if (left.length === 0) return resolve(at)
-        fs.writev(this.#descriptor, left, position + at, next)
+        if (left.length === 0) return resolve()
+        fs.writev(this.#descriptor, left.slice(0, partsPerCallMax), at, next)
       }
-      fs.writev(this.#descriptor, parts, position, next)
+      fs.writev(this.#descriptor, left.length > partsPerCallMax ? left.slice(0, partsPerCallMax) : left, at, next)
     })
   }
 
@@ -170,9 +163,10 @@ class RealFile implements DiskFile {
 }
 
 /** What is left of `parts` after their first `count` bytes, without the empty ones. */
-function afterBytes(parts: Uint8Array[], count: number): Uint8Array[] {
+function afterBytes(parts: readonly Uint8Array[], count: number): readonly Uint8Array[] {
   let left = count
-  for (const [index, part] of parts.entries()) {
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index]!
     if (left < part.length) {
       const rest = parts.slice(index)
       if (left > 0) rest[0] = part.subarray(left)
@@ -180,8 +174,10 @@ function afterBytes(parts: Uint8Array[], count: number): Uint8Array[] {
     }
     left -= part.length
   }
-  return []
+  return none
 }
+
+const none: readonly Uint8Array[] = []
 
 function done(failure: string, run: (callback: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
