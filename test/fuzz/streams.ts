@@ -223,7 +223,8 @@ export const amqp: Target = {
     const driver = await AmqpDriver.connect(network, { host: '127.0.0.1', port })
     const channel = await driver.channel()
     await channel.confirm()
-    const { queue } = await channel.declare('', { durable: false, exclusive: true })
+    // There from the first time on: hostile clients make as many queues as there may be.
+    const { queue } = await channel.declare('sane')
     assert(await channel.publish('', queue, 'sane'))
     const message = await channel.get(queue, { noAck: true })
     assert.equal(String(message?.body), 'sane')
