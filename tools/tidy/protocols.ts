@@ -33,8 +33,8 @@ export function checkProtocolShape(tree: Tree): Finding[] {
   return findings
 }
 
-/** Words that belong to one protocol: each pattern, and the folder that may say it. */
-const words: readonly [RegExp, string][] = [
+/** Words that belong to one protocol: each pattern, and the folder that may say it; further ones where it is part of what goes over the wire. */
+const words: readonly [RegExp, ...string[]][] = [
   [/amqp/i, 'amqp'],
   [/rabbit/i, 'amqp'],
   [/mqtt/i, 'mqtt'],
@@ -45,8 +45,8 @@ const words: readonly [RegExp, string][] = [
   [/beanstalk/i, 'beanstalk'],
   [/rocketmq/i, 'rocketmq'],
   [/openwire/i, 'openwire'],
-  [/activemq/i, 'openwire'],
-  [/(?<![A-Za-z])(jms|JMS)(?![a-z])/, 'openwire'],
+  [/activemq/i, 'openwire', 'stomp'],
+  [/(?<![A-Za-z])(jms|JMS)(?![a-z])/, 'openwire', 'stomp'],
   [/zmtp/i, 'zmtp'],
   [/zeromq/i, 'zmtp'],
   [/xmpp/i, 'xmpp'],
@@ -63,8 +63,9 @@ export function checkProtocolNames(tree: Tree): Finding[] {
     if (!file.endsWith('.ts') || layer === undefined) continue
     if (!neutralLayers.has(layer) && owner === undefined) continue
     for (const [index, line] of (tree.text(file) ?? '').split('\n').entries()) {
-      for (const [pattern, name] of words) {
-        if (name === owner || file.startsWith(`packages/wire/src/${name}/`)) continue
+      for (const [pattern, ...names] of words) {
+        const [name] = names
+        if ((owner !== undefined && names.includes(owner)) || file.startsWith(`packages/wire/src/${name}/`)) continue
         const found = pattern.exec(line)?.[0]
         if (found === undefined) continue
         const place = owner === undefined ? layer : `protocol ${owner}`

@@ -36,6 +36,16 @@ export const protocols = [
     load: async () => (await import('./beanstalk/index.ts')).beanstalk,
     origin: async () => (await import('./beanstalk/mapping.ts')).origin,
   },
+  {
+    name: 'stomp',
+    title: 'STOMP',
+    port: 61613,
+    tlsPort: 61614,
+    advertises: false,
+    hasLogin: true,
+    load: async () => (await import('./stomp/index.ts')).stomp,
+    origin: async () => (await import('./stomp/mapping.ts')).origin,
+  },
 ] as const satisfies readonly ProtocolEntry[]
 
 export type ProtocolName = (typeof protocols)[number]['name']
