@@ -83,6 +83,10 @@ export class WorkQueues implements WorkHost, QueueObserver {
     this.#skewMs = ledger.clock.nowMs() - ledger.clock.monotonicMs()
     queues.observer = this
     for (const queue of queues.list()) if (machine.byQueue.has(queue.definition.id)) this.#adopt(queue)
+    // Its last message was durably gone when the process ended, and its removal was not.
+    this.soon(() => {
+      for (const queue of [...this.#byId.values()]) this.sweep(queue)
+    })
   }
 
   /** The queue of that name, which is there as long as somebody uses it or it holds anything. Throws `BrokerError`. */
