@@ -55,6 +55,10 @@ export interface CellClient {
   sizeBytes(stream: StreamId): number
   /** Records of a stream that were taken and are not durable yet. */
   unsettled(stream: StreamId): number
+  /** One past the last record that was taken, durable or not; -1 when there is no such stream. */
+  takenEnd(stream: StreamId): number
+  /** The first offset that is kept; -1 when there is no such stream. */
+  startOf(stream: StreamId): number
   /** The epoch of the present owner: +1 with each start. */
   readonly epoch: number
   /** The disk is full: appends are refused until there is room. Nothing tells when that is over. */

@@ -217,6 +217,15 @@ export class LocalCellClient implements CellClient {
     return this.#cell.state.streams.get(streamId)?.bytes ?? 0
   }
 
+  takenEnd(streamId: number): number {
+    const stream = this.#cell.state.streams.get(streamId)
+    return stream === undefined ? -1 : stream.endOffset + this.#cell.gatherer.count(stream)
+  }
+
+  startOf(streamId: number): number {
+    return this.#cell.state.streams.get(streamId)?.startOffset ?? -1
+  }
+
   unsettled(streamId: number): number {
     const stream = this.#cell.state.streams.get(streamId)
     if (stream === undefined) return 0

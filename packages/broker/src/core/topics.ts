@@ -67,7 +67,7 @@ export class Topics {
   readonly #limits: Limits
   readonly #random: Random
   readonly #creationWatchers: ((topic: Topic) => void)[] = []
-  readonly #beforeRemove: ((topic: Topic) => void)[] = []
+  readonly #beforeRemove: ((topic: Topic, isRenamed: boolean) => void)[] = []
   readonly #partitionWatchers = new Set<(topic: Topic) => void>()
   #producerIdNext: number
   #changedSeq = 0
@@ -197,15 +197,40 @@ export class Topics {
   async remove(namespace: string, name: string): Promise<void> {
     const topic = this.#named(namespace, name)
     const seq = atomically(this.#ledger, () => {
-      for (const run of this.#beforeRemove) run(topic)
+      for (const run of this.#beforeRemove) run(topic, false)
       this.#write(factTypes.topicDeleted, topicDeleted, { id: topic.id })
       for (const stream of topic.partitions) this.#ledger.drop(stream)
     })
     await durably(this.#ledger, seq)
   }
 
-  /** `run` is called for each topic that is about to be removed, and may add facts of its own to the same block. */
-  beforeRemove(run: (topic: Topic) => void): void {
+  /**
+   * Gives the records of a topic another name, at once. It is another topic then: what others keep of it by its name or id is forgotten. What is told
+   * of it waits as for `make`. Throws `BrokerError`.
+   */
+  rename(namespace: string, name: string, to: string): Topic {
+    const topic = this.#named(namespace, name)
+    checkQueueName(to)
+    if (this.get(namespace, to) ?? this.#machine.queues.get(namespace, to))
+      throw new BrokerError('topic-exists', quote(to))
+    const id = this.#newId()
+    atomically(this.#ledger, () => {
+      for (const run of this.#beforeRemove) run(topic, true)
+      this.#write(factTypes.topicDeleted, topicDeleted, { id: topic.id })
+      const { partitions, config } = topic
+      const fact = { id, namespace, name: to, partitions: [...partitions], config: settingsOf(config) }
+      this.#write(factTypes.topicCreated, topicCreated, fact)
+    })
+    const renamed = this.#existing(id)
+    for (const run of this.#creationWatchers) run(renamed)
+    return renamed
+  }
+
+  /**
+   * `run` is called for each topic that is about to be removed, and may add facts of its own to the same block. `isRenamed`: its streams stay, with
+   * another topic.
+   */
+  beforeRemove(run: (topic: Topic, isRenamed: boolean) => void): void {
     this.#beforeRemove.push(run)
   }
 

@@ -71,7 +71,7 @@ export class RecordView {
     for (let left = Math.min(ownHeadersMax, this.headerCount); left > 0 && parts.at < this.end; left--) {
       const keyBytes = parts.next()
       if (keyBytes < 1 || bytes[parts.at] !== tilde) return null
-      const isIt = keyBytes === name.length && bytes.toString('latin1', parts.at, parts.at + keyBytes) === name
+      const isIt = keyBytes === name.length && isTextAt(bytes, parts.at, name)
       parts.at += keyBytes
       const valueBytes = parts.next()
       if (isIt) return valueBytes < 0 ? null : bytes.subarray(parts.at, parts.at + valueBytes)
@@ -128,6 +128,11 @@ export class RecordView {
     }
     return found
   }
+}
+
+function isTextAt(bytes: Buffer, at: number, text: string): boolean {
+  for (let index = 0; index < text.length; index++) if (bytes[at + index] !== text.charCodeAt(index)) return false
+  return true
 }
 
 /** Signed numbers of up to five bytes; 0 behind the end. */

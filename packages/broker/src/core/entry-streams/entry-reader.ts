@@ -1,5 +1,5 @@
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
-import type { RecordView } from '../cursor/record-view.ts'
+import { BatchWindow, type RecordView } from '../cursor/record-view.ts'
 import type { CellClient } from '../../cell/client.ts'
 import { compareIds, type EntryId } from './entry-id.ts'
 import { entryMarkHeader, readMark } from './entry-mark.ts'
@@ -26,30 +26,46 @@ export class EntryReader {
   readonly #cell: CellClient
   readonly #state: EntryStreamState
   readonly #records: RecordReader
+  readonly #fresh: ReadonlyMap<number, Buffer>
+  #freshWindow: BatchWindow | undefined
 
-  constructor(cell: CellClient, state: EntryStreamState) {
+  /** `fresh`: batches of one entry each that can be read though they are not durable yet, by offset. */
+  constructor(cell: CellClient, state: EntryStreamState, fresh: ReadonlyMap<number, Buffer>) {
     this.#cell = cell
     this.#state = state
+    this.#fresh = fresh
     this.#records = new RecordReader(cell, state.stream, true)
   }
 
   /** One past the last entry that can be read. */
   get end(): number {
-    return Math.min(this.#state.end, this.#cell.bounds(this.#state.stream)?.stableOffset ?? 0)
+    let end = Math.min(this.#state.end, this.#cell.bounds(this.#state.stream)?.stableOffset ?? 0)
+    while (this.#fresh.has(end)) end++
+    return end
   }
 
   /** Entries of [from, to), ascending. */
   scan(from: number, to: number, visit: EntryVisitor): Later {
     const state = this.#state
-    for (let offset = from; ; offset++) {
-      if (offset < state.first) offset = state.first
-      if (offset >= to || offset >= this.end) return undefined
+    const end = Math.min(to, this.end)
+    for (let offset = from; offset < end; offset++) {
+      if (offset < state.first) {
+        offset = state.first - 1
+        continue
+      }
       if (state.removed.has(offset)) continue
-      const at = offset
-      const later = this.#load(at, true)
-      if (later) return later.then(isThere => (isThere ? this.scan(at, to, visit) : this.scan(at + 1, to, visit)))
-      if (this.#records.find(offset) === 'found' && !visit(this.#entry(offset))) return undefined
+      let found = this.#find(offset)
+      if (found === 'unread') {
+        const later = this.#load(offset, true)
+        if (later) {
+          const at = offset
+          return later.then(isThere => this.scan(isThere ? at : at + 1, to, visit))
+        }
+        found = this.#find(offset)
+      }
+      if (found === 'found' && !visit(this.#entry(offset))) return undefined
     }
+    return undefined
   }
 
   /** Entries of [from, to), descending. */
@@ -61,7 +77,7 @@ export class EntryReader {
       const at = offset
       const later = this.#loadBack(at, Math.max(from, state.first))
       if (later) return later.then(isThere => this.scanBack(from, isThere ? at + 1 : at, visit))
-      if (this.#records.find(offset) === 'found' && !visit(this.#entry(offset))) return undefined
+      if (this.#find(offset) === 'found' && !visit(this.#entry(offset))) return undefined
     }
   }
 
@@ -79,7 +95,7 @@ export class EntryReader {
           return this.readAt(offsets, visit, index + 1)
         })
       }
-      const isFound = !isGone && this.#records.find(offset) === 'found'
+      const isFound = !isGone && this.#find(offset) === 'found'
       visit(isFound ? this.#entry(offset) : undefined, index)
     }
     return undefined
@@ -88,6 +104,14 @@ export class EntryReader {
   /** Gives the memory back. */
   clear(): void {
     this.#records.clear()
+  }
+
+  #find(offset: number): 'found' | 'absent' | 'unread' {
+    const batch = this.#fresh.size > 0 ? this.#fresh.get(offset) : undefined
+    if (!batch) return this.#records.find(offset)
+    this.#freshWindow ??= new BatchWindow()
+    this.#freshWindow.fill(offset, batch, offset + 1)
+    return this.#freshWindow.find(offset, this.#records.record) ? 'found' : 'absent'
   }
 
   /** The id of the record that was found last. */
@@ -107,7 +131,7 @@ export class EntryReader {
 
   /** Undefined: it is known what is there. Else a promise that says whether it can be. */
   #load(offset: number, isAhead: boolean): Promise<boolean> | undefined {
-    if (this.#records.find(offset) !== 'unread') return undefined
+    if (this.#find(offset) !== 'unread') return undefined
     let settle: ((isThere: boolean) => void) | undefined
     let error: ReadError | undefined
     let isOver = false
@@ -125,7 +149,7 @@ export class EntryReader {
 
   /** The same with what lies before it, as far as it comes along. */
   #loadBack(offset: number, from: number): Promise<boolean> | undefined {
-    if (this.#records.find(offset) !== 'unread') return undefined
+    if (this.#find(offset) !== 'unread') return undefined
     const first = Math.max(from, offset - stretch)
     // What comes along may end before it is reached.
     const later = this.#load(first, false)

@@ -1,7 +1,7 @@
 import type { AppendError, CellClient, StreamId } from '../../cell/client.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { bodyOf, releaseBodies } from '../../storage/batch-builder.ts'
-import { stampBatch, type NewRecord } from '../../storage/record-batch.ts'
+import { placeBatch, stampBatch, type NewRecord } from '../../storage/record-batch.ts'
 import { BrokerError } from '../errors.ts'
 import { envelopeHeader } from '../message.ts'
 import { atomically } from '../refusals.ts'
@@ -53,13 +53,16 @@ const runMs = 1000
  * that makes it durable, or what they did; `lastSeq` tells it then.
  */
 export class EntryStream implements GroupHost {
-  readonly topic: Topic
+  /** As it is now: its settings may change. */
+  topic: Topic
   readonly stream: StreamId
   readonly state: EntryStreamState
   readonly #host: EntryHost
   readonly #groups = new Map<number, EntryGroup>()
   /** Block of the newest fact. What tells of the stream waits for it. */
   lastSeq = -1
+  /** Batches of one entry each that are not durable yet and can be read already, by offset. Who is told of them waits for their block. */
+  readonly #fresh = new Map<number, Buffer>()
   #runTimeMs = 0
 
   constructor(topic: Topic, state: EntryStreamState, host: EntryHost) {
@@ -82,19 +85,14 @@ export class EntryStream implements GroupHost {
     return this.state.length
   }
 
-  /** Entries that were added, and can be read once their block is durable. */
-  get unsettled(): number {
-    return this.#host.cell.unsettled(this.stream)
-  }
-
   /** Takes note of what others did to the topic: records that brought no ids get some, what was trimmed is gone. */
   notice(): void {
     const { cell } = this.#host
-    const bounds = cell.bounds(this.stream)
-    if (!bounds) return
-    const end = bounds.endOffset + cell.unsettled(this.stream)
-    if (end > this.state.end) this.#adopt(end - this.state.end)
-    if (bounds.startOffset > this.state.first) this.#trimmed(Math.min(bounds.startOffset, end))
+    const { state, stream } = this
+    const end = cell.takenEnd(stream)
+    if (end > state.end) this.#adopt(end - state.end)
+    const start = cell.startOf(stream)
+    if (start > state.first) this.#trimmed(Math.min(start, state.end))
   }
 
   #adopt(count: number): void {
@@ -141,14 +139,14 @@ export class EntryStream implements GroupHost {
     return compareIds(wanted, lastId) > 0 ? wanted : 'id-not-greater'
   }
 
-  /** Appends an entry. Its id is then `state.lastId`. Throws `BrokerError`. */
-  add(body: EntryBody, wanted: WantedId): IdRefusal | undefined {
+  /** Appends an entry. Its id is then `state.lastId`. `isFresh`: it can be read at once. Throws `BrokerError`. */
+  add(body: EntryBody, wanted: WantedId, isFresh = false): IdRefusal | undefined {
     this.notice()
     const id = this.idFor(wanted)
     if (typeof id === 'string') return id
     let refusal: AppendError | undefined
     this.atomic(() => {
-      refusal = this.#append(body, id)
+      refusal = this.#append(body, id, isFresh)
       if (refusal === undefined) this.#added(id)
     })
     if (refusal === undefined) return undefined
@@ -156,7 +154,11 @@ export class EntryStream implements GroupHost {
     throw new BrokerError(refusal, `nothing was added to ${this.topic.name}`)
   }
 
-  #append({ key = null, value, headers = [] }: EntryBody, { ms, seq }: EntryId): AppendError | undefined {
+  #append(
+    { key = null, value, headers = [] }: EntryBody,
+    { ms, seq }: EntryId,
+    isFresh: boolean,
+  ): AppendError | undefined {
     const { cell } = this.#host
     const { messageBytesMax, cleanupPolicy, timestampType } = topicConfig(this.topic)
     if (cleanupPolicy.compacts && key === null) return 'message-invalid'
@@ -169,8 +171,11 @@ export class EntryStream implements GroupHost {
       const record = bodyOf({ key, value, headers: marked, timestampMs })
       if (record.length >= messageBytesMax || record.aloneBytes > messageBytesMax) return 'message-too-large'
       if (timestampType !== 'append') {
+        const batch = isFresh ? Buffer.from(record.alone) : undefined
         const result = cell.gather(this.stream, record)
-        return typeof result === 'number' ? undefined : result
+        if (typeof result === 'string') return result
+        if (batch) this.#keep(batch, result)
+        return undefined
       }
       const batch = Buffer.from(record.alone)
       stampBatch(batch, 0, now)
@@ -180,6 +185,13 @@ export class EntryStream implements GroupHost {
     } finally {
       releaseBodies()
     }
+  }
+
+  #keep(batch: Buffer, seq: number): void {
+    const offset = this.state.end
+    placeBatch(batch, 0, offset, 0)
+    this.#fresh.set(offset, batch)
+    this.#host.ledger.whenDurable(seq, () => void this.#fresh.delete(offset), undefined)
   }
 
   #added(id: EntryId): void {
@@ -236,7 +248,7 @@ export class EntryStream implements GroupHost {
   }
 
   reader(): EntryReader {
-    return new EntryReader(this.#host.cell, this.state)
+    return new EntryReader(this.#host.cell, this.state, this.#fresh)
   }
 
   /** Entries with ids from `from` to `to`, both of which belong to it. */
@@ -271,11 +283,12 @@ export class EntryStream implements GroupHost {
     return found
   }
 
-  /** The first offset whose entry has an id that is not below this one. */
+  /** The first offset whose entry has an id that is not below this one; behind all that can be read when there is none. */
   async offsetOf(id: EntryId): Promise<number> {
-    let found = this.state.end
+    const reader = this.reader()
+    let found = reader.end
     const { ms, seq } = id
-    const later = this.reader().scan(this.state.index.floor(id), this.state.end, entry => {
+    const later = reader.scan(this.state.index.floor(id), this.state.end, entry => {
       if (compareParts(entry.id.ms, entry.id.seq, ms, seq) < 0) return true
       found = entry.offset
       return false

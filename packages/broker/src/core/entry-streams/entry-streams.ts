@@ -57,7 +57,7 @@ export class EntryStreams implements EntryHost {
     this.limits = limits
     this.#topics = topics
     this.#machine = machine
-    topics.beforeRemove(topic => this.#forget(topic))
+    topics.beforeRemove((topic, isRenamed) => (isRenamed ? undefined : this.#forget(topic)))
     topics.watchCreated(topic => this.#created(topic))
   }
 
@@ -84,7 +84,10 @@ export class EntryStreams implements EntryHost {
     const [stream, more] = topic.partitions
     assert(stream !== undefined)
     const known = this.#open.get(stream)
-    if (known) return known
+    if (known) {
+      known.topic = topic
+      return known
+    }
     if (more !== undefined) {
       throw new BrokerError(
         'unsupported',

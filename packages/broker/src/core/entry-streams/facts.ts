@@ -62,24 +62,33 @@ export function readName(from: Reader): string {
 
 /** Entries one after the other, each as the difference to the one before it. */
 export class EntryLister {
-  #offset = 0
-  #ms: IdPart = 0
-  #seq: IdPart = 0
+  /** What was written or read last. */
+  offset = 0
+  ms: IdPart = 0
+  seq: IdPart = 0
 
   write(out: Writer, offset: number, ms: IdPart, seq: IdPart): void {
-    out.varlong(offset - this.#offset)
-    this.#offset = offset
-    writeIdAfter(out, this.#ms, this.#seq, ms, seq)
-    this.#ms = ms
-    this.#seq = seq
+    out.varlong(offset - this.offset)
+    writeIdAfter(out, this.ms, this.seq, ms, seq)
+    this.offset = offset
+    this.ms = ms
+    this.seq = seq
   }
 
-  read(from: Reader): { offset: number; ms: IdPart; seq: IdPart } {
-    this.#offset += from.varlong()
-    const { ms, seq } = readIdAfter(from, this.#ms, this.#seq)
-    this.#ms = ms
-    this.#seq = seq
-    return { offset: this.#offset, ms, seq }
+  read(from: Reader): void {
+    this.offset += from.varlong()
+    const later = from.varlong()
+    if (later < 0) {
+      this.ms = readPart(from)
+      this.seq = readPart(from)
+      return
+    }
+    const seq = from.varlong()
+    if (later === 0) this.seq = (this.seq as number) + seq
+    else {
+      this.ms = (this.ms as number) + later
+      this.seq = seq
+    }
   }
 }
 

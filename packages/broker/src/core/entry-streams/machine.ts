@@ -238,7 +238,10 @@ function changeConsumer(group: GroupState, type: number, from: Reader, timeMs: n
       Object.assign(group, readPosition(from))
       consumer.seenMs = consumer.activeMs = timeMs
       const lister = new EntryLister()
-      while (from.remaining > 0) hold(group, consumer, { ...lister.read(from), timeMs, count: 1 })
+      while (from.remaining > 0) {
+        lister.read(from)
+        hold(group, consumer, lister, timeMs, 1)
+      }
       return
     }
     case entryFacts.claimed: {
@@ -246,8 +249,8 @@ function changeConsumer(group: GroupState, type: number, from: Reader, timeMs: n
       const deliveredMs = from.varlong()
       const lister = new EntryLister()
       while (from.remaining > 0) {
-        const entry = lister.read(from)
-        hold(group, consumer, { ...entry, timeMs: deliveredMs, count: from.uvarint() })
+        lister.read(from)
+        hold(group, consumer, lister, deliveredMs, from.uvarint())
       }
       return
     }
@@ -256,11 +259,19 @@ function changeConsumer(group: GroupState, type: number, from: Reader, timeMs: n
   }
 }
 
-type Held = Omit<Parameters<PendingList['set']>[0], 'holder'>
-
-function hold(group: GroupState, consumer: ConsumerState, held: Held): void {
-  if (group.pending.find(held.offset)) group.consumers.get(group.pending.row.holder)!.pendingCount--
-  group.pending.set({ ...held, holder: consumer.id })
+/** An entry is the consumer's from now on, whoever has had it. */
+function hold(
+  { pending, consumers }: GroupState,
+  consumer: ConsumerState,
+  { offset, ms, seq }: EntryLister,
+  timeMs: number,
+  count: number,
+): void {
+  if (!pending.isBehind(offset) && pending.find(offset)) {
+    const before = consumers.get(pending.row.holder)
+    if (before) before.pendingCount--
+  }
+  pending.set({ offset, ms, seq, holder: consumer.id, timeMs, count })
   consumer.pendingCount++
 }
 

@@ -101,8 +101,21 @@ export class PendingList {
   #at: Chunk | undefined
   #row = -1
 
+  /** No row lies behind it. */
+  #end = -1
+
+  /** Whether the offset lies behind all that are here, and were here when there was last anything: it is not here itself. */
+  isBehind(offset: number): boolean {
+    return offset > this.#end
+  }
+
   /** Puts in what lies anywhere; what has the offset already is replaced. */
   set(value: PendingRow): void {
+    if (value.offset > this.#end) {
+      this.#end = value.offset
+      const last = this.#chunks.length - 1
+      return this.#append(last < 0 ? this.#appended() : this.#chunks[last]!, last, value)
+    }
     const number = this.#chunkFor(value.offset)
     const chunk = number < 0 ? this.#appended() : this.#chunks[number]!
     const row = chunk.lowerBound(at => chunk.offset[at]! < value.offset)
