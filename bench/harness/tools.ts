@@ -12,6 +12,7 @@ const libraries = {
   'amqp-raw': [],
   'beanstalk-raw': [],
   'redis-raw': [],
+  'stomp-raw': [],
   'kafka-raw': [],
   'kafka-load': ['-lrdkafka'],
   'kafka-transactions': ['-lrdkafka'],

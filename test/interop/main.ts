@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { activemq } from '../../bench/peers/activemq.ts'
 import { beanstalkd } from '../../bench/peers/beanstalkd.ts'
 import { kafka } from '../../bench/peers/kafka.ts'
 import type { Peer, Protocol, Running } from '../../bench/peers/peer.ts'
@@ -13,6 +14,7 @@ import { kafkaClients } from './kafka/clients.ts'
 import { writePage } from './page.ts'
 import { forget, judge, keep, kept, unknownEntries, type Result, type Row, type Verdict } from './results.ts'
 import { startSecure } from './secure.ts'
+import { stompClients } from './stomp/clients.ts'
 import type { Client, Place } from './suite.ts'
 
 interface Suite {
@@ -26,12 +28,13 @@ const suites: Record<Protocol, Suite> = {
   kafka: { title: 'Kafka', clients: kafkaClients, peer: kafka },
   amqp: { title: 'AMQP 0-9-1', clients: amqpClients, peer: rabbitmq },
   beanstalk: { title: 'beanstalk', clients: beanstalkClients, peer: beanstalkd },
+  stomp: { title: 'STOMP', clients: stompClients, peer: activemq },
 }
 
 const usage = `usage: npm run interop -- PROTOCOL... [--client NAME [--case TEXT]] [--write] [--broker HOST:PORT | --peer]
 PROTOCOL: ${Object.keys(suites).join(', ')}. Runs real clients against a broker of its own, in a process and a directory
 of its own. --write makes the compatibility page from the last result of each client; --broker takes a broker that runs;
---peer checks the checks against Apache Kafka, RabbitMQ or beanstalkd.
+--peer checks the checks against Apache Kafka, RabbitMQ, beanstalkd or ActiveMQ.
 `
 
 const { values, positionals } = parseArgs({

@@ -33,4 +33,6 @@ export const versions = {
   beanstalkd: '1.12',
   /** pip; the tests by tag of the sources. */
   greenstalk: '2.1.1',
+  /** Debian 12; the tests are those of its tag. */
+  stompPyDebian: '8.0.0',
 } as const
