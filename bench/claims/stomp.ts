@@ -25,8 +25,8 @@ const works: readonly Work[] = [
     return { what, mode: 'send', size, conns: 10, window: 100, unit: 'messages/s' }
   }),
   ...[16, 1024].map((size): Work => {
-    const what = `end to end, ${size} B, 5 senders (100 receipts under way each) and 5 receivers, an ACK for each message`
-    return { what, mode: 'flow', size, conns: 10, window: 100, unit: 'messages/s' }
+    const what = `end to end, ${size} B, 5 senders (1000 receipts under way each) and 5 receivers, an ACK for each message`
+    return { what, mode: 'flow', size, conns: 10, window: 1000, unit: 'messages/s' }
   }),
 ]
 

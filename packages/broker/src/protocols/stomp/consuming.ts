@@ -129,12 +129,14 @@ export class Consuming {
     const id = headers.get('id') ?? headers.get('message-id')
     if (id === undefined) throw new StompError('missing_header', 'The frame needs the header id, or message-id')
     const { sessionId } = this.#connection
-    const [, place, number] = /^(\d{1,10})-(\d{1,15})$/.exec(id.slice(sessionId.length + 1)) ?? []
-    const isOurs = id.startsWith(`${sessionId}-`)
-    const subscription = isOurs ? this.#byNumber.get(Number(place)) : undefined
+    const from = id.startsWith(sessionId) ? sessionId.length : id.length
+    const dash = id.indexOf('-', from + 1)
+    const place = id[from] === '-' ? naturalNumber(id, from + 1, dash) : -1
+    const number = naturalNumber(id, dash + 1, id.length)
+    const subscription = this.#byNumber.get(place)
     const given = headers.get('subscription')
-    const isThere = subscription?.holds(Number(number)) === true && (given === undefined || given === subscription.id)
-    if (subscription && isThere) return { subscription, number: Number(number) }
+    const isThere = subscription?.holds(number) === true && (given === undefined || given === subscription.id)
+    if (subscription && isThere) return { subscription, number }
     throw new StompError(
       'not_found',
       `There is no message ${shown(id)} to acknowledge: it was not delivered, or is settled`,
@@ -327,6 +329,18 @@ export class Consuming {
 }
 
 const noBytes = Buffer.alloc(0)
+
+/** What the digits of [from, to) say; -1 when these are none, or others. */
+function naturalNumber(text: string, from: number, to: number): number {
+  if (to <= from || to - from > 15) return -1
+  let number = 0
+  for (let at = from; at < to; at++) {
+    const digit = text.charCodeAt(at) - 0x30
+    if (digit < 0 || digit > 9) return -1
+    number = number * 10 + digit
+  }
+  return number
+}
 
 function ackModeOf(headers: Headers): AckMode {
   const mode = headers.get('ack') ?? 'auto'

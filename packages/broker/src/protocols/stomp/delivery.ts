@@ -134,10 +134,12 @@ export function writeMessage(
 
 const lineFeed = 0x0a
 
-function putLine(frame: Buffer, at: number, digits: string): number {
-  const end = at + frame.write(digits, at, 'latin1')
-  frame[end] = lineFeed
-  return end + 1
+/** Digits are few: a call for them would take longer. */
+function putLine(frame: Buffer, from: number, digits: string): number {
+  let at = from
+  for (let index = 0; index < digits.length; index++) frame[at++] = digits.charCodeAt(index)
+  frame[at] = lineFeed
+  return at + 1
 }
 
 /** All of a MESSAGE behind the subscription, the same for all live subscriptions of one version. */

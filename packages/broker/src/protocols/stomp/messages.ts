@@ -57,7 +57,9 @@ export type CommandName = keyof typeof commands
 
 const forms: Readonly<Record<string, FrameForm>> = { ...commands, ...answers }
 
-export const isCommand = (name: string): name is CommandName => Object.hasOwn(commands, name)
+const commandNames: ReadonlySet<string> = new Set(Object.keys(commands))
+
+export const isCommand = (name: string): name is CommandName => commandNames.has(name)
 
 export interface Frame {
   headers: Record<string, string>

@@ -52,17 +52,21 @@ export class Publishing {
   readonly #host: PublishingHost
   readonly #targets = new Map<string, Target>()
   /** Of the last message: the next one mostly has the same. */
-  #lines = ''
   #envelope: Buffer = envelopeOf('')
   #ownHeaders = [{ key: envelopeHeader, value: this.#envelope }]
 
-  // Of the frame that is being read.
+  /** The headers of the last message; none when the next one has to be read all the same. */
+  #read: readonly string[] = noLines
+
+  // Of the frame that is being read, or was read last.
   #destination: string | undefined
   #key: string | undefined
   #priority = 0
   #expiresMs = -1
   #ttlMs = -1
   #isSpecial = false
+  /** Answers are to come to a place that may have to be made. */
+  #isAsking = false
 
   constructor(connection: Connection, host: PublishingHost) {
     this.#connection = connection
@@ -71,20 +75,11 @@ export class Publishing {
 
   /** Reads a SEND. Throws what there is to say against it. */
   read(headers: Headers, body: Buffer): Outgoing {
-    this.#destination = this.#key = undefined
-    this.#priority = 0
-    this.#expiresMs = this.#ttlMs = -1
-    this.#isSpecial = false
-    const lines = this.#linesOf(headers)
+    if (!isSame(headers.lines, this.#read)) this.#readAll(headers)
     const destination = this.#destination
     if (destination === undefined) throw new StompError('missing_header', 'SEND needs the header destination')
     const target = this.#targetOf(destination)
     const plan = this.#isSpecial ? scheduleOf(headers, this.#delays(target)) : undefined
-    if (lines !== this.#lines) {
-      this.#lines = lines
-      this.#envelope = envelopeOf(lines)
-      this.#ownHeaders = [{ key: envelopeHeader, value: this.#envelope }]
-    }
     const message: QueueMessage = {
       key: this.#key === undefined ? target.keyBytes : Buffer.from(this.#key),
       value: body,
@@ -95,6 +90,17 @@ export class Publishing {
     }
     const wanted = target.isMade && !this.#isThere(target) ? argumentsOf(headers) : noArguments
     return { target, message, ttlMs: this.#ttlMs, schedule: plan, wanted }
+  }
+
+  #readAll(headers: Headers): void {
+    this.#read = noLines
+    this.#destination = this.#key = undefined
+    this.#priority = 0
+    this.#expiresMs = this.#ttlMs = -1
+    this.#isSpecial = this.#isAsking = false
+    this.#envelope = envelopeOf(this.#linesOf(headers))
+    this.#ownHeaders = [{ key: envelopeHeader, value: this.#envelope }]
+    if (!this.#isAsking) this.#read = headers.lines
   }
 
   /** Makes the queue that the message goes to, if it is not there. What comes next waits for what is returned. */
@@ -156,6 +162,7 @@ export class Publishing {
       case 'reply-to': {
         const address = headers.valueOf(line)
         if (!address.startsWith('/temp-')) return undefined
+        this.#isAsking = true
         return [name, this.#host.answersTo(address)]
       }
       case 'message-id':
@@ -229,6 +236,19 @@ export class Publishing {
 }
 
 const noArguments: readonly Header[] = []
+const noLines: readonly string[] = []
+/** What differs from message to message, and is no part of it. */
+const passing = ['receipt:', 'content-length:', 'transaction:']
+
+/** Whether the messages of two frames have the same headers. */
+function isSame(lines: readonly string[], others: readonly string[]): boolean {
+  if (lines.length !== others.length) return false
+  for (let at = 0; at < lines.length; at++) {
+    const [line, other] = [lines[at] ?? '', others[at] ?? '']
+    if (line !== other && !passing.some(name => line.startsWith(name) && other.startsWith(name))) return false
+  }
+  return lines.length > 0
+}
 /** Nothing is said of how a queue is to be. */
 const anything = { isDurable: undefined, autoDelete: undefined, exclusive: undefined }
 const noHeaders = (): readonly never[] => []
