@@ -35,4 +35,9 @@ export const versions = {
   greenstalk: '2.1.1',
   /** Debian 12; the tests are those of its tag. */
   stompPyDebian: '8.0.0',
+  /** Debian 12. */
+  redisDebian: '7.0.15',
+  redisPythonDebian: '4.3.4',
+  /** The tests by tag of the sources. */
+  redisTests: '7.2.6',
 } as const

@@ -13,6 +13,8 @@ import { RetainedMachine } from './core/retained/machine.ts'
 import { SessionsMachine } from './core/sessions/machine.ts'
 import { PoliciesMachine } from './core/policies/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
+import { EntriesMachine } from './core/entries/machine.ts'
+import { ListsMachine } from './core/lists/machine.ts'
 import { WorkMachine } from './core/work/machine.ts'
 
 /** The machines of a cell. */
@@ -32,4 +34,6 @@ export const machines: MachineFactories = {
   namespaces: () => new NamespacesMachine(),
   retained: () => new RetainedMachine(),
   sessions: () => new SessionsMachine(),
+  lists: () => new ListsMachine(),
+  entries: () => new EntriesMachine(),
 }

@@ -8,6 +8,9 @@ import { Connections } from './core/connections.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { EntryStreams } from './core/entry-streams/entry-streams.ts'
+import { Entries } from './core/entries/entries.ts'
+import { nameOfKey } from './core/entries/keys.ts'
+import { Lists } from './core/lists/lists.ts'
 import { Groups } from './core/groups/groups.ts'
 import type { Header } from './core/message.ts'
 import { Origins, type MappedRecord } from './core/origins.ts'
@@ -217,6 +220,7 @@ async function openCore(
     clusterId: topics.clusterId,
     brokerId: settings.brokerId,
     cell: client,
+    ledger: cell,
     topics,
     ...queueing,
     entryStreams,
@@ -240,8 +244,20 @@ async function openCore(
 
 /** What ends before the cell does, in this order. */
 function stopsOf(core: Broker, [shareGroups, cursors]: readonly [ShareGroups, Cursors]): (() => void)[] {
-  const { sessions, retained, namespaces, schedules, delayed, work, queues } = core
-  const closing = [sessions, retained, namespaces, shareGroups, schedules, delayed, work, queues, cursors]
+  const { sessions, retained, namespaces, schedules, delayed, lists, entries, work, queues } = core
+  const closing = [
+    sessions,
+    retained,
+    namespaces,
+    shareGroups,
+    schedules,
+    delayed,
+    lists,
+    entries,
+    work,
+    queues,
+    cursors,
+  ]
   return closing.map(part => () => part.close())
 }
 
@@ -269,6 +285,8 @@ type Queueing = Pick<
   | 'schedules'
   | 'topicConsumers'
   | 'work'
+  | 'lists'
+  | 'entries'
 >
 
 /** Queues, what leads to them and what holds messages back before them, and the namespaces that all of it is in. */
@@ -307,7 +325,13 @@ function openQueues(
   const namespaces = new Namespaces({ ...base, connections, contents, log: logFor('namespaces') })
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log })
   const published = { router, retained, sessions, delayed, schedules }
-  return { connections, namespaces, policies, queues, ...published, topicConsumers, work }
+  const lists = new Lists({ ...base, queues, work, soon })
+  const entries = new Entries(base)
+  entries.beforeExpire((namespace, key) => {
+    const list = lists.find(namespace, nameOfKey(key))
+    if (list) lists.clear(list)
+  })
+  return { connections, namespaces, policies, queues, ...published, topicConsumers, work, lists, entries }
 }
 
 function openCell(

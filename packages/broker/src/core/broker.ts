@@ -4,6 +4,9 @@ import type { Delayed } from './delayed/delayed.ts'
 import type { Connections } from './connections.ts'
 import type { Schedules } from './delayed/schedules.ts'
 import type { EntryStreams } from './entry-streams/entry-streams.ts'
+import type { Ledger } from '../cell/machine.ts'
+import type { Entries } from './entries/entries.ts'
+import type { Lists } from './lists/lists.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
 import type { Namespaces } from './namespaces/namespaces.ts'
@@ -57,6 +60,12 @@ export interface Broker {
   readonly work: WorkQueues
   /** Topics as streams of entries that have ids. */
   readonly entryStreams: EntryStreams
+  /** Queues whose messages are taken and added at both ends, and found by their places. */
+  readonly lists: Lists
+  /** Single values by their keys, and until when keys last. */
+  readonly entries: Entries
+  /** When what was decided will last. */
+  readonly ledger: Pick<Ledger, 'atomic' | 'whenDurable' | 'lastSeq' | 'clock'>
   readonly groups: Groups
   /** Records of groups whose members take them one by one. */
   readonly shareGroups: ShareGroups

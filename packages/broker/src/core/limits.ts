@@ -34,6 +34,12 @@ export interface Limits {
   entryGroupsMax: number
   entryConsumersMax: number
   entryPendingMax: number
+  /** Of elements of lists that are in memory, besides being on the disk; and of those that one command may look at. */
+  listMemoryBytesMax: number
+  /** Single values by their keys. */
+  entriesMax: number
+  /** Of all of them, with their keys. */
+  entryBytesMax: number
   /** The largest message of a client that hands in jobs. */
   jobBytesMax: number
   /** The largest message of a client that sends it in parts. */
@@ -108,6 +114,9 @@ export const defaultLimits: Limits = {
   entryGroupsMax: 10_000,
   entryConsumersMax: 100_000,
   entryPendingMax: 10_000_000,
+  listMemoryBytesMax: 128 * 1024 * 1024,
+  entriesMax: 1_000_000,
+  entryBytesMax: 256 * 1024 * 1024,
   jobBytesMax: 65_535,
   messageBytesMax: 128 * 1024 * 1024,
   fanOutBytesMax: 512 * 1024 * 1024,

@@ -46,6 +46,16 @@ export const protocols = [
     load: async () => (await import('./stomp/index.ts')).stomp,
     origin: async () => (await import('./stomp/mapping.ts')).origin,
   },
+  {
+    name: 'resp',
+    title: 'Redis',
+    port: 6379,
+    tlsPort: 6380,
+    advertises: false,
+    hasLogin: true,
+    load: async () => (await import('./resp/index.ts')).resp,
+    origin: async () => (await import('./resp/mapping.ts')).origin,
+  },
 ] as const satisfies readonly ProtocolEntry[]
 
 export type ProtocolName = (typeof protocols)[number]['name']

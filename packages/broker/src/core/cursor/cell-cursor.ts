@@ -295,6 +295,26 @@ export class CellCursor implements Cursor, TimerTarget {
     return ranges.count
   }
 
+  pick(first: number, last: number): number {
+    const machine = this.#machine
+    const { floor } = machine
+    if (first === last && (first === machine.next || machine.stateOf(first) === 'returned')) {
+      this.#begin(cursorFacts.acked, -1)
+      this.#range(first, first)
+      this.#end()
+      this.#tellFloor(floor)
+      return 1
+    }
+    if (first > machine.next) this.#fact(cursorFacts.surfaced, [first])
+    const { pending, next } = machine
+    const ranges = new Ranges()
+    for (let offset = pending.nextReturned(first); offset <= last; offset = pending.nextReturned(offset + 1)) {
+      ranges.add(offset, offset)
+    }
+    if (last >= next) ranges.add(Math.max(first, next), last)
+    return this.#settleRanges(cursorFacts.acked, ranges)
+  }
+
   purge(end: number): number {
     const { pending, next } = this.#machine
     const ranges = new Ranges()

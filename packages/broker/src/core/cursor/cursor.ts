@@ -111,6 +111,11 @@ export interface Cursor {
    * What is ready is settled in order only: none of it when `first` lies beyond `next`. `last` may lie beyond the stream's end.
    */
   drop(first: number, last: number, reason: DropReason): number
+  /**
+   * Acknowledges what nobody holds of [first, last], wherever it lies and durable or not. What is ready and lies before `first` can be taken out of
+   * its order from then on, which costs two bits for each, and counts as delivered once. Returns how many offsets were acknowledged.
+   */
+  pick(first: number, last: number): number
   /** Settles what is ready or returned below `end` (exclusive) and leaves alone what is in flight. Returns how many offsets that were. */
   purge(end: number): number
   /** Begins anew at `offset`: nothing is in flight or returned, consumers stay. What they held is no longer theirs. */

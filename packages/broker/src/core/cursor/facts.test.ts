@@ -47,6 +47,7 @@ test('facts have the bytes that are on disk since the first release with cursors
     extended: 8,
     moved: 9,
     restarted: 10,
+    surfaced: 11,
   })
 })
 

@@ -29,6 +29,8 @@ export const cursorFacts = {
   moved: 9,
   /** The broker has started: session consumers are gone, what they held is returned. */
   restarted: 10,
+  /** end: what is ready below it is returned from now on, without having been delivered. */
+  surfaced: 11,
 } as const
 
 /** `uncounted` takes the delivery back; `expired` is counted, and says that nobody asked for it. */

@@ -92,6 +92,8 @@ export class CursorMachine implements Machine {
         return this.#move(fact.number())
       case cursorFacts.restarted:
         return this.#restart()
+      case cursorFacts.surfaced:
+        return this.#surface(fact.number())
       default:
         throw new Error(`A cursor knows no fact of type ${type}: this data was written by a newer broker`)
     }
@@ -206,6 +208,15 @@ export class CursorMachine implements Machine {
     this.leases.clear()
     this.pending.clear()
     this.floor = this.next = offset
+  }
+
+  #surface(end: number): void {
+    const { next, pending } = this
+    if (end <= next) return
+    pending.open(next, end - 1)
+    for (let offset = next; offset < end; offset++) pending.giveBack(offset)
+    this.floor = pending.nextPending(this.floor)
+    this.next = end
   }
 
   /** Runs of [from, to) that are pending: equal in state, count, holder and deadline. */

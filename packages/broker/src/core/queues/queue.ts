@@ -268,9 +268,29 @@ export class Queue {
     )
   }
 
+  /** Where its messages are; its own stream holds all of them unless it has priorities. */
+  get streams(): QueueHost['cell'] {
+    return this.#host.cell
+  }
+  /** Its messages are kept apart by their priorities. */
+  get hasPriorities(): boolean {
+    return this.#lanes !== undefined
+  }
+  /** One past the last message that was taken, durable or not. */
+  get takenEnd(): number {
+    return this.#end + this.#host.cell.unsettled(this.definition.stream)
+  }
+
+  /** Takes what waits of [first, last] out of the queue, wherever it lies and durable or not, as if it had been acknowledged. */
+  pick(first: number, last: number, bytes: number): number {
+    const count = this.cursor.pick(first, last)
+    if (count > 0) this.#upkeep.picked(first, bytes)
+    return count
+  }
+
   /** Drops all that waits, durable or not; what consumers hold stays theirs. Returns how many messages that were. */
   purge(): number {
-    const count = this.cursor.purge(this.#end + this.#host.cell.unsettled(this.definition.stream))
+    const count = this.cursor.purge(this.takenEnd)
     this.#upkeep.purged()
     return count
   }

@@ -76,6 +76,7 @@ export class Queues {
   readonly #open = new Map<string, Queue>()
   readonly #owned = new Map<QueueOwner, Set<QueueDefinition>>()
   readonly #beforeRemove: ((definition: QueueDefinition) => void)[] = []
+  readonly #declared = new Set<(queue: Queue) => void>()
   readonly #host: QueueHost
   /** For queues that are not kept. */
   readonly #volatile: VolatileHome
@@ -198,7 +199,14 @@ export class Queues {
     const made = this.get(namespace, name)
     assert(made)
     this.observer?.declared(made)
+    for (const run of this.#declared) run(made)
     return made
+  }
+
+  /** Calls `run` for each queue that is made, until the returned function is called. */
+  watchDeclared(run: (queue: Queue) => void): () => void {
+    this.#declared.add(run)
+    return () => void this.#declared.delete(run)
   }
 
   /** Throws `BrokerError` when a queue of that name could not be made. */

@@ -81,6 +81,11 @@ export class ReadyBytes {
     this.#options.cursor.weigh(record.offset, bytes)
   }
 
+  /** Messages of so many bytes, of which `offset` is the first, no longer wait, and nobody holds them. */
+  picked(offset: number, bytes: number): void {
+    if (this.#isCounted(offset)) this.#counted -= bytes
+  }
+
   /** Nothing waits any more, durable or not. */
   purged(): void {
     this.#counted = 0

@@ -164,6 +164,11 @@ export class Upkeep {
     this.#bytes.left(record)
   }
 
+  /** Messages of so many bytes, of which `offset` is the first, were taken past all consumers. */
+  picked(offset: number, bytes: number): void {
+    this.#bytes.picked(offset, bytes)
+  }
+
   returned(): void {
     this.#options.host.soon(() => this.#overflow.look())
     this.#lookForExpired()

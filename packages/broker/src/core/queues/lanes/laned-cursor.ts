@@ -326,6 +326,10 @@ export class LanedCursor implements Cursor {
     return this.#within(first, last, ({ cursor }, from, to) => cursor.drop(from, to, reason))
   }
 
+  pick(first: number, last: number): number {
+    return this.#within(first, last, ({ cursor }, from, to) => cursor.pick(from, to))
+  }
+
   /** All that was taken, durable or not. */
   purge(): number {
     let count = 0

@@ -1,0 +1,148 @@
+import type { StreamId } from '../../cell/client.ts'
+import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
+import type { QueueStreams } from '../volatile/volatile-streams.ts'
+
+/** What an element costs in memory besides its bytes. */
+const overheadBytes = 128
+/** Elements that are read together; more in one direction are likely to follow. */
+export const readAheadMax = 4096
+
+/** Memory for elements, shared by all lists. */
+export interface ElementMemory {
+  bytes: number
+  readonly bytesMax: number
+  /** There is too much in memory: forgets elements of other lists. */
+  relieve(except: Elements): void
+}
+
+/**
+ * Thrown where elements are needed that are not in memory: `load` reads them, and calls `done`, in a later turn; then it may be
+ * tried again.
+ */
+export class NotLoaded extends Error {
+  override name = 'NotLoaded'
+  readonly load: (done: () => void) => void
+
+  constructor(load: (done: () => void) => void) {
+    super('The elements have to be read first')
+    this.load = load
+  }
+}
+
+/** What is being read, and who waits for it. */
+interface Load {
+  readonly first: number
+  readonly last: number
+  readonly done: (() => void)[]
+}
+
+/** The elements of one list that are in memory: those that were pushed a short while ago, and those that were read. */
+export class Elements {
+  readonly #memory: ElementMemory
+  readonly #cell: QueueStreams
+  readonly #stream: StreamId
+  readonly #values = new Map<number, Buffer>()
+  readonly #reader: RecordReader
+  readonly #loads: Load[] = []
+  #bytes = 0
+
+  constructor(memory: ElementMemory, cell: QueueStreams, stream: StreamId) {
+    this.#memory = memory
+    this.#cell = cell
+    this.#stream = stream
+    this.#reader = new RecordReader(cell, stream)
+  }
+
+  get(offset: number): Buffer | undefined {
+    return this.#values.get(offset)
+  }
+
+  /** Keeps an element if there is room for it. */
+  offer(offset: number, value: Buffer): void {
+    if (this.#memory.bytes < this.#memory.bytesMax) this.#set(offset, value)
+  }
+
+  delete(offset: number, value: Buffer): void {
+    if (this.#values.delete(offset)) this.#count(-(value.length + overheadBytes))
+  }
+
+  /** Keeps only those that are wanted. */
+  retain(isWanted: (offset: number) => boolean): void {
+    for (const [offset, value] of this.#values) if (!isWanted(offset)) this.delete(offset, value)
+  }
+
+  clear(): void {
+    this.#values.clear()
+    this.#count(-this.#bytes)
+  }
+
+  /** Reads those of [first, last] that are visible; what cannot be read is empty. Calls `done` in a later turn, or in this one. */
+  load(first: number, last: number, done: () => void): void {
+    const present = this.#loads.find(load => first >= load.first && first <= load.last)
+    // Many ask for the same.
+    if (present) return void present.done.push(done)
+    this.#loads.push({ first, last, done: [done] })
+    if (this.#loads.length === 1) this.#next()
+  }
+
+  #next(): void {
+    const [load] = this.#loads
+    if (!load) return this.#reader.clear()
+    // Those are needed now; others can be read again.
+    if (this.#memory.bytes >= this.#memory.bytesMax) {
+      this.retain(offset => offset >= load.first && offset <= load.last)
+      this.#memory.relieve(this)
+    }
+    this.#read(load, load.first)
+  }
+
+  #read(load: Load, from: number): void {
+    const reader = this.#reader
+    let at = from
+    while (at <= load.last) {
+      const found = reader.find(at)
+      if (found !== 'unread') {
+        const value = found === 'found' ? reader.record.value : null
+        this.#set(at++, value ? Buffer.from(value) : nothing)
+        continue
+      }
+      const { startOffset = 0, endOffset = 0 } = this.#cell.bounds(this.#stream) ?? {}
+      if (at >= endOffset) break
+      // What was trimmed is in no list any more.
+      if (at < startOffset) at = startOffset
+      let isWithin = true
+      let problem: ReadError | undefined
+      let isOver = false
+      const isThere = reader.read(at, true, error => {
+        problem = error
+        isOver = true
+        if (!isWithin) this.#goOn(load, at, error)
+      })
+      isWithin = false
+      if (isThere) continue
+      if (!isOver) return
+      if (problem !== undefined) this.#set(at++, nothing)
+    }
+    this.#loads.shift()
+    for (const done of load.done) done()
+    this.#next()
+  }
+
+  #goOn(load: Load, at: number, error: ReadError | undefined): void {
+    if (error !== undefined) this.#set(at, nothing)
+    this.#read(load, error === undefined ? at : at + 1)
+  }
+
+  #set(offset: number, value: Buffer): void {
+    if (this.#values.has(offset)) return
+    this.#values.set(offset, value)
+    this.#count(value.length + overheadBytes)
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes
+    this.#memory.bytes += bytes
+  }
+}
+
+const nothing = Buffer.alloc(0)

@@ -1,0 +1,32 @@
+import { CommandError } from '../errors.ts'
+import { integerArg } from '../numbers.ts'
+import { word } from './args.ts'
+import type { Args } from './command.ts'
+
+/** When something ends: so much later, or at that time. */
+export interface Expiry {
+  readonly value: number
+  readonly unitMs: number
+  readonly isAbsolute: boolean
+}
+
+const units: Readonly<Record<string, Omit<Expiry, 'value'>>> = {
+  ex: { unitMs: 1000, isAbsolute: false },
+  px: { unitMs: 1, isAbsolute: false },
+  exat: { unitMs: 1000, isAbsolute: true },
+  pxat: { unitMs: 1, isAbsolute: true },
+}
+
+/** `EX seconds` and the like at that place; undefined when it is something else. */
+export function expiryOption(args: Args, at: number): Expiry | undefined {
+  const unit = units[word(args, at)]
+  if (!unit || at + 1 >= args.length) return undefined
+  return { ...unit, value: integerArg(args[at + 1]) }
+}
+
+/** In milliseconds since 1970. Throws `CommandError` when it is not above 0 or too large. */
+export function expiryMs({ value, unitMs, isAbsolute }: Expiry, nowMs: number, command: string): number {
+  const ms = value * unitMs + (isAbsolute ? 0 : nowMs)
+  if (value <= 0 || ms > 2 ** 62) throw new CommandError(`ERR invalid expire time in '${command}' command`)
+  return Math.min(ms, Number.MAX_SAFE_INTEGER)
+}

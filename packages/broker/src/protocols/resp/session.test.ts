@@ -1,0 +1,295 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { startBroker, type RunningBroker } from '../../main.ts'
+import { realRuntime } from '../../runtime/real/real-runtime.ts'
+import { RespDriver } from './driver.ts'
+
+const { network } = realRuntime()
+
+interface World {
+  broker: RunningBroker
+  open(): Promise<RespDriver>
+}
+
+async function world(t: TestContext, options: Parameters<typeof startBroker>[0] = {}): Promise<World> {
+  const broker = await startBroker({ data: 'memory', resp: 0, ...options })
+  const drivers: RespDriver[] = []
+  t.after(async () => {
+    for (const driver of drivers) driver.close()
+    await broker.close()
+  })
+  return {
+    broker,
+    async open() {
+      const driver = await RespDriver.connect(network, { host: '127.0.0.1', port: broker.port('resp') })
+      drivers.push(driver)
+      return driver
+    },
+  }
+}
+
+/** Words are separated by blanks; the answer is as a client of JavaScript has it, or an error. */
+async function converse(driver: RespDriver, steps: readonly (readonly [string, unknown])[]): Promise<void> {
+  for (const [line, wanted] of steps) {
+    const got = await driver.text(...line.split(' ')).catch((error: unknown) => error)
+    if (wanted instanceof RegExp) assert.match(String(got), wanted, line)
+    else assert.deepEqual(got, wanted, line)
+  }
+}
+
+const wrongType = /WRONGTYPE Operation against a key holding the wrong kind of value/
+
+test('lists are pushed to, taken from and looked at at both ends and within', async t => {
+  const driver = await (await world(t)).open()
+  await converse(driver, [
+    ['RPUSH l b c', 2],
+    ['LPUSH l a z', 4],
+    ['LRANGE l 0 -1', ['z', 'a', 'b', 'c']],
+    ['LRANGE l -2 -1', ['b', 'c']],
+    ['LRANGE l 5 9', []],
+    ['LINDEX l -1', 'c'],
+    ['LINDEX l 9', null],
+    ['LSET l 0 y', 'OK'],
+    ['LSET l 9 y', /ERR index out of range/],
+    ['LSET none 0 y', /ERR no such key/],
+    ['LINSERT l BEFORE b x', 5],
+    ['LINSERT l AFTER nothing x', -1],
+    ['LINSERT l ROUND b x', /ERR syntax error/],
+    ['LPOS l x', 2],
+    ['LPOS l nothing', null],
+    ['RPUSH l x', 6],
+    ['LPOS l x COUNT 0', [2, 5]],
+    ['LPOS l x RANK -1', 5],
+    ['LREM l -1 x', 1],
+    ['LRANGE l 0 -1', ['y', 'a', 'x', 'b', 'c']],
+    ['LTRIM l 1 3', 'OK'],
+    ['LRANGE l 0 -1', ['a', 'x', 'b']],
+    ['LMOVE l m LEFT RIGHT', 'a'],
+    ['RPOPLPUSH l m', 'b'],
+    ['LRANGE m 0 -1', ['b', 'a']],
+    ['LMPOP 2 none m LEFT COUNT 5', ['m', ['b', 'a']]],
+    ['LMPOP 1 m LEFT', null],
+    ['RPOP l 5', ['x']],
+    ['EXISTS l m', 0],
+    ['LPUSHX l a', 0],
+    ['LPOP l', null],
+    ['LPOP l 2', null],
+    ['LLEN l', 0],
+    ['SET s 1', 'OK'],
+    ['LPUSH s 1', wrongType],
+    ['RPUSH l 1', 1],
+    ['GET l', wrongType],
+    ['TYPE l', 'list'],
+    ['RPUSH l', /ERR wrong number of arguments for 'rpush' command/],
+  ])
+})
+
+test('single values, and until when keys last', async t => {
+  const driver = await (await world(t)).open()
+  await converse(driver, [
+    ['SET k v', 'OK'],
+    ['SET k w NX', null],
+    ['SET k w XX GET', 'v'],
+    ['GET k', 'w'],
+    ['SET lock me NX PX 100000', 'OK'],
+    ['SET lock you NX PX 100000', null],
+    ['TTL lock', 100],
+    ['PERSIST lock', 1],
+    ['TTL lock', -1],
+    ['TTL none', -2],
+    ['EXPIRE lock 10 XX', 0],
+    ['EXPIRE lock 10 NX', 1],
+    ['EXPIRE lock 5 GT', 0],
+    ['EXPIRE lock 5 LT', 1],
+    ['SET n 10', 'OK'],
+    ['INCR n', 11],
+    ['DECRBY n 20', -9],
+    ['INCRBY n 9223372036854775807', Number('9223372036854775798')],
+    ['INCRBY n 100', /ERR increment or decrement would overflow/],
+    ['INCR k', /ERR value is not an integer or out of range/],
+    ['INCRBYFLOAT f 0.1', '0.1'],
+    ['APPEND k xyz', 4],
+    ['STRLEN k', 4],
+    ['GETRANGE k 1 -2', 'xy'],
+    ['SETRANGE k 1 --', 4],
+    ['GET k', 'w--z'],
+    ['GETDEL k', 'w--z'],
+    ['GET k', null],
+    ['MSET a 1 b 2', 'OK'],
+    ['MGET a none b', ['1', null, '2']],
+    ['MSETNX c 1 a 2', 0],
+    ['SETEX e 0 v', /ERR invalid expire time in 'setex' command/],
+    ['SET e v PX 30', 'OK'],
+  ])
+  await new Promise(resolve => setTimeout(resolve, 60))
+  assert.equal(await driver.text('GET', 'e'), null)
+  assert.equal(await driver.text('RPUSH', 'l', 'a'), 1)
+  assert.equal(await driver.text('PEXPIRE', 'l', 20), 1)
+  await new Promise(resolve => setTimeout(resolve, 60))
+  assert.equal(await driver.text('EXISTS', 'l'), 0)
+})
+
+test('keys are found, renamed and removed, whatever they name', async t => {
+  const driver = await (await world(t)).open()
+  await converse(driver, [
+    ['MSET a:1 x a:2 y b:1 z', 'OK'],
+    ['RPUSH a:l 1 2 3', 3],
+    ['DBSIZE', 4],
+    ['SCAN 0 MATCH b:* COUNT 100', ['0', ['b:1']]],
+    ['RENAME a:l moved', 'OK'],
+    ['LRANGE moved 0 -1', ['1', '2', '3']],
+    ['RENAME none x', /ERR no such key/],
+    ['RENAMENX a:1 a:2', 0],
+    ['COPY moved copied', 1],
+    ['LRANGE copied 0 -1', ['1', '2', '3']],
+    ['DEL a:1 a:2 none', 2],
+    ['UNLINK moved', 1],
+    ['TYPE moved', 'none'],
+    ['FLUSHALL', 'OK'],
+    ['DBSIZE', 0],
+  ])
+  for (let at = 0; at < 100; at++) await driver.text('SET', `k${at}`, at)
+  const seen = new Set<string>()
+  let cursor = '0'
+  do {
+    const [next, keys] = (await driver.text('SCAN', cursor, 'COUNT', 7)) as [string, string[]]
+    for (const key of keys) seen.add(key)
+    cursor = next
+  } while (cursor !== '0')
+  assert.equal(seen.size, 100)
+})
+
+test('who waits first is served first, and with one element each', async t => {
+  const { open } = await world(t)
+  const [first, second, pusher] = [await open(), await open(), await open()]
+  const waiting = [first.text('BLPOP', 'none', 'l', 0), second.text('BRPOP', 'l', 0)]
+  await pusher.text('PING')
+  await new Promise(resolve => setTimeout(resolve, 20))
+  assert.equal(await pusher.text('RPUSH', 'l', 'a', 'b', 'c'), 3)
+  assert.deepEqual(await Promise.all(waiting), [
+    ['l', 'a'],
+    ['l', 'c'],
+  ])
+  assert.deepEqual(await pusher.text('LRANGE', 'l', 0, -1), ['b'])
+  const moved = first.text('BLMOVE', 'from', 'to', 'LEFT', 'RIGHT', 0)
+  const chained = second.text('BLPOP', 'to', 0)
+  await pusher.text('RPUSH', 'from', 'x')
+  assert.deepEqual([await moved, await chained], ['x', ['to', 'x']])
+  assert.equal(await first.text('BLPOP', 'l2', '0.02'), null)
+  const held = first.text('BLPOP', 'l2', 0)
+  const behind = first.text('PING')
+  await pusher.text('RPUSH', 'l2', 'x')
+  assert.deepEqual([await held, await behind], [['l2', 'x'], 'PONG'])
+})
+
+test('a transaction is carried out whole, or not at all when what it watches has changed', async t => {
+  const { open } = await world(t)
+  const [driver, other] = [await open(), await open()]
+  await converse(driver, [
+    ['MULTI', 'OK'],
+    ['RPUSH l a b', 'QUEUED'],
+    ['INCR n', 'QUEUED'],
+    ['LPOP l', 'QUEUED'],
+    ['BLPOP none 0', 'QUEUED'],
+    ['EXEC', [2, 1, 'a', null]],
+    ['WATCH n', 'OK'],
+  ])
+  await other.text('INCR', 'n')
+  await converse(driver, [
+    ['MULTI', 'OK'],
+    ['SET n 100', 'QUEUED'],
+    ['EXEC', null],
+    ['GET n', '2'],
+    ['MULTI', 'OK'],
+    ['SET n', /ERR wrong number/],
+    ['SET n 1', 'QUEUED'],
+    ['EXEC', /EXECABORT Transaction discarded because of previous errors/],
+    ['EXEC', /ERR EXEC without MULTI/],
+    ['DISCARD', /ERR DISCARD without MULTI/],
+  ])
+})
+
+test('what is published reaches those who are subscribed, in RESP2 and RESP3', async t => {
+  const { open } = await world(t)
+  const [two, three, publisher] = [await open(), await open(), await open()]
+  await three.text('HELLO', 3)
+  assert.deepEqual(await two.text('SUBSCRIBE', 'news'), ['subscribe', 'news', 1])
+  assert.deepEqual(await three.text('PSUBSCRIBE', 'n*'), ['psubscribe', 'n*', 1])
+  assert.equal(await publisher.text('PUBLISH', 'news', 'hello'), 2)
+  assert.deepEqual((await two.push()).map(String), ['message', 'news', 'hello'])
+  assert.deepEqual((await three.push()).map(String), ['pmessage', 'n*', 'news', 'hello'])
+  await assert.rejects(two.text('GET', 'a'), /Can't execute 'get'/)
+  assert.equal(await three.text('SET', 'a', 1), 'OK')
+  assert.deepEqual(await publisher.text('PUBSUB', 'NUMSUB', 'news', 'other'), ['news', 1, 'other', 0])
+  assert.equal(await publisher.text('PUBSUB', 'NUMPAT'), 1)
+  assert.deepEqual(await two.text('UNSUBSCRIBE'), ['unsubscribe', 'news', 0])
+  assert.equal(await publisher.text('PUBLISH', 'news', 'again'), 1)
+  assert.deepEqual(await two.text('SSUBSCRIBE', 'news'), ['ssubscribe', 'news', 1])
+  assert.equal(await publisher.text('SPUBLISH', 'news', 'sharded'), 1)
+  assert.deepEqual((await two.push()).map(String), ['smessage', 'news', 'sharded'])
+})
+
+test('channels tell what happens to keys', async t => {
+  const { open } = await world(t)
+  const [listener, driver] = [await open(), await open()]
+  await driver.text('CONFIG', 'SET', 'notify-keyspace-events', 'KEA')
+  await listener.text('PSUBSCRIBE', '__key*__:*')
+  await driver.text('LPUSH', 'l', 'a')
+  await driver.text('LPOP', 'l')
+  const seen: string[] = []
+  for (let count = 0; count < 6; count++) seen.push((await listener.push()).slice(2).join(' '))
+  assert.deepEqual(seen, [
+    '__keyspace@0__:l lpush',
+    '__keyevent@0__:lpush l',
+    '__keyspace@0__:l lpop',
+    '__keyevent@0__:lpop l',
+    '__keyspace@0__:l del',
+    '__keyevent@0__:del l',
+  ])
+})
+
+test('commands that are sent together are answered in their order', async t => {
+  const driver = await (await world(t)).open()
+  const answers = await Promise.all([
+    driver.text('RPUSH', 'l', 'a'),
+    driver.text('LPOP', 'l'),
+    driver.text('LPOP', 'l'),
+    driver.text('SET', 'k', 'v'),
+    driver.text('GET', 'k'),
+    driver.ask('WHAT', 'is', 'this').then(String),
+    driver.text('PING'),
+  ])
+  const unknown = "Error: ERR unknown command 'WHAT', with args beginning with: 'is' 'this' "
+  assert.deepEqual(answers, [1, 'a', null, 'OK', 'v', unknown, 'PONG'])
+})
+
+test('nobody does anything before they have said who they are, and then what they may', async t => {
+  const { open } = await world(t, { users: 'ann:secret', authentication: 'on' })
+  const driver = await open()
+  await converse(driver, [
+    ['PING', /NOAUTH Authentication required/],
+    ['HELLO 3', /NOAUTH HELLO must be called/],
+    ['AUTH ann wrong', /WRONGPASS/],
+    ['AUTH ann secret', 'OK'],
+    ['SET k v', 'OK'],
+  ])
+  const stranger = await open()
+  await assert.rejects(stranger.text('SET', 'k', 'x'.repeat(20_000)), /unauthenticated bulk length/)
+})
+
+test('what is no command of the protocol ends the connection, with a word', async t => {
+  const { open } = await world(t)
+  for (const [bytes, problem] of [
+    ['*1\r\n:3\r\n', "expected '$', got ':'"],
+    ['*99999999999\r\n', 'invalid multibulk length'],
+    ['*1\r\n$-5\r\n', 'invalid bulk length'],
+    ['*1\r\n$99999999999\r\n', 'invalid bulk length'],
+    ['SET "a\r\n', 'unbalanced quotes in request'],
+    ['x'.repeat(70_000), 'too big inline request'],
+  ] as const) {
+    const driver = await open()
+    const answer = await driver.send(Buffer.from(bytes))
+    assert.equal(String(answer), `Error: ERR Protocol error: ${problem}`)
+    await assert.rejects(driver.text('PING'))
+  }
+})

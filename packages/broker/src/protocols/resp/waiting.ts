@@ -1,0 +1,19 @@
+/** What a command waits for. */
+export interface Wait {
+  readonly keys: readonly string[]
+  /** 0: for ever. */
+  readonly timeoutMs: number
+  /** A key has changed: writes the answer if it can be given now, and returns whether it did. May throw `NotLoaded`. */
+  serve(key: string): boolean
+  /** Writes the answer of who has waited in vain. */
+  timedOut(): void
+}
+
+/** Somebody who waits for keys. */
+export interface Waiter {
+  readonly wait: Wait
+  /** Its answer is written. */
+  served(): void
+  /** It is refused: that is its answer. Throws what is no refusal. */
+  refused(error: unknown): void
+}

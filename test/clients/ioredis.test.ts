@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { Redis } from 'ioredis'
+import { startBroker } from '@dragoman/broker'
+
+async function world(t: TestContext): Promise<() => Redis> {
+  const broker = await startBroker({ data: 'memory', resp: 0 })
+  const clients: Redis[] = []
+  t.after(async () => {
+    for (const client of clients) client.disconnect()
+    await broker.close()
+  })
+  return () => {
+    const client = new Redis(broker.port('resp'), '127.0.0.1', { maxRetriesPerRequest: 1 })
+    clients.push(client)
+    return client
+  }
+}
+
+test('ioredis: a worker takes from a list what others push, one for each', async t => {
+  const open = await world(t)
+  const [producer, worker] = [open(), open()]
+  const taken: string[] = []
+  const working = (async () => {
+    while (taken.length < 100) {
+      const item = await worker.brpoplpush('jobs', 'busy', 5)
+      assert(item !== null)
+      taken.push(item)
+      await worker.lrem('busy', 1, item)
+    }
+  })()
+  const pipeline = producer.pipeline()
+  for (let at = 0; at < 100; at++) pipeline.lpush('jobs', `job ${at}`)
+  const results = await pipeline.exec()
+  assert.equal(results?.length, 100)
+  await working
+  assert.deepEqual(
+    taken,
+    Array.from({ length: 100 }, (_, at) => `job ${at}`),
+  )
+  assert.equal(await producer.exists('jobs', 'busy'), 0)
+})
+
+test('ioredis: subscribers of channels and patterns', async t => {
+  const open = await world(t)
+  const [subscriber, publisher] = [open(), open()]
+  const seen: string[] = []
+  const all = new Promise<void>(resolve => {
+    const note = (text: string): void => {
+      if (seen.push(text) === 3) resolve()
+    }
+    subscriber.on('message', (channel, message) => note(`${channel} ${message}`))
+    subscriber.on('pmessage', (pattern, channel, message) => note(`${pattern} ${channel} ${message}`))
+  })
+  await subscriber.subscribe('news')
+  await subscriber.psubscribe('n?ws*')
+  assert.equal(await publisher.publish('news', 'one'), 2)
+  assert.equal(await publisher.publish('news.local', 'two'), 1)
+  await all
+  assert.deepEqual(seen, ['news one', 'n?ws* news one', 'n?ws* news.local two'])
+})
+
+test('ioredis: a lock that ends by itself, and a transaction', async t => {
+  const open = await world(t)
+  const client = open()
+  assert.equal(await client.set('lock', 'me', 'PX', 40, 'NX'), 'OK')
+  assert.equal(await client.set('lock', 'you', 'PX', 40, 'NX'), null)
+  await new Promise(resolve => setTimeout(resolve, 70))
+  assert.equal(await client.set('lock', 'you', 'PX', 4000, 'NX'), 'OK')
+  assert.deepEqual(await client.multi().incr('n').incrby('n', 5).rpush('l', 'a', 'b').lrange('l', '0', '-1').exec(), [
+    [null, 1],
+    [null, 6],
+    [null, 2],
+    [null, ['a', 'b']],
+  ])
+  const keys: string[] = []
+  for await (const some of client.scanStream({ match: '*', count: 2 })) keys.push(...(some as string[]))
+  assert.deepEqual(keys.sort(), ['l', 'lock', 'n'])
+})

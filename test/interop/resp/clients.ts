@@ -1,0 +1,6 @@
+import type { Client } from '../suite.ts'
+import { redisPython } from './python.ts'
+import { redisCli } from './redis-cli.ts'
+import { redisTests } from './tcl.ts'
+
+export const respClients: Client[] = [redisCli, redisPython, redisTests]
