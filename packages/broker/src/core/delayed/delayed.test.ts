@@ -390,7 +390,7 @@ class RottenBlobs extends MemoryBlobStore {
   }
 }
 
-test('a message that cannot be read is told of, and keeps no other from being published', async () => {
+test('a message that cannot be read is told of, and keeps others from being published for a while only', async () => {
   const blobs = new RottenBlobs()
   const stores = { ...memoryStores(), blobs }
   let node = await startDelayed(stores)
@@ -402,9 +402,38 @@ test('a message that cannot be read is told of, and keeps no other from being pu
   await wait(node, later('', 'q', 'sound'), hour + second)
   await assert.rejects(node.delayed.get(id), refusal('storage-corrupt'))
   await node.clock.advance(hour + second)
+  assert.equal(node.delayed.count, 2)
+  for (let left = 8; left > 0; left--) {
+    await node.clock.advance(10 * second)
+    await turns()
+  }
   assert.deepEqual(await texts(node, 'q'), ['sound'])
-  assert.equal(node.told.length, 1)
-  assert.match(node.told[0] ?? '', new RegExp(`^error .*${id}`))
+  assert.equal(node.told.length, 2)
+  assert.match(node.told[0] ?? '', new RegExp(`^error .*${id} cannot be read`))
+  assert.match(node.told[1] ?? '', new RegExp(`^error .*${id} is lost`))
+  await node.kill()
+})
+
+test('a message that cannot be read for a moment is published', async () => {
+  const blobs = new RottenBlobs()
+  const stores = { ...memoryStores(), blobs }
+  let node = await startDelayed(stores)
+  await node.queues.declare('/', 'q')
+  await wait(node, later('', 'q', 'first'), hour)
+  await wait(node, later('', 'q', 'second'), hour + 1)
+  await node.close()
+  node = await startDelayed(stores, node.clock)
+  await blobs.rot()
+  await node.clock.advance(hour + second)
+  await turns()
+  assert.equal(node.delayed.count, 2)
+  blobs.rotten.clear()
+  for (let left = 4; left > 0; left--) {
+    await node.clock.advance(10 * second)
+    await turns()
+  }
+  assert.deepEqual(await texts(node, 'q'), ['first', 'second'])
+  assert.equal(node.delayed.count, 0)
   await node.kill()
 })
 

@@ -36,6 +36,10 @@ const lookMs = 5000
 /** What cannot be done now is tried again after this. */
 const retryMs = 1000
 const retryDamagedMs = 10_000
+/** A message that cannot be read holds its volume back for so long: a disk may fail for a moment. Then it is passed over. */
+const patienceMs = 60_000
+/** After this, a volume is held back again. */
+const patienceAgainMs = 600_000
 /** Read together: so many messages, and about so many bytes. */
 const loadMax = 256
 const loadBytes = 8 * 1024 * 1024
@@ -62,6 +66,8 @@ export class Firing implements VolumeObserver {
   readonly #queues = new Map<number, VolumeQueue>()
   /** Volumes that could not be read, and when that is tried again. */
   readonly #damaged = new Map<number, number>()
+  /** Volumes with messages that could not be read, and since when. */
+  readonly #unreadable = new Map<number, number>()
   /** What was taken and is being published. */
   #taken: Due[] = []
   #isBusy = false
@@ -108,6 +114,7 @@ export class Firing implements VolumeObserver {
   closed({ number }: VolumeState): void {
     this.#forget(number)
     this.#damaged.delete(number)
+    this.#unreadable.delete(number)
   }
 
   taken(volume: VolumeState): [number, number] {
@@ -239,7 +246,7 @@ export class Firing implements VolumeObserver {
     if (this.#isClosed) return
     const { ledger } = this.#options
     const nowMs = this.#clock.nowMs()
-    const group = new Group(this.#options, nowMs)
+    const group = new Group(this.#options, nowMs, due => this.#isPassed(due, nowMs))
     try {
       const seq = atomically(ledger, () => {
         for (const due of this.#taken) if (!group.publish(due)) break
@@ -248,7 +255,7 @@ export class Firing implements VolumeObserver {
       this.publishedCount += group.publishedCount
       this.unroutedCount += group.unroutedCount
       this.#taken.splice(0, group.doneCount)
-      if (group.isRefused) return this.#giveUp()
+      if (group.isRefused || group.isHeldBack) return this.#giveUp()
       if (this.#taken.length > 0) return this.#options.soon(() => this.#publishGroup())
       this.#underway++
       ledger.whenDurable(seq, this.#settled, undefined)
@@ -259,7 +266,24 @@ export class Firing implements VolumeObserver {
     }
   }
 
-  /** There is no room, or the cell is closing: what was taken is taken anew. */
+  /** Whether a message that cannot be read is given up, and the next one published. Else its volume is left alone for a while. */
+  #isPassed({ volume, offset, error = 'absent' }: Due, nowMs: number): boolean {
+    const { number } = volume
+    const id = idOf(volume, offset)
+    const sinceMs = this.#unreadable.get(number) ?? -Infinity
+    if (nowMs - sinceMs > patienceAgainMs) {
+      this.#unreadable.set(number, nowMs)
+      const others = `those that are due after it wait, up to ${patienceMs / 1000} s`
+      this.#options.log('error', `The delayed message ${id} cannot be read (${error}) and is tried again; ${others}`)
+    } else if (nowMs - sinceMs >= patienceMs) {
+      this.#options.log('error', `The delayed message ${id} is lost: it cannot be read (${error})`)
+      return true
+    }
+    this.#damaged.set(number, nowMs + retryDamagedMs)
+    return false
+  }
+
+  /** There is no room, a message cannot be read, or the cell is closing: what was taken is taken anew. */
   #giveUp(): void {
     for (const { volume } of this.#taken) this.#forget(volume.number)
     this.#taken = []
@@ -288,10 +312,14 @@ class Group {
   publishedCount = 0
   unroutedCount = 0
   isRefused = false
+  isHeldBack = false
+  readonly #isPassed: (due: Due) => boolean
 
-  constructor(options: FiringOptions, nowMs: number) {
+  /** `isPassed`: a message that cannot be read is passed over. */
+  constructor(options: FiringOptions, nowMs: number, isPassed: (due: Due) => boolean) {
     this.#options = options
     this.#nowMs = nowMs
+    this.#isPassed = isPassed
   }
 
   /** False when nothing more should be in this block. */
@@ -302,9 +330,9 @@ class Group {
     // It may have been cancelled since it was taken.
     if (!volume.cancelled.has(offset)) {
       if (record) later = readLater(record, this.#nowMs)
-      else {
-        const id = idOf(volume, offset)
-        this.#options.log('error', `The delayed message ${id} is lost: it cannot be read (${due.error ?? 'absent'})`)
+      else if (!this.#isPassed(due)) {
+        this.isHeldBack = true
+        return false
       }
     }
     if (later && !this.#deliver(later)) {
