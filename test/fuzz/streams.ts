@@ -7,11 +7,18 @@ import { methods } from '../../packages/broker/src/protocols/amqp/messages/index
 import type { Method } from '../../packages/broker/src/protocols/amqp/messages/method.ts'
 import { BeanstalkDriver } from '../../packages/broker/src/protocols/beanstalk/driver.ts'
 import { answers, commands, messages as jobMessages } from '../../packages/broker/src/protocols/beanstalk/messages.ts'
+import { StompDriver } from '../../packages/broker/src/protocols/stomp/driver.ts'
+import {
+  commands as stompCommands,
+  encodeFrame,
+  messages as stompMessages,
+  type Frame,
+} from '../../packages/broker/src/protocols/stomp/messages.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 
 /** A protocol whose peers send frames and do not have to wait for answers. */
 export interface Target {
-  readonly name: 'amqp' | 'beanstalk'
+  readonly name: 'amqp' | 'beanstalk' | 'stomp'
   /** What every connection begins with. */
   readonly hello: Buffer
   /** The bytes of some frames as a client sends them, and how many these are. */
@@ -279,4 +286,72 @@ export const beanstalk: Target = {
   },
 }
 
-export const targets: Record<string, Target> = { amqp, beanstalk }
+// STOMP
+
+const stompNames = Object.keys(stompCommands).filter(
+  name => name !== 'CONNECT' && name !== 'STOMP' && name !== 'DISCONNECT',
+)
+
+/** What makes most frames sound: the first that is not ends the connection. */
+const soundHeaders: Readonly<Record<string, readonly string[]>> = {
+  destination: [
+    '/queue/fuzz-1',
+    '/queue/fuzz-2',
+    '/topic/fuzz.a',
+    '/topic/fuzz.#',
+    '/exchange/amq.topic/fuzz.b',
+    '/temp-queue/a',
+  ],
+  ack: ['auto', 'client', 'client-individual'],
+  priority: ['0', '4', '9'],
+  selector: ["a = 'b'", 'priority > 3'],
+  'prefetch-count': ['1', '10'],
+}
+
+function stompFrames(random: Random): { bytes: Buffer; count: number } {
+  const name = random.chance(0.7) ? random.pick(['SEND', 'SUBSCRIBE', 'BEGIN']) : random.pick(stompNames)
+  const frame = stompMessages[name]!.sample(random) as Frame
+  const { headers } = frame
+  for (const [header, values] of Object.entries(soundHeaders)) {
+    if (headers[header] !== undefined && random.chance(0.99)) headers[header] = random.pick(values)
+  }
+  if (random.chance(0.5)) headers['receipt'] = String(random.below(1000))
+  // Names are used once more often than twice.
+  for (const header of ['id', 'transaction']) {
+    if ((name === 'SUBSCRIBE' || name === 'BEGIN') && random.chance(0.99)) headers[header] = String(random.u32())
+    else if (name === 'SEND' && random.chance(0.99)) delete headers[header]
+  }
+  return { bytes: encodeFrame(name, frame), count: 1 }
+}
+
+export const stomp: Target = {
+  name: 'stomp',
+  hello: encodeFrame('CONNECT', { headers: { 'accept-version': '1.2', host: '/' } }),
+  frames: stompFrames,
+  check(received) {
+    let at = 0
+    let count = 0
+    for (;;) {
+      while (received[at] === 0x0a) at++
+      const end = received.indexOf('\n\n', at)
+      if (end < 0) return { bytes: at, answers: count }
+      const head = received.toString('utf8', at, end)
+      assert.match(head, /^(CONNECTED|MESSAGE|RECEIPT|ERROR)\n/, `an answer ${JSON.stringify(head.slice(0, 40))}`)
+      const length = /^content-length:(\d+)$/m.exec(head)?.[1]
+      const next = length === undefined ? received.indexOf(0, end + 2) + 1 : end + 2 + Number(length) + 1
+      if (next === 0 || received.length < next) return { bytes: at, answers: count }
+      assert.equal(received[next - 1], 0, 'a frame does not end')
+      at = next
+      count++
+    }
+  },
+  async askSane(port) {
+    const driver = await StompDriver.connect(network, { host: '127.0.0.1', port })
+    await driver.ask('SUBSCRIBE', { id: '1', destination: '/temp-queue/sane' })
+    await driver.ask('SEND', { destination: '/temp-queue/sane' }, 'sane')
+    assert.equal((await driver.message('1')).body.toString(), 'sane')
+    driver.close()
+  },
+}
+
+export const targets: Record<string, Target> = { amqp, beanstalk, stomp }

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import type { RunningBroker } from '../../main.ts'
+import { realRuntime } from '../../runtime/real/real-runtime.ts'
+import type { SessionContext } from '../protocol.ts'
+import { FrameDecoder } from './framing.ts'
+import { encodeFrame } from './messages.ts'
+import { StompSession } from './session.ts'
+import { connect, start } from './testing/bench.ts'
+
+const { clock, random } = realRuntime()
+const address = { host: '127.0.0.1', port: 1 }
+const bodyBytes = 100_000
+
+/** A peer that takes nothing until it is told to. */
+class SlowPeer {
+  readonly logged: string[] = []
+  readonly session: StompSession
+  readonly #decoder = new FrameDecoder({ frameBytesMax: 1_000_000 })
+  messages = 0
+  queuedBytes = 0
+  #written: (() => void)[] = []
+
+  constructor(t: TestContext, broker: RunningBroker) {
+    const outbox = {
+      write: (parts: readonly Uint8Array[], written?: () => void) => {
+        for (const part of parts) this.queuedBytes += part.length
+        if (Buffer.concat(parts).subarray(0, 7).toString() === 'MESSAGE') this.messages++
+        if (written) this.#written.push(written)
+      },
+      isReading: true,
+      progress: () => {},
+      close: () => {},
+    }
+    Object.defineProperty(outbox, 'queuedBytes', { get: () => this.queuedBytes })
+    const context: SessionContext = {
+      ...{ ordinal: 1, remote: address, local: address, clock, random },
+      limits: { frameBytesMax: 1_000_000, requestsInFlightMax: 16 },
+      log: (_level, message) => void this.logged.push(message),
+    }
+    this.session = new StompSession(broker.core, outbox as never, context)
+    t.after(() => this.session.closed())
+  }
+
+  send(command: string, headers: Record<string, string>): void {
+    this.#decoder.push(encodeFrame(command, { headers }), packet => this.session.receive(packet))
+  }
+
+  takeAll(): void {
+    this.queuedBytes = 0
+    for (const written of this.#written.splice(0)) written()
+  }
+}
+
+const turns = async (count = 30): Promise<void> => {
+  for (let turn = 0; turn < count; turn++) await new Promise(resolve => setImmediate(resolve))
+}
+
+async function slowPeer(t: TestContext, broker: RunningBroker, headers: Record<string, string>): Promise<SlowPeer> {
+  const peer = new SlowPeer(t, broker)
+  peer.send('CONNECT', { 'accept-version': '1.2' })
+  await turns()
+  peer.send('SUBSCRIBE', { id: '1', ...headers })
+  await turns()
+  return peer
+}
+
+test('who does not take what a queue gives is given no more, until it has', { timeout: 20_000 }, async t => {
+  const broker = await start(t)
+  const peer = await slowPeer(t, broker, { destination: '/queue/q' })
+  const driver = await connect(t, broker)
+  for (let index = 0; index < 50; index++)
+    await driver.ask('SEND', { destination: '/queue/q' }, Buffer.alloc(bodyBytes))
+  await turns()
+  assert(peer.messages >= 5 && peer.messages < 40, `${peer.messages} messages`)
+  assert(peer.queuedBytes < 4_000_000)
+  while (peer.messages < 50) {
+    peer.takeAll()
+    await turns()
+  }
+})
+
+test('who does not take what passes loses it, and that is logged once', { timeout: 20_000 }, async t => {
+  const broker = await start(t)
+  const peer = await slowPeer(t, broker, { destination: '/topic/t' })
+  const driver = await connect(t, broker)
+  for (let index = 0; index < 250; index++)
+    await driver.ask('SEND', { destination: '/topic/t' }, Buffer.alloc(bodyBytes))
+  assert(peer.messages > 160 && peer.messages < 180, `${peer.messages} messages`)
+  assert.equal(peer.logged.filter(line => line.includes('does not take')).length, 1)
+  peer.takeAll()
+  await driver.ask('SEND', { destination: '/topic/t' }, 'again')
+  const before = peer.messages
+  await driver.ask('SEND', { destination: '/topic/t' }, 'and again')
+  assert.equal(peer.messages, before + 1)
+})
