@@ -311,8 +311,9 @@ export class Consuming {
     if (this.#isOver || this.#byNumber.get(subscription.number) !== subscription) return
     subscription.source = undefined
     this.#forget(subscription)
-    const { destination } = subscription
-    this.#connection.fail(new StompError('subscription_ended', `What ${shown(destination)} led to was removed`))
+    const error = new StompError('subscription_ended', `What ${shown(subscription.destination)} led to was removed`)
+    // Whoever removes it is not done yet; and the broker may be about to end.
+    this.#connection.context.clock.soon(() => this.#connection.fail(error))
   }
 
   /** The queue that a durable subscription leaves behind, and that is to go with it. */

@@ -79,7 +79,8 @@ describe('destinations', options, () => {
   test('/topic with acknowledgements is a queue of the connection, and goes with it', options, async t => {
     const broker = await start(t)
     const driver = await connect(t, broker)
-    await driver.ask('SUBSCRIBE', { id: '1', destination: '/topic/a', ack: 'client-individual', selector: "n <> '2'" })
+    const wish = { ack: 'client-individual', exclusive: 'false', 'auto-delete': 'false', durable: 'false' }
+    await driver.ask('SUBSCRIBE', { id: '1', destination: '/topic/a', ...wish, selector: "n <> '2'" })
     for (const n of ['1', '2', '3']) await driver.ask('SEND', { destination: '/topic/a', n }, n)
     const first = await driver.message('1')
     driver.send('NACK', { id: first.headers['ack'] ?? '' })

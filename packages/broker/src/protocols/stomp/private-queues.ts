@@ -54,7 +54,8 @@ export async function subscriptionQueue(
     (isDurable ? unnamedQueue(connection, headers, to) : undefined) ??
     given ??
     `stomp-subscription:${context.random.bytes(nameRandomBytes).toString('base64url')}`
-  const autoDelete = wish.autoDelete ?? !isDurable
+  // What has a name that nobody knows goes with its subscription, whatever is wished.
+  const autoDelete = (!isDurable && given === undefined) || (wish.autoDelete ?? !isDurable)
   const exclusive = wish.exclusive ?? (!isDurable && given === undefined)
   const present = broker.queues.get(namespace, name)
   if (present) checkSame(present, { ...wish, isDurable: undefined, autoDelete: undefined })

@@ -7,6 +7,8 @@ import { StompError } from './errors.ts'
 import { shown, type Headers } from './headers.ts'
 import { demand } from './rights.ts'
 
+const reservedPrefix = 'amq.'
+
 /** Headers of SEND and SUBSCRIBE that say how a queue is made, and which of their values are numbers and truths. */
 const integers = new Set([
   'x-expires',
@@ -73,8 +75,7 @@ export function makeQueue(connection: Connection, name: string, wish: QueueWish)
   const { broker, namespace, owner } = connection
   demand(connection, 'configure', 'queue', name)
   const given = wish.arguments
-  const problem = argumentProblem(given)
-  if (problem) throw new StompError('precondition_failed', `${problem.name}: ${problem.text}`)
+  checkArguments(connection, name, wish)
   const max = broker.namespaces.limitOf(namespace, 'queues')
   if (max !== undefined && broker.queues.list(namespace).length >= max) {
     throw new StompError('limit_reached', `Virtual host ${shown(namespace)} has ${max} queues, which is its limit`)
@@ -89,6 +90,25 @@ export function makeQueue(connection: Connection, name: string, wish: QueueWish)
     exclusiveTo: isExclusive ? owner : undefined,
   })
   return undefined
+}
+
+function checkArguments(connection: Connection, name: string, wish: QueueWish): void {
+  const given = wish.arguments
+  if (name.startsWith(reservedPrefix)) {
+    throw new StompError('access_refused', `Names that begin with ${reservedPrefix} are given by the broker alone`)
+  }
+  const problem = argumentProblem(given)
+  if (problem) throw new StompError('precondition_failed', `${problem.name}: ${problem.text}`)
+  const isKept = wish.isDurable !== false && wish.exclusive !== true && wish.autoDelete !== true
+  if (queueTypeOf(given) !== 'classic' && !isKept) {
+    const explanation = `A queue of the type ${queueTypeOf(given)} is durable, and neither exclusive nor auto-delete`
+    throw new StompError('precondition_failed', explanation)
+  }
+  const deadLetters = given.findLast(each => each.name === 'x-dead-letter-exchange')?.value
+  if (typeof deadLetters !== 'string') return
+  // Who may have messages dead-lettered may as well take them out and put them there.
+  demand(connection, 'read', 'queue', name)
+  demand(connection, 'write', 'exchange', deadLetters)
 }
 
 /** Throws `StompError` when the headers say that the queue is to be another one than it is. */

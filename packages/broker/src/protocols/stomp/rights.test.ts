@@ -43,6 +43,12 @@ const table: [what: string, grant: Grant, frame: Frame, refusedWithout: string][
     "configure access to queue 'new'",
   ],
   [
+    'make a queue whose dead letters go to an exchange',
+    { configure: 'new', read: 'new', write: 'mine-x' },
+    subscribe('/queue/new', { 'x-dead-letter-exchange': 'mine-x' }),
+    "write access to exchange 'mine-x'",
+  ],
+  [
     'send to a subject',
     { write: 'amq.topic' },
     ['SEND', { destination: '/topic/a' }],

@@ -8,7 +8,7 @@ import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import type { Connection } from './connection.ts'
 import { Consuming } from './consuming.ts'
 import { asStompError, StompError } from './errors.ts'
-import type { Packet } from './framing.ts'
+import { headBytesMax, type Packet } from './framing.ts'
 import { escaped, Headers, readHeaders, shown, type Version } from './headers.ts'
 import { agreedBeats, Heartbeat } from './heartbeat.ts'
 import { liveConnection } from './live-connection.ts'
@@ -65,6 +65,7 @@ export class StompSession implements Session<Packet>, Connection {
   readonly #consuming: Consuming
   readonly #transactions: Transactions
   readonly #receipts: Receipts
+  readonly #bodyBytesMax: number
   #state: State = 'new'
   #known: Known = { user: anonymous, proof: 'none', expiresMs: undefined }
   #access: Access
@@ -82,7 +83,9 @@ export class StompSession implements Session<Packet>, Connection {
     const { clock, limits, remote, random } = context
     this.sessionId = `session-${random.bytes(sessionIdBytes).toString('base64url')}`
     this.connectedMs = clock.nowMs()
-    limits.frameBytesMax = Math.min(limits.frameBytesMax, broker.limits.messageBytesMax)
+    this.#bodyBytesMax = Math.min(limits.frameBytesMax, broker.limits.messageBytesMax)
+    // Who has not said who they are has nothing to send that is large.
+    limits.frameBytesMax = Math.min(this.#bodyBytesMax, headBytesMax)
     this.#access = broker.identity.access(anonymous, 'none', remote.host)
     this.#consuming = new Consuming(this)
     this.#publishing = new Publishing(this, this.#consuming)
@@ -270,6 +273,7 @@ export class StompSession implements Session<Packet>, Connection {
 
   #open(headers: Headers, beats: ReturnType<typeof agreedBeats>): void {
     this.#state = 'open'
+    this.context.limits.frameBytesMax = this.#bodyBytesMax
     this.#cancelTimeout?.()
     this.#expire()
     const { sendMs, expectMs } = beats
