@@ -6,6 +6,7 @@ import { entries } from '../../packages/broker/src/entries.ts'
 import { protocols, type ProtocolEntry } from '../../packages/broker/src/protocols/index.ts'
 import { replies, replyOf } from '../../packages/broker/src/protocols/amqp/errors.ts'
 import { answerOf } from '../../packages/broker/src/protocols/beanstalk/errors.ts'
+import { titleOf } from '../../packages/broker/src/protocols/stomp/errors.ts'
 import { brokerConfigTable } from '../../packages/broker/src/protocols/kafka/broker-configs.ts'
 import { topicConfigTable } from '../../packages/broker/src/protocols/kafka/configs.ts'
 import { codeOf, codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
@@ -121,8 +122,9 @@ function errorsPage(): string {
     const reply = replies[replyOf[code as ErrorCode]]
     const amqp = `${reply.name} (${reply.code})`
     const beanstalk = answerOf[code as ErrorCode]
+    const stomp = titleOf[code as ErrorCode]
     const redis = wordOf[code as ErrorCode]
-    return `| \`${code}\` | ${text} | ${retryable ? 'yes' : 'no'} | ${kafka} | ${amqp} | ${beanstalk} | ${redis} |`
+    return `| \`${code}\` | ${text} | ${retryable ? 'yes' : 'no'} | ${kafka} | ${amqp} | ${beanstalk} | ${stomp} | ${redis} |`
   })
   return [
     '# Errors',
@@ -130,8 +132,8 @@ function errorsPage(): string {
     'Every refusal that a client can meet. The code is the same in logs and metrics whatever the protocol; each protocol answers',
     'in its own words. "Try again" means that the same request may succeed later without a change.',
     '',
-    '| code | meaning | try again | Kafka | AMQP 0-9-1 | beanstalkd | Redis |',
-    '|---|---|---|---|---|---|---|',
+    '| code | meaning | try again | Kafka | AMQP 0-9-1 | beanstalkd | STOMP | Redis |',
+    '|---|---|---|---|---|---|---|---|',
     ...rows,
     '',
   ].join('\n')
