@@ -127,7 +127,8 @@ async function use(protocol: Protocol, client: Client): Promise<Result> {
 
 async function start(protocol: Protocol, directory: string, client: Client): Promise<Running> {
   const data = join(directory, 'data')
-  if (!values.peer) return startDragoman({ data, protocol, args: client.serve ?? [] })
+  const { serve: args = [], durability = 'fsync' } = client
+  if (!values.peer) return startDragoman({ data, protocol, durability, args })
   const { peer } = suites[protocol]
   const missing = peer.missing()
   if (missing !== undefined) throw new Error(`Cannot start ${peer.name}: ${missing}`)

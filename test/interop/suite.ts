@@ -83,6 +83,8 @@ export interface Client {
   from: string
   /** Further arguments of `dragoman serve`, where it counts on other defaults than ours. */
   serve?: string[]
+  /** What of an acknowledgement is enough for it; `fsync` when absent. */
+  durability?: 'fsync' | 'os'
   /** It has checks for `Place.secure`. */
   wantsSecure?: boolean
   /** Fetches it where the machine does not have it; why it cannot be used here, or undefined. */

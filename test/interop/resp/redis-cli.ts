@@ -29,7 +29,7 @@ export const redisCli: Client = {
           capability: 'tool: redis-cli',
           async run() {
             assert.equal(await cli([], 'rpush l a b\nlrange l 0 -1\nget none\n'), '2\na\nb')
-            assert.equal(await cli(['-3', 'config', 'get', 'databases']), 'databases\n1')
+            assert.equal(await cli(['-3', 'config', 'get', 'databases']), 'databases 1')
             assert.match(await cli(['--scan']), /^l$/m)
           },
         },

@@ -102,6 +102,8 @@ export const redisTests: Client = {
   pinned: versions.redisTests,
   from: 'sources by tag',
   version: () => versions.redisTests,
+  // It sends very many commands one after the other.
+  durability: 'os',
   missing() {
     if (!isThere('tclsh', '/dev/null')) return 'no Tcl (apt install tcl)'
     return fill(sources, directory => [

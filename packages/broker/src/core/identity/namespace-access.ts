@@ -46,6 +46,12 @@ export class NamespaceAccess {
     return this.#policy.grants.get(this.#access.principal, this.namespace) !== undefined
   }
 
+  /** Whether they may do everything here, whatever its name. */
+  get mayAll(): boolean {
+    this.#refresh()
+    return this.#standing === 'all'
+  }
+
   /** `kind` is what has the name, when it is something that rules are about, too: a rule that denies holds here as well. */
   may(permission: NamespacePermission, name: string, kind?: ResourceKind): boolean {
     this.#refresh()

@@ -90,7 +90,7 @@ export class Elements {
     if (!load) return this.#reader.clear()
     // Those are needed now; others can be read again.
     if (this.#memory.bytes >= this.#memory.bytesMax) {
-      this.retain(offset => offset >= load.first && offset <= load.last)
+      this.retain(offset => offset >= load.first - readAheadMax && offset <= load.last + readAheadMax)
       this.#memory.relieve(this)
     }
     this.#read(load, load.first)

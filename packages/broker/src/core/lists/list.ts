@@ -20,6 +20,8 @@ export interface ListHost {
   readonly lookBytesMax: number
 }
 
+/** So often pops look whether more should be read. */
+const readAheadEvery = 512
 /** Steps over what is settled before it is forgotten. */
 const skippedMax = 64
 
@@ -82,6 +84,7 @@ export class List {
     if (offset < 0) return undefined
     const value = this.#value(offset, offset, side === 'left' ? 1 : -1)
     this.#take(offset, value)
+    if (offset % readAheadEvery === 0) this.#readAhead(offset, side)
     return value
   }
 
@@ -303,7 +306,7 @@ export class List {
     const run = this.#order.runs.find(({ first, last }) => offset >= first && offset <= last)
     const isUp = (run?.step ?? 1) === step
     const from = isUp ? offset : Math.max(run?.first ?? offset, offset - readAheadMax + 1)
-    throw new NotLoaded(done => this.#load(from, isUp ? to + readAheadMax - 1 : offset, done))
+    throw new NotLoaded(done => this.#load(from, isUp ? to + readAheadMax - 1 : offset, offset, done))
   }
 
   #needs(offsets: readonly number[]): never {
@@ -315,7 +318,7 @@ export class List {
         let end = at
         // What lies between is read anyway.
         while (end + 1 < sorted.length && sorted[end + 1]! - sorted[end]! < 64) end++
-        this.#load(sorted[at]!, sorted[end]!, () => {
+        this.#load(sorted[at]!, sorted[end]!, sorted[end]!, () => {
           // Not visible in time, or too much at once: who asked tries again.
           if (this.elements.get(sorted[at]!)) loadFrom(end + 1)
           else done()
@@ -325,8 +328,22 @@ export class List {
     })
   }
 
-  #load(first: number, last: number, done: () => void): void {
+  /** Reads what will be asked for when pops go on. */
+  #readAhead(offset: number, side: Side): void {
+    const run = this.#order.runs.find(({ first, last }) => offset >= first && offset <= last)
+    if (!run) return
+    const isUp = (run.step === 1) === (side === 'left')
+    const next = isUp ? offset + readAheadMax / 2 : offset - readAheadMax / 2
+    const visible = this.queue.streams.bounds(this.queue.definition.stream)?.endOffset ?? 0
+    if (next < run.first || next > run.last || next >= visible || this.elements.get(next)) return
+    const first = isUp ? next : Math.max(run.first, next - readAheadMax + 1)
+    this.elements.load(first, isUp ? next + readAheadMax - 1 : next, () => {})
+  }
+
+  #load(first: number, last: number, needed: number, done: () => void): void {
     const { ledger } = this.#host
+    const visible = this.queue.streams.bounds(this.queue.definition.stream)?.endOffset ?? 0
+    if (needed < visible) return this.elements.load(first, last, done)
     // Only what is durable can be read.
     ledger.whenDurable(ledger.lastSeq, () => this.elements.load(first, last, done), undefined)
   }

@@ -278,7 +278,7 @@ export class Queue {
   }
   /** One past the last message that was taken, durable or not. */
   get takenEnd(): number {
-    return this.#end + this.#host.cell.unsettled(this.definition.stream)
+    return this.#host.cell.takenEnd(this.definition.stream)
   }
 
   /** Takes what waits of [first, last] out of the queue, wherever it lies and durable or not, as if it had been acknowledged. */

@@ -14,7 +14,7 @@ import * as batches from '../../storage/record-batch.ts'
 /** What a queue needs of the streams that it is made of: those of the cell, or those that are kept in memory. */
 export type QueueStreams = Pick<
   CellClient,
-  'append' | 'gather' | 'fetch' | 'watch' | 'bounds' | 'trim' | 'sizeBytes' | 'unsettled'
+  'append' | 'gather' | 'fetch' | 'watch' | 'bounds' | 'trim' | 'sizeBytes' | 'unsettled' | 'takenEnd'
 >
 
 interface VolatileStreamsOptions {
@@ -116,6 +116,10 @@ export class VolatileStreams implements QueueStreams {
 
   sizeBytes(id: StreamId): number {
     return this.#streams.get(id)?.bytes ?? 0
+  }
+
+  takenEnd(id: StreamId): number {
+    return this.#streams.get(id)?.endOffset ?? 0
   }
 
   unsettled(): number {

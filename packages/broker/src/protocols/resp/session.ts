@@ -1,6 +1,6 @@
 import type { Broker } from '../../core/broker.ts'
 import { NotLoaded } from '../../core/lists/elements.ts'
-import type { NamespacePermission } from '../../core/identity/namespace-access.ts'
+import type { NamespaceAccess, NamespacePermission } from '../../core/identity/namespace-access.ts'
 import { anonymous } from '../../core/identity/permissions.ts'
 import { Fenced } from '../../storage/errors.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
@@ -50,6 +50,8 @@ export class RespSession implements Session<Packet>, Client, Peer {
   readonly #outbox: Outbox
   readonly #answers: Answers
   readonly #frameBytesMax: number
+  #ratedAccess: Profile['access']
+  #ratedRights: NamespaceAccess | undefined
   #later: Command[] = []
   #isBlocked = false
   #isRunning = false
@@ -186,8 +188,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
   }
 
   demand(permission: NamespacePermission, name: string): void {
-    const { access } = this.profile
-    if (access && this.broker.identity.inNamespace(access, this.namespace).may(permission, name)) return
+    if (this.#rights?.may(permission, name) === true) return
     throw new CommandError('NOPERM No permissions to access a key')
   }
 
@@ -214,6 +215,16 @@ export class RespSession implements Session<Packet>, Client, Peer {
   }
 
   // Commands
+
+  get #rights(): NamespaceAccess | undefined {
+    const { access } = this.profile
+    if (access === undefined) return undefined
+    if (access !== this.#ratedAccess) {
+      this.#ratedAccess = access
+      this.#ratedRights = this.broker.identity.inNamespace(access, this.namespace)
+    }
+    return this.#ratedRights
+  }
 
   #begin(args: Args): void {
     const { reply } = this
@@ -262,7 +273,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
   }
 
   #demandKeys(spec: CommandSpec, args: Args): void {
-    if (!spec.keys && !spec.keysOf) return
+    if ((!spec.keys && !spec.keysOf) || this.#rights?.mayAll === true) return
     const rights = spec.rights ?? (spec.flags.includes('readonly') ? readRights : writeRights)
     for (const at of keysOf(spec, args)) {
       const key = args[at]

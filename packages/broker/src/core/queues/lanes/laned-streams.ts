@@ -99,6 +99,10 @@ export class LanedStreams implements QueueStreams {
     return this.#sum(stream => this.#inner.sizeBytes(stream))
   }
 
+  takenEnd(): number {
+    return this.#sum(stream => this.#inner.takenEnd(stream))
+  }
+
   unsettled(): number {
     return this.#sum(stream => this.#inner.unsettled(stream))
   }
