@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { startBroker, type RunningBroker } from '../../main.ts'
+import type { RecordView } from '../cursor/record-view.ts'
+import type { Queue } from '../queues/queue.ts'
+import { BrokerError } from '../errors.ts'
+import type { List } from './list.ts'
+
+async function open(t: TestContext): Promise<RunningBroker['core']> {
+  const broker = await startBroker({ data: 'memory' })
+  t.after(() => broker.close())
+  return broker.core
+}
+
+const push = (list: List, side: 'left' | 'right', ...values: string[]): void =>
+  list.push(
+    side,
+    values.map(value => Buffer.from(value)),
+  )
+const all = (list: List): string[] => list.valuesOf(list.offsets('left', list.length)).map(String)
+const durable = (core: RunningBroker['core']): Promise<void> =>
+  new Promise(resolve => core.ledger.whenDurable(core.ledger.lastSeq, resolve, undefined))
+
+/** A consumer that is given up to `prefetch` messages. */
+function consumer(queue: Queue, prefetch: number): { bodies: string[]; offsets: number[]; end(): void; ack(at: number): void } {
+  const bodies: string[] = []
+  const offsets: number[] = []
+  const subscription = queue.subscribe(
+    { name: 'c', prefetch },
+    {
+      deliver: (record: RecordView) => {
+        bodies.push(String(record.value))
+        offsets.push(record.offset)
+      },
+    },
+  )
+  return { bodies, offsets, end: () => subscription.cancel(), ack: at => void subscription.ack(offsets[at]!) }
+}
+
+test('what others publish is added where the newest element is', async t => {
+  const core = await open(t)
+  const list = core.lists.use('/', 'l')
+  const publish = (text: string): void => {
+    core.router.post({ namespace: '/', exchange: '', key: 'l', message: { value: Buffer.from(text) } })
+  }
+  publish('a')
+  push(list, 'right', 'b')
+  await durable(core)
+  list.elements.clear()
+  assert.equal(list.length, 2)
+  push(list, 'left', 'c')
+  publish('d')
+  assert.equal(list.length, 4)
+  await durable(core)
+  await new Promise<void>(resolve => list.elements.load(0, 3, resolve))
+  assert.deepEqual(all(list), ['d', 'c', 'a', 'b'])
+})
+
+test('a list is not there when it is empty, and its queue goes some time after it', async t => {
+  const core = await open(t)
+  const list = core.lists.use('/', 'l')
+  push(list, 'right', 'a')
+  assert.deepEqual([...core.lists.names('/')], ['l'])
+  assert.equal(String(list.pop('left')), 'a')
+  assert.deepEqual([...core.lists.names('/')], [])
+  assert.equal(core.lists.discard(list), true)
+  assert.equal(core.queues.get('/', 'l'), undefined)
+  await core.queues.declare('/', 'kept')
+  const kept = core.lists.get('/', 'kept')
+  assert(kept)
+  assert.equal(core.lists.discard(kept), false)
+})
+
+test('queues whose messages have priorities are no lists', async t => {
+  const core = await open(t)
+  await core.queues.declare('/', 'p', new Map([['priority.max', '5']]))
+  assert.throws(() => core.lists.get('/', 'p'), BrokerError)
+  assert.equal(core.lists.find('/', 'p'), undefined)
+})
+
+test('what a consumer holds is in no list, and is back in its place when it is given back', async t => {
+  const core = await open(t)
+  const list = core.lists.use('/', 'l')
+  push(list, 'right', 'b', 'c')
+  push(list, 'left', 'a', 'z')
+  await durable(core)
+  const taker = consumer(list.queue, 2)
+  while (taker.bodies.length < 2) await new Promise(resolve => setImmediate(resolve))
+  // The oldest first, at whichever end they were pushed.
+  assert.deepEqual(taker.bodies, ['b', 'c'])
+  assert.deepEqual(all(list), ['z', 'a'])
+  assert.deepEqual(list.between(1, 1).length, 1)
+  taker.ack(0)
+  taker.end()
+  await durable(core)
+  await new Promise<void>(resolve => list.elements.load(0, 3, resolve))
+  assert.deepEqual(all(list), ['z', 'a', 'c'])
+  assert.equal(String(list.pop('right')), 'c')
+})
