@@ -156,6 +156,7 @@ export class StreamReader {
       const from = Math.max(offset, stream.extents.get(row, extent.first))
       const last = stream.extents.get(row, extent.last)
       const segment = stream.extents.get(row, extent.segment)
+      const position = stream.extents.get(row, extent.chunkPosition)
       try {
         const table = await this.#table(stream, row)
         const wanted = chunksFor(table, from, Math.max(bytesMax, 1))
@@ -164,6 +165,8 @@ export class StreamReader {
         return cutBatches(slab.bytes, wanted, { offset: from, end, bytesMax, atLeastOne }, last)
       } catch (error) {
         if (!(error instanceof DamagedRange)) throw error
+        // What is wrong may be the table as it was read, and the next read may be right.
+        this.#forgetTable(`${segment}:${position}`)
         const now = stream.extentAt(offset)
         const isThere = now < stream.extents.count && stream.extents.get(now, extent.segment) === segment
         if (isThere && offset >= stream.startOffset && !this.#isGone(stream)) throw error
@@ -194,6 +197,11 @@ export class StreamReader {
       if (!(error instanceof DamagedRange) || (isThere && !this.#isGone(stream))) throw error
       return { batches: noBytes, next: base, goesOn: true }
     }
+  }
+
+  #forgetTable(key: string): void {
+    this.#tableBytes -= this.#tables.get(key)?.length ?? 0
+    this.#tables.delete(key)
   }
 
   /** The chunk table of one extent. */
