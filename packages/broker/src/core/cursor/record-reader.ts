@@ -16,13 +16,20 @@ export class RecordReader {
   readonly #cell: QueueStreams
   readonly #stream: StreamId
   readonly #committed: boolean
+  readonly #lends: boolean
+  /** What gives back the memory that was lent. */
+  #releases: (() => void)[] = []
   #ahead: BatchWindow | undefined
   #behind: BatchWindow | undefined
   #record: RecordView | undefined
   #readBytes = readBytesMin
   #cancel: (() => void) | undefined
-  /** `committed`: what is in transactions is there when they are committed. */
-  constructor(cell: QueueStreams, stream: StreamId, committed = false) {
+  /**
+   * `committed`: what is in transactions is there when they are committed. `lends`: nothing is copied; all that it has shown stays as it is, and
+   * holds on to the memory of the stream, until it is cleared, which has to be soon.
+   */
+  constructor(cell: QueueStreams, stream: StreamId, committed = false, lends = false) {
+    this.#lends = lends
     this.#cell = cell
     this.#stream = stream
     this.#committed = committed
@@ -76,12 +83,17 @@ export class RecordReader {
         isOver = true
         const [found] = result.streams
         if (found && !found.error) {
-          // A copy: what lies in the tail's memory would hold on to much more than itself.
           const end = this.#committed ? found.stableOffset : found.endOffset
-          window.fill(offset, Buffer.concat(found.batches), end, found.aborted)
+          if (this.#lends) {
+            window.fillMany(offset, found.batches, end, found.aborted)
+            this.#releases.push(() => result.release())
+          } else {
+            // A copy: what lies in the tail's memory would hold on to much more than itself.
+            window.fill(offset, Buffer.concat(found.batches), end, found.aborted)
+          }
           isThere = window.to > offset
         } else window.clear()
-        result.release()
+        if (!this.#lends) result.release()
         if (isThere && isWithinCall) return
         done(isThere ? undefined : (found?.error ?? 'stream-not-found'))
       },
@@ -97,6 +109,7 @@ export class RecordReader {
     this.#cancel = undefined
     giveBack(this.#ahead)
     giveBack(this.#behind)
+    for (const release of this.#releases.splice(0)) release()
     // What it shows is the windows' memory.
     this.#ahead = this.#behind = this.#record = undefined
   }

@@ -163,8 +163,10 @@ export class BatchWindow {
   /** Offsets [from, to) are answered for. */
   from = 0
   to = 0
-  #bytes: Buffer = noBytes
-  /** For each batch: where it lies, its first and its last offset. */
+  /** Bytes of all batches. */
+  bytes = 0
+  /** For each batch: in which bytes and where it lies, its first and its last offset. */
+  #pieces: Buffer[] = []
   #at: number[] = []
   #base: number[] = []
   #last: number[] = []
@@ -174,29 +176,34 @@ export class BatchWindow {
   /** The record that was read last. */
   #offset = -1
 
-  get bytes(): number {
-    return this.#bytes.length
-  }
-
   /**
    * Takes the bytes of whole batches for what was found from `from` on. They must not change. When there are none, there is nothing
    * up to `end`. What belongs to one of `aborted` is for no consumer.
    */
   fill(from: number, bytes: Buffer, end: number, aborted: readonly AbortedTransaction[] = []): void {
+    this.fillMany(from, [bytes], end, aborted)
+  }
+
+  /** The same with bytes that lie apart. */
+  fillMany(from: number, pieces: readonly Buffer[], end: number, aborted: readonly AbortedTransaction[] = []): void {
     this.clear()
     this.#aborted = aborted
-    this.#bytes = bytes
-    for (let at = 0; at < bytes.length; at += batches.batchBytes(bytes, at)) {
-      this.#at.push(at)
-      this.#base.push(batches.baseOffset(bytes, at))
-      this.#last.push(batches.lastOffset(bytes, at))
+    for (const bytes of pieces) {
+      this.bytes += bytes.length
+      for (let at = 0; at < bytes.length; at += batches.batchBytes(bytes, at)) {
+        this.#pieces.push(bytes)
+        this.#at.push(at)
+        this.#base.push(batches.baseOffset(bytes, at))
+        this.#last.push(batches.lastOffset(bytes, at))
+      }
     }
     this.from = from
     this.to = (this.#last.at(-1) ?? end - 1) + 1
   }
 
   clear(): void {
-    this.#bytes = noBytes
+    this.bytes = 0
+    this.#pieces = []
     this.#at = []
     this.#base = []
     this.#last = []
@@ -238,8 +245,9 @@ export class BatchWindow {
       if (!this.#isWithin(batch, offset)) return false
     }
     const at = this.#at[batch]!
-    if (isHidden(this.#bytes, at, this.#aborted)) return false
-    if (!this.#records.open(this.#bytes, at)) return false
+    const bytes = this.#pieces[batch]!
+    if (isHidden(bytes, at, this.#aborted)) return false
+    if (!this.#records.open(bytes, at)) return false
     this.#batch = batch
     this.#offset = -1
     return true
@@ -253,11 +261,10 @@ export class BatchWindow {
   #show(view: RecordView): void {
     const { plain, keyAt, keyBytes, end, timeDelta } = this.#records
     const at = this.#at[this.#batch]!
-    const isAppendTime = (batches.attributes(this.#bytes, at) & batches.attributeBits.appendTime) !== 0
+    const bytes = this.#pieces[this.#batch]!
+    const isAppendTime = (batches.attributes(bytes, at) & batches.attributeBits.appendTime) !== 0
     view.offset = this.#offset
-    view.timestampMs = isAppendTime
-      ? batches.maxTimestamp(this.#bytes, at)
-      : batches.baseTimestamp(this.#bytes, at) + timeDelta
+    view.timestampMs = isAppendTime ? batches.maxTimestamp(bytes, at) : batches.baseTimestamp(bytes, at) + timeDelta
     view.bytes = plain
     view.keyAt = keyAt
     view.keyBytes = keyBytes

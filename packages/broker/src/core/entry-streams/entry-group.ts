@@ -44,8 +44,6 @@ export interface GroupHost {
 export class EntryGroup {
   readonly stream: GroupHost
   readonly state: GroupState
-  /** Reads on where the last one ended. */
-  #ahead: EntryReader | undefined
   /** Who reads new entries now: others wait until it is over. */
   #reading: Promise<void> | undefined
   readonly #seenMs = new WeakMap<ConsumerState, number>()
@@ -98,11 +96,15 @@ export class EntryGroup {
   }
 
   /** Delivers what the group has not read yet. What was shown is the consumer's when this is over. */
-  readNew(consumer: ConsumerState, options: NewEntriesOptions, visit: EntryVisitor): Later {
-    if (this.#reading) return this.#reading.then(() => this.readNew(consumer, options, visit))
+  readNew(
+    consumer: ConsumerState,
+    options: NewEntriesOptions,
+    visit: EntryVisitor,
+    reader = this.stream.reader(),
+  ): Later {
+    if (this.#reading) return this.#reading.then(() => this.readNew(consumer, options, visit, reader))
     const taken: PendingRow[] = []
-    const { state, stream } = this
-    const reader = (this.#ahead ??= stream.reader())
+    const { state } = this
     const max = Math.min(options.countMax, this.#roomFor(options))
     if (max <= 0) return undefined
     let next = state.next

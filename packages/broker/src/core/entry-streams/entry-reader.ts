@@ -5,7 +5,7 @@ import { compareIds, type EntryId } from './entry-id.ts'
 import { entryMarkHeader, readMark } from './entry-mark.ts'
 import type { EntryStreamState } from './machine.ts'
 
-/** An entry where it lies: valid only while it is shown. */
+/** An entry where it lies. Its record is valid only while it is shown; its bytes, until the reader is cleared. */
 export interface Entry {
   readonly offset: number
   readonly id: EntryId
@@ -21,7 +21,7 @@ export type Later = Promise<void> | undefined
 /** Going backwards, so many offsets are read together. */
 const stretch = 64
 
-/** Reads the entries of a stream, at once where they are in memory. One task at a time. */
+/** Reads the entries of a stream, at once where they are in memory. One task at a time; what it has shown stays as it is until it is cleared. */
 export class EntryReader {
   readonly #cell: CellClient
   readonly #state: EntryStreamState
@@ -34,7 +34,7 @@ export class EntryReader {
     this.#cell = cell
     this.#state = state
     this.#fresh = fresh
-    this.#records = new RecordReader(cell, state.stream, true)
+    this.#records = new RecordReader(cell, state.stream, true, true)
   }
 
   /** One past the last entry that can be read. */

@@ -294,6 +294,7 @@ export class EntryStream implements GroupHost {
       return false
     })
     if (later) await later
+    reader.clear()
     return found
   }
 

@@ -101,6 +101,8 @@ export class PendingList {
   #at: Chunk | undefined
   #row = -1
 
+  /** Where all was taken out: most is acknowledged in the order of its delivery, so that one chunk is enough. */
+  #spare: Chunk | undefined
   /** No row lies behind it. */
   #end = -1
 
@@ -130,7 +132,8 @@ export class PendingList {
   }
 
   #appended(): Chunk {
-    const chunk = new Chunk(rowsMin)
+    const chunk = this.#spare ?? new Chunk(rowsMin)
+    this.#spare = undefined
     this.#chunks.push(chunk)
     return chunk
   }
@@ -245,8 +248,11 @@ export class PendingList {
   #thin(chunk: Chunk): void {
     // The chunk that holds its first offset, gap or not.
     const number = this.#chunkFor(chunk.offset[0]!)
-    if (chunk.live === 0) this.#chunks.splice(number, 1)
-    else if (chunk.used >= rowsMin * 4) {
+    if (chunk.live === 0) {
+      this.#chunks.splice(number, 1)
+      chunk.used = 0
+      this.#spare = chunk
+    } else if (chunk.used >= rowsMin * 4) {
       const smaller = new Chunk(Math.max(rowsMin, chunk.live * 2))
       chunk.copyTo(smaller, 0, chunk.used)
       this.#chunks[number] = smaller
