@@ -13,6 +13,7 @@ const libraries = {
   'beanstalk-raw': [],
   'redis-raw': [],
   'stomp-raw': [],
+  'redis-streams': [],
   'kafka-raw': [],
   'kafka-load': ['-lrdkafka'],
   'kafka-transactions': ['-lrdkafka'],
