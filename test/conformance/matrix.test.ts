@@ -4,6 +4,7 @@ import {
   properties,
   type Conformance,
   type Place,
+  type Property,
   type SharedMessage,
 } from '../../packages/broker/src/protocols/conformance.ts'
 import { all, world } from './protocols.ts'
@@ -23,6 +24,9 @@ const whole: SharedMessage = {
 }
 
 const protocols = await all()
+
+const carries = ({ carries: all, carriesIn }: Conformance, place: Place, property: Property): boolean =>
+  (carriesIn?.[place] ?? all).includes(property)
 
 const reachOf = ({ places, reaches = [] }: Conformance): Place[] => [...places, ...reaches]
 
@@ -47,7 +51,7 @@ describe('published in one protocol, consumed in another', { concurrency: true }
           await settle()
           assert.deepEqual(message.body, whole.body)
           for (const property of properties) {
-            const survives = source.carries.includes(property) && target.carries.includes(property)
+            const survives = carries(source, place, property) && carries(target, place, property)
             assert.deepEqual(message[property], survives ? whole[property] : undefined, property)
           }
           for (const body of bodies) {

@@ -13,6 +13,8 @@ export interface Conformance {
   readonly settles: readonly Place[]
   /** The properties that it has a place for; it loses the others. [ADR 0002] */
   readonly carries: readonly Property[]
+  /** The same for a place where it is otherwise. */
+  readonly carriesIn?: Readonly<Partial<Record<Place, readonly Property[]>>>
   /** Names of a place that are unusual, and good. */
   names(place: Place): readonly string[]
   bodyBytesMax(place: Place): number

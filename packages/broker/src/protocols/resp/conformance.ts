@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Conformance, ConformanceClient } from '../conformance.ts'
 import { RespDriver } from './driver.ts'
+import { addEntry, carriedByEntries, groupConsumer } from './streams/conformance.ts'
 
 export const conformance: Conformance = {
-  places: ['queue'],
+  places: ['queue', 'topic'],
   // What is popped is gone.
   settles: [],
   carries: [],
+  carriesIn: { topic: carriedByEntries },
   names: () => ['a', 'orders:{1}:new', 'with blank', 'ä€😀', 'n'.repeat(255)],
   bodyBytesMax: () => 1024 * 1024,
   async connect(network, address): Promise<ConformanceClient> {
@@ -19,9 +21,11 @@ export const conformance: Conformance = {
     const driver = await open()
     return {
       declare: async () => {},
-      publish: async (_place, name, { body }) => void (await driver.text('RPUSH', name, body)),
-      async consume(_place, name) {
+      publish: async (place, name, message) =>
+        place === 'topic' ? addEntry(driver, name, message) : void (await driver.text('RPUSH', name, message.body)),
+      async consume(place, name) {
         const consumer = await open()
+        if (place === 'topic') return groupConsumer(consumer, name)
         return {
           async next() {
             const answer = await consumer.ask('BLPOP', name, 20)

@@ -103,6 +103,20 @@ export class ReplyWriter {
     this.bulk(Buffer.from(value))
   }
 
+  /** Of ASCII alone, and short. */
+  word(value: string): void {
+    if (!this.isOn) return
+    const { length } = value
+    this.#head(36, length)
+    this.#room(length + 2)
+    const bytes = this.#bytes
+    let at = this.#at
+    for (let index = 0; index < length; index++) bytes[at++] = value.charCodeAt(index)
+    bytes[at] = 13
+    bytes[at + 1] = 10
+    this.#at = at + 2
+  }
+
   /** A character for each byte, as keys are. */
   binary(value: string): void {
     this.bulk(Buffer.from(value, 'latin1'))

@@ -1,0 +1,152 @@
+import { hasName, nameOfKey } from '../../../core/entries/keys.ts'
+import type { EntryId } from '../../../core/entry-streams/entry-id.ts'
+import type { EntryGroup } from '../../../core/entry-streams/entry-group.ts'
+import type { EntryReader, EntryVisitor } from '../../../core/entry-streams/entry-reader.ts'
+import type { EntryStream } from '../../../core/entry-streams/entry-stream.ts'
+import { NotLoaded } from '../../../core/lists/elements.ts'
+import type { Client } from '../commands/command.ts'
+import { CommandError, wrongType } from '../errors.ts'
+import { bytesOf, copyOf, toldEntry, writeEntry, type ToldEntry } from './fields.ts'
+import { idText } from './ids.ts'
+
+/** An answer is not made longer than this: fewer entries are told where that is allowed, else there is an error. */
+const answerBytesMax = 512 * 1024 * 1024
+export const someBytesMax = 64 * 1024 * 1024
+
+/** The stream that a key names; undefined when there is none. Throws `CommandError` when it is something else. */
+export function streamAt({ broker, namespace, keys }: Client, key: string): EntryStream | undefined {
+  broker.entries.touch(namespace, key)
+  const stream = hasName(key) ? broker.entryStreams.get(namespace, nameOfKey(key)) : undefined
+  if (stream) return stream
+  if (keys.typeOf(key)) throw wrongType()
+  return undefined
+}
+
+/** The same; it is made when there is none. */
+export function streamFor(client: Client, key: string): EntryStream {
+  const { broker, namespace, keys } = client
+  const known = streamAt(client, key)
+  if (known) return known
+  const name = keys.nameFor(key)
+  // An empty queue that only lists have used gives its name up.
+  const list = broker.queues.get(namespace, name) && broker.lists.find(namespace, name)
+  if (list && !broker.lists.discard(list)) throw wrongType()
+  return broker.entryStreams.open(namespace, name)
+}
+
+/** Commands whose work was done while they waited. */
+const done = new WeakMap<Client, { value: unknown } | { error: unknown }>()
+
+/**
+ * What `work` gives: at once, or when the command is called again. It is called once for each time that a command is sent, and must change
+ * nothing before it has waited for the last time.
+ */
+export function worked<T>(client: Client, work: () => T | Promise<T>): T {
+  const kept = done.get(client)
+  if (kept) {
+    done.delete(client)
+    if ('error' in kept) throw kept.error
+    return kept.value as T
+  }
+  const result = work()
+  if (!(result instanceof Promise)) return result
+  throw new NotLoaded(tell => {
+    result.then(
+      value => {
+        done.set(client, { value })
+        tell()
+      },
+      (error: unknown) => {
+        done.set(client, { error })
+        tell()
+      },
+    )
+  })
+}
+
+/** For each connection, the block of what it added last. */
+const added = new WeakMap<Client, number>()
+
+export function noteAdded(client: Client): void {
+  added.set(client, client.broker.ledger.lastSeq)
+}
+
+/** Who has added an entry reads it, though it is not durable yet: reading waits until it is. */
+export function afterOwn(client: Client): void {
+  const { ledger, cell } = client.broker
+  const seq = added.get(client)
+  if (seq === undefined || client.isExecuting) return
+  if (seq > cell.position) throw new NotLoaded(tell => ledger.whenDurable(seq, tell, undefined))
+  added.delete(client)
+}
+
+/** Takes entries for an answer. Their bytes are those of the stream until `done`, which has to follow when they are written. */
+export class Gathering {
+  readonly entries: ToldEntry[] = []
+  readonly reader: EntryReader
+  readonly #client: Client
+  readonly #countMax: number
+  readonly #bytesMax: number
+  #bytes = 0
+
+  /** `bytesMax`: it stops there; else what is too much is an error. */
+  constructor(client: Client, stream: EntryStream, countMax: number, bytesMax = Infinity) {
+    this.#client = client
+    this.reader = stream.reader()
+    this.#countMax = countMax
+    this.#bytesMax = bytesMax
+  }
+
+  readonly visit: EntryVisitor = ({ id, record }) => {
+    const entry = toldEntry(idText(id), record, this.#client.broker.origins)
+    this.entries.push(entry)
+    this.#bytes += bytesOf(entry)
+    if (this.#bytes > answerBytesMax) throw new CommandError('ERR the answer would be too long, use COUNT')
+    return this.entries.length < this.#countMax && this.#bytes < this.#bytesMax
+  }
+
+  write(): void {
+    const { reply } = this.#client
+    reply.array(this.entries.length)
+    for (const entry of this.entries) writeEntry(reply, entry)
+    this.done()
+  }
+
+  /** The first of them, with bytes of its own. */
+  only(): ToldEntry | undefined {
+    const [entry] = this.entries
+    const own = entry && copyOf(entry)
+    this.done()
+    return own
+  }
+
+  done(): void {
+    this.reader.clear()
+  }
+}
+
+/** Entries from one id to another, at the most `countMax`. */
+export function gather(
+  client: Client,
+  stream: EntryStream,
+  { from, to, countMax, isBack = false }: { from: EntryId; to: EntryId; countMax: number; isBack?: boolean },
+): Gathering | Promise<Gathering> {
+  const gathering = new Gathering(client, stream, countMax)
+  const { visit, reader } = gathering
+  const later = isBack ? stream.rangeBack(from, to, visit, reader) : stream.range(from, to, visit, reader)
+  return later ? later.then(() => gathering) : gathering
+}
+
+export const noGroup = (key: string, group: string): CommandError =>
+  new CommandError(`NOGROUP No such key '${shown(key)}' or consumer group '${shown(group)}'`)
+
+/** Bytes as text for people. */
+export const shown = (latin1: string): string => Buffer.from(latin1, 'latin1').toString()
+
+/** Throws `CommandError` when there is no such group. */
+export function groupAt(client: Client, key: string, name: string): { stream: EntryStream; group: EntryGroup } {
+  const stream = streamAt(client, key)
+  const group = stream?.group(name)
+  if (!stream || !group) throw noGroup(key, name)
+  return { stream, group }
+}
