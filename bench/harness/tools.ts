@@ -12,6 +12,7 @@ const libraries = {
   'amqp-raw': [],
   'beanstalk-raw': [],
   'redis-raw': [],
+  'resp-raw': [],
   'stomp-raw': [],
   'redis-streams': [],
   'kafka-raw': [],

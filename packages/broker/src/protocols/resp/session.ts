@@ -130,7 +130,6 @@ export class RespSession implements Session<Packet>, Client, Peer {
       else this.#begin(command)
     }
     this.#isRunning = false
-    this.keys.serve()
     if (problem !== undefined && !this.#isEnding) {
       this.reply.error(`ERR Protocol error: ${problem}`)
       this.end()
@@ -236,6 +235,8 @@ export class RespSession implements Session<Packet>, Client, Peer {
       return reply.simple('QUEUED')
     }
     this.execute(spec, args)
+    // Those who wait have what came before anything that comes later.
+    this.keys.serve()
     if (this.replyMode === 'skip') this.replyMode = 'on'
     reply.isOn = this.replyMode !== 'off'
   }
@@ -337,7 +338,6 @@ export class RespSession implements Session<Packet>, Client, Peer {
       }
     }
     this.#isRunning = false
-    this.keys.serve()
     this.#answers.flush()
     this.#outbox.progress()
   }
