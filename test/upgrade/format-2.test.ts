@@ -53,7 +53,7 @@ const factTables: [number, Record<string, number>][] = [
   // Numbers are dropped in thousands.
   [machineKinds.work, without(workFacts, 'runsDropped')],
   [machineKinds.stream, without(streamFacts, 'forgetProducers', 'forgetAborted')],
-  [machineKinds.cursor, cursorFacts],
+  [machineKinds.cursor, without(cursorFacts, 'surfaced')],
 ]
 
 function without(table: Record<string, number>, ...names: string[]): Record<string, number> {
