@@ -24,8 +24,9 @@ console.log(`node test/fuzz/main.ts --protocol ${protocol} --frames ${values.fra
 const directory = mkdtempSync(join(tmpdir(), 'dragoman-fuzz-'))
 // Hostile requests that are well formed do make topics, groups and queues: their number is limited, as an operator would.
 const limits = {
-  ...{ topics: 2000, partitions: 20_000, groups: 2000, queues: 2000, exchanges: 2000, bindings: 20_000 },
+  ...{ topics: 2000, partitions: 20_000, groups: 2000, queues: 1000, exchanges: 2000, bindings: 20_000 },
   'queue-delayed': 10_000,
+  'transient-bytes': 32 * 1024 * 1024,
 }
 const args = Object.entries(limits).flatMap(([name, most]) => [`--${name}-max`, String(most)])
 const broker = await startDragoman({
