@@ -30,8 +30,8 @@ function braced(source: string, from: number): string {
 
 /** A pattern that the harness takes for a name: what is in braces is meant as it is, and variables are any text. */
 export function patternOf({ name }: TclTest): string {
-  const text = name.replaceAll(/[.*+?^()|[\]\\{}]/g, String.raw`\$&`)
-  return `/^${text.replaceAll(/\$\\?\{?\w+\\?\}?/g, '.*')}$`
+  const parts = name.split(/\$(?:\{\w+\}|\w+)/)
+  return `/^${parts.map(part => part.replaceAll(/[.*+?^$()|[\]\\{}]/g, String.raw`\$&`)).join('.*')}$`
 }
 
 /** Words of commands in a body: first words of calls of the client, and of what is sent in other ways. */

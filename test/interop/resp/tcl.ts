@@ -93,6 +93,7 @@ const others: readonly [string, string][] = [
     '/DUMP|RESTORE|debug reload|AOF|RDB|replica|slave|propagat|lua|LUA|script|EVAL',
     'about replication, snapshots or scripts',
   ],
+  ['/^XGROUP DESTROY should unblock XREADGROUP with -NOGROUP$', 'asks for statistics of each command'],
   ['/SELECT|SWAPDB|flushall.*db|MOVE|DB 9|other db', 'there is one database'],
 ]
 

@@ -175,6 +175,13 @@ export class Keyspace {
     return count
   }
 
+  /** How many keys somebody waits for; `isThere`: those that have to be there. */
+  waitedCount(isThere = false): number {
+    if (!isThere) return this.#waiters.size
+    const holds = (waiters: Set<Waiter>): boolean => [...waiters].some(({ wait }) => wait.needsKey === true)
+    return [...this.#waiters.values()].filter(holds).length
+  }
+
   await(waiter: Waiter): void {
     for (const key of waiter.wait.keys) {
       const known = this.#waiters.get(key)

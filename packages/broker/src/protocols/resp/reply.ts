@@ -15,6 +15,8 @@ export class ReplyWriter {
   isOn = true
   /** Answers that were errors. */
   errorCount = 0
+  /** Is told of each of them. */
+  onError: ((text: string) => void) | undefined
   #parts: Buffer[] = []
   #bytes: Buffer
   #from = 0
@@ -70,6 +72,7 @@ export class ReplyWriter {
   /** With its code, without the minus sign: `ERR …`. */
   error(text: string): void {
     this.errorCount++
+    this.onError?.(text)
     this.#line(45, text.replaceAll(/[\r\n]/g, ' '))
   }
 

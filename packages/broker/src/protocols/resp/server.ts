@@ -40,6 +40,8 @@ export class Server {
   commandsEver = 0
   /** Times that each command was called. */
   readonly calls = new Map<string, number>()
+  /** Answers that were errors, by their codes. */
+  readonly errors = new Map<string, number>()
   readonly random: Random
   #nextId = 1
 
@@ -58,8 +60,15 @@ export class Server {
     return this.#nextId++
   }
 
+  /** An answer was an error. */
+  readonly countError = (text: string): void => {
+    const [code = ''] = text.split(' ', 1)
+    this.errors.set(code, (this.errors.get(code) ?? 0) + 1)
+  }
+
   resetStatistics(): void {
     this.calls.clear()
+    this.errors.clear()
     this.connectionsEver = this.commandsEver = 0
   }
 }

@@ -72,6 +72,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     this.#outbox = outbox
     this.#answers = new Answers(broker, outbox)
     this.reply = this.#answers.reply
+    this.reply.onError = this.server.countError
     this.subscriptions = new Subscriptions(this, this.server.pubsub, bytes => this.#deliver(bytes))
     const nowMs = clock.monotonicMs()
     const access = broker.identity.settings.isRequired

@@ -3,6 +3,8 @@ export interface Wait {
   readonly keys: readonly string[]
   /** 0: for ever. */
   readonly timeoutMs: number
+  /** It is not for a key to come: it has to be there. */
+  readonly needsKey?: boolean
   /** A key has changed: writes the answer if it can be given now, and returns whether it did. May throw `NotLoaded`. */
   serve(key: string): boolean
   /** Writes the answer of who has waited in vain. */

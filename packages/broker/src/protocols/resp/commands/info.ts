@@ -1,7 +1,17 @@
 import { redisVersion } from './login.ts'
 import type { Client } from './command.ts'
 
-const sections = ['server', 'clients', 'memory', 'persistence', 'stats', 'replication', 'cluster', 'keyspace'] as const
+const sections = [
+  'server',
+  'clients',
+  'memory',
+  'persistence',
+  'stats',
+  'replication',
+  'cluster',
+  'errorstats',
+  'keyspace',
+] as const
 type Section = (typeof sections)[number]
 
 /** What `INFO` tells: a line for each fact, in sections. */
@@ -36,6 +46,8 @@ function factsOf(client: Client, section: Section): [string, string | number][] 
       return [
         ['connected_clients', server.sessions.size],
         ['maxclients', broker.limits.connectionsMax],
+        ['total_blocking_keys', keys.waitedCount()],
+        ['total_blocking_keys_on_nokey', keys.waitedCount(true)],
         ['blocked_clients', [...server.sessions.values()].filter(({ isBlocked }) => isBlocked).length],
         ['pubsub_clients', [...server.sessions.values()].filter(({ subscriptions }) => subscriptions.count > 0).length],
       ]
@@ -66,6 +78,8 @@ function factsOf(client: Client, section: Section): [string, string | number][] 
       ]
     case 'cluster':
       return [['cluster_enabled', 0]]
+    case 'errorstats':
+      return Array.from(server.errors, ([code, count]) => [`errorstat_${code}`, `count=${count}`])
     case 'keyspace': {
       let count = 0
       for (const _key of keys.keys()) count++

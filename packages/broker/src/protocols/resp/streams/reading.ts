@@ -124,6 +124,7 @@ function read(client: Client, request: Request): void {
   client.block({
     keys: request.keys,
     timeoutMs: blockMs,
+    needsKey: request.isGroup,
     serve: key => serve(client, request, wishes, key),
     timedOut: () => client.reply.nilArray(),
   })
