@@ -7,7 +7,7 @@ export interface DragomanOptions {
   data: string
   durability?: 'fsync' | 'os'
   /** The only listener. */
-  protocol?: 'kafka' | 'amqp' | 'beanstalk' | 'stomp' | 'resp'
+  protocol?: 'kafka' | 'amqp' | 'beanstalk' | 'stomp' | 'resp' | 'mqtt'
   /** 0 takes any free port. */
   port?: number
   /** Further arguments of `dragoman serve`. */

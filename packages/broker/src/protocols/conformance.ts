@@ -21,8 +21,11 @@ export interface Conformance {
   connect(network: Network, address: Address): Promise<ConformanceClient>
 }
 
-/** Kept by retention and read by many; handed out once; handed out once, by number and priority. */
-export type Place = 'topic' | 'queue' | 'tube'
+/**
+ * Kept by retention and read by many; handed out once; handed out once, by number and priority; shown to those who have declared before that they
+ * want to have it.
+ */
+export type Place = 'topic' | 'queue' | 'tube' | 'subject'
 
 export const properties = [
   'key',
@@ -43,7 +46,7 @@ export interface SharedMessage extends Partial<Record<Exclude<Property, 'headers
 }
 
 export interface ConformanceClient {
-  /** Makes the place, unless it is there. */
+  /** Makes the place, unless it is there; of a subject, what this protocol's clients consume from. */
   declare(place: Place, name: string): Promise<void>
   /** Resolves when the message is durable. */
   publish(place: Place, name: string, message: SharedMessage): Promise<void>

@@ -56,6 +56,16 @@ export const protocols = [
     load: async () => (await import('./resp/index.ts')).resp,
     origin: async () => (await import('./resp/mapping.ts')).origin,
   },
+  {
+    name: 'mqtt',
+    title: 'MQTT',
+    port: 1883,
+    tlsPort: 8883,
+    advertises: false,
+    hasLogin: true,
+    load: async () => (await import('./mqtt/index.ts')).mqtt,
+    origin: async () => (await import('./mqtt/mapping.ts')).origin,
+  },
 ] as const satisfies readonly ProtocolEntry[]
 
 export type ProtocolName = (typeof protocols)[number]['name']

@@ -22,7 +22,10 @@ const durable = (core: RunningBroker['core']): Promise<void> =>
   new Promise(resolve => core.ledger.whenDurable(core.ledger.lastSeq, resolve, undefined))
 
 /** A consumer that is given up to `prefetch` messages. */
-function consumer(queue: Queue, prefetch: number): { bodies: string[]; offsets: number[]; end(): void; ack(at: number): void } {
+function consumer(
+  queue: Queue,
+  prefetch: number,
+): { bodies: string[]; offsets: number[]; end(): void; ack(at: number): void } {
   const bodies: string[] = []
   const offsets: number[] = []
   const subscription = queue.subscribe(

@@ -48,6 +48,8 @@ const waitMsMax = 24 * 3_600_000
  * All methods decide at once, and tell the block that makes it durable; they throw `BrokerError`.
  */
 export class Sessions {
+  /** Is told of sessions that have ended. */
+  ended: ((state: SessionState) => void) | undefined
   readonly #options: SessionsOptions
   readonly #machine: SessionsMachine
   readonly #waiting = new Map<number, Waiting>()
@@ -115,6 +117,7 @@ export class Sessions {
       this.#write(sessionFacts.ended, ended, { id })
     })
     this.#removeQueue(namespace, queue)
+    this.ended?.(state)
     return seq
   }
 
@@ -139,6 +142,12 @@ export class Sessions {
   /** The client knows that we know. */
   completed({ id }: SessionState, number: number): number {
     return this.#write(sessionFacts.completed, numbered, { id, number })
+  }
+
+  /** Calls `run` when all that was decided until now is durable; at once if it is. */
+  whenSettled(run: () => void): void {
+    const { ledger } = this.#options
+    ledger.whenDurable(ledger.lastSeq, run, undefined)
   }
 
   /** Publishes a will, wherever it is kept. */

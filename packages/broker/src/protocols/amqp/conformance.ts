@@ -8,14 +8,17 @@ const names = ['contentType', 'contentEncoding', 'correlationId', 'replyTo', 'me
 const groupHeader = 'group-id'
 
 const prefetch = 100
+const subjectExchange = 'amq.topic'
 
 export const conformance: Conformance = {
-  places: ['queue', 'topic'],
+  places: ['queue', 'topic', 'subject'],
   reaches: ['tube'],
-  settles: ['queue'],
+  settles: ['queue', 'subject'],
   carries: ['key', 'headers', 'groupId', ...names],
   names: place =>
-    place === 'topic' ? ['a', 'with.every_sign-'] : ['a', 'with every sign: /?*#"', 'ключ-钥匙-🔑', 'n'.repeat(255)],
+    place === 'topic'
+      ? ['a', 'with.every_sign-']
+      : ['a', `with every sign: /?${place === 'queue' ? '*#' : ''}"`, 'ключ-钥匙-🔑', 'n'.repeat(200)],
   bodyBytesMax: place => (place === 'topic' ? 1024 * 1024 - 1024 : 16 * 1024 * 1024),
   async connect(network, address): Promise<ConformanceClient> {
     const driver = await AmqpDriver.connect(network, address)
@@ -26,8 +29,12 @@ export const conformance: Conformance = {
       async publish(place, name, message) {
         // The default exchange takes the name of the queue as the key: another key needs an exchange.
         const { exchange, key } =
-          message.key === undefined ? { exchange: '', key: name } : { exchange: 'all', key: message.key }
-        if (exchange !== '') {
+          place === 'subject'
+            ? { exchange: subjectExchange, key: name }
+            : message.key === undefined
+              ? { exchange: '', key: name }
+              : { exchange: 'all', key: message.key }
+        if (exchange === 'all') {
           await channel.declareExchange(exchange, 'fanout')
           await channel.bind(name, exchange)
         }
@@ -58,6 +65,7 @@ export const conformance: Conformance = {
 async function declare(channel: DriverChannel, place: Place, name: string): Promise<void> {
   const type = place === 'topic' ? 'stream' : 'classic'
   await channel.declare(name, { arguments: [{ name: 'x-queue-type', type: 'S', value: type }] })
+  if (place === 'subject') await channel.bind(name, subjectExchange, name)
 }
 
 function propertiesOf(message: SharedMessage): Properties {

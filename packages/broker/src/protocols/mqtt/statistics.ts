@@ -1,0 +1,31 @@
+import { perBroker } from '../per-broker.ts'
+
+/** What all connections of a broker count since it was started. */
+export class Statistics {
+  connections = 0
+  connectionsMost = 0
+  /** Ever. */
+  connectionsTotal = 0
+  /** Application messages: those from clients, those to them, and those that a slow one has not got. */
+  received = 0
+  sent = 0
+  dropped = 0
+  receivedBytes = 0
+  sentBytes = 0
+  receivedPackets = 0
+  sentPackets = 0
+  subscriptions = 0
+  sharedSubscriptions = 0
+
+  static readonly of = perBroker(() => new Statistics())
+
+  opened(): void {
+    this.connectionsTotal++
+    this.connections++
+    this.connectionsMost = Math.max(this.connectionsMost, this.connections)
+  }
+
+  closed(): void {
+    this.connections--
+  }
+}
