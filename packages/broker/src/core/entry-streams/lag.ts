@@ -36,10 +36,10 @@ export function readWith(
   return state.added > 0 ? countTo(state, id, firstId) : before
 }
 
-/** How many are yet to be read. */
-export function lagOf(state: EntryStreamState, group: GroupState, firstId: EntryId): number {
+/** How many are yet to be read; below 0 when a count that was set is too great. Undefined when it cannot be told. */
+export function lagOf(state: EntryStreamState, group: GroupState, firstId: EntryId): number | undefined {
   if (state.added === 0) return 0
   if (group.entriesRead >= 0 && !hasGaps(state, group.lastId, firstId)) return state.added - group.entriesRead
   const read = countTo(state, group.lastId, firstId)
-  return read < 0 ? -1 : state.added - read
+  return read < 0 ? undefined : state.added - read
 }

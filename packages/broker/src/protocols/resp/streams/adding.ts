@@ -6,7 +6,7 @@ import { CommandError, noSuchKey } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { recordOfFields } from './fields.ts'
 import { idArg, idText, newIdArg } from './ids.ts'
-import { cutOf, trimOptions } from './trimming.ts'
+import { cutOf, trimOptions, type Trim } from './trimming.ts'
 import { afterOwn, gather, noteAdded, streamAt, streamFor, worked, type Gathering } from './stream-client.ts'
 
 /** Commands that add entries, and set what the stream says of itself. */
@@ -69,9 +69,15 @@ function add(client: Client, args: Args): void {
   reply.word(idText(stream.state.lastId))
   keys.changed(key, 't', 'xadd')
   if (!options.trim) return
-  const end = options.trim.kind === 'id' ? (cut ?? 0) : cutOf(client, stream, options.trim)
+  // The new entry cannot be looked for by its id before it is durable; all others have been.
+  const isCounted = options.trim.kind === 'length' || isBelow(stream, options.trim)
+  const end = isCounted ? cutOf(client, stream, options.trim) : (cut ?? 0)
   if (stream.trimTo(end) > 0) keys.changed(key, 't', 'xtrim')
 }
+
+/** Whether all entries are to go, the new one included. */
+const isBelow = ({ state }: EntryStream, trim: Trim): boolean =>
+  trim.kind === 'id' && compareIds(trim.min, state.lastId) > 0
 
 function setId(client: Client, args: Args): void {
   const id = idArg(args[2])

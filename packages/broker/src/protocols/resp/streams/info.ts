@@ -169,7 +169,7 @@ function position({ reply }: Client, { state: stream }: EntryStream, { state }: 
   else reply.nil()
   reply.text('lag')
   const lag = lagOf(stream, state, idArg(Buffer.from(firstIdOf(ends))))
-  if (lag >= 0) reply.integer(lag)
+  if (lag !== undefined) reply.integer(lag)
   else reply.nil()
 }
 
