@@ -316,13 +316,16 @@ function stompFrames(random: Random): { bytes: Buffer; count: number } {
     if (headers[header] !== undefined && random.chance(0.99)) headers[header] = random.pick(values)
   }
   if (random.chance(0.5)) headers['receipt'] = String(random.below(1000))
-  // What is durable stays, and gets a copy of all that is sent to its subject.
-  if (name === 'SUBSCRIBE' && random.chance(0.999))
-    for (const header of ['durable', 'auto-delete']) delete headers[header]
   // Names are used once more often than twice.
   for (const header of ['id', 'transaction']) {
     if ((name === 'SUBSCRIBE' || name === 'BEGIN') && random.chance(0.99)) headers[header] = String(random.u32())
     else if (name === 'SEND' && random.chance(0.99)) delete headers[header]
+  }
+  // What is durable stays, and gets a copy of all that is sent to its subject: there are few of it.
+  if (name === 'SUBSCRIBE') {
+    const isDurable = random.chance(0.01)
+    if (isDurable) headers['id'] = random.pick(['lasting-1', 'lasting-2'])
+    else for (const header of ['durable', 'auto-delete']) delete headers[header]
   }
   return { bytes: encodeFrame(name, frame), count: 1 }
 }

@@ -8,6 +8,7 @@ import type { Simulator } from '../../packages/broker/src/runtime/simulated/simu
 export const brokerPort = 9092
 export const beanstalkPort = 11300
 export const amqpPort = 5672
+export const stompPort = 61613
 const answerMsMax = 8_000
 
 /** A client's connection to the broker: made when it is needed, given up when an answer does not come. */

@@ -3,6 +3,7 @@ import { createTopic } from './churn.ts'
 import { Client } from './client.ts'
 import { AmqpPort } from './amqp-port.ts'
 import { CorePort } from './core-port.ts'
+import { StompPort } from './stomp-port.ts'
 import { checkRoutes } from './queue-census.ts'
 import {
   ConsumerHold,
@@ -120,8 +121,10 @@ export class Routes implements Workload, QueueWorld {
 
   async run(): Promise<void> {
     const { random } = this.shared.simulator
-    const port = (name: string): QueuePort =>
-      random.chance(0.4) ? new CorePort(this.shared) : new AmqpPort(this.shared, name)
+    const port = (name: string): QueuePort => {
+      if (random.chance(0.4)) return new CorePort(this.shared)
+      return random.chance(0.4) ? new StompPort(this.shared, name) : new AmqpPort(this.shared, name)
+    }
     const tasks = [this.#rebind(port('binder'))]
     for (let number = random.between(1, 3); number > 0; number--)
       tasks.push(this.#publish(number, port(`publisher-${number}`)))
