@@ -121,6 +121,7 @@ export class Entries {
 
   /** Ends the key if its time has come. */
   touch(namespace: string, key: string): void {
+    if (this.#heap.size === 0) return
     const expiresMs = this.expiryOf(namespace, key)
     if (expiresMs !== undefined && expiresMs <= this.#options.ledger.clock.nowMs()) this.#end(namespace, key)
   }

@@ -71,7 +71,8 @@ export class List {
     const { queue } = this
     const run = (): void => {
       if (!this.#order.isOpenAt(side)) this.#turn(side)
-      for (const value of values) this.#append(value)
+      const nowMs = this.#host.ledger.clock.nowMs()
+      for (const value of values) this.#append(value, nowMs)
     }
     if (values.length === 1 && this.#order.isOpenAt(side)) run()
     else atomically(this.#host.ledger, run)
@@ -160,7 +161,7 @@ export class List {
       const offset = this.queue.takenEnd
       const payload = factOf(placed, { stream, offset, anchor, isLeft: side === 'left' })
       ledger.fact(machineKinds.lists, listFacts.placed, payload)
-      this.#append(value)
+      this.#append(value, ledger.clock.nowMs())
     })
   }
 
@@ -276,12 +277,12 @@ export class List {
     ledger.fact(machineKinds.lists, listFacts.turned, payload)
   }
 
-  #append(value: Uint8Array): void {
+  #append(value: Uint8Array, timestampMs: number): void {
     const { queue } = this
     const message = { value, headers: noHeaders }
     const offset = queue.takenEnd
     try {
-      const taken = queue.post(bodyOf(recordOf(message, this.#host.ledger.clock.nowMs())), message)
+      const taken = queue.post(bodyOf(recordOf(message, timestampMs)), message)
       if (typeof taken !== 'number') throw refusalOf(taken)
     } finally {
       releaseBodies()

@@ -208,11 +208,12 @@ export class ReplyWriter {
     if (value < 10) bytes[at++] = 48 + value
     else {
       let digits = 1
-      for (let left = value; left >= 10; left = Math.floor(left / 10)) digits++
-      let left = value
+      for (let least = 10; least <= value; least *= 10) digits++
+      let left = value | 0
       for (let index = at + digits - 1; index >= at; index--) {
-        bytes[index] = 48 + (left % 10)
-        left = Math.floor(left / 10)
+        const tenth = (left / 10) | 0
+        bytes[index] = 48 + left - 10 * tenth
+        left = tenth
       }
       at += digits
     }

@@ -289,7 +289,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     server.commandsEver++
     profile.commandCount++
     profile.lastCommand = spec.name
-    if (spec.flags.includes('write')) this.feeds = true
+    if (!this.feeds && spec.flags.includes('write')) this.feeds = true
     try {
       spec.run!(this, args)
     } catch (error) {

@@ -1,4 +1,5 @@
 import { streamCommands } from '../streams.ts'
+import { keyArg } from './args.ts'
 import type { Args, CommandSpec } from './command.ts'
 import { connectionCommands } from './connection.ts'
 import { genericCommands } from './generic.ts'
@@ -27,7 +28,7 @@ catalogue.fill(commands)
 
 /** The command, or the subcommand, that is meant; or the error that is the answer. */
 export function commandOf(args: Args): CommandSpec | string {
-  const name = args[0]!.toString('latin1', 0, 128)
+  const name = args[0]!.length < 32 ? keyArg(args, 0) : args[0]!.toString('latin1', 0, 128)
   const command = catalogue.named(name)
   if (!command) return unknown(args)
   const { subcommands } = command
