@@ -63,7 +63,7 @@ export class Answers {
   /** Something that is no answer, now if nothing is before it. */
   deliver(bytes: Buffer): void {
     if (this.#isClosed) return
-    if (this.reply.length > 0) return this.reply.raw(bytes)
+    if (this.reply.length > 0) return this.reply.always(() => this.reply.raw(bytes))
     if (this.#segments.length === 0) this.#outbox.write([bytes])
     else this.#segments.push({ seq: -1, parts: [bytes] })
   }

@@ -61,6 +61,17 @@ export class ReplyWriter {
     this.#at = mark.at
   }
 
+  /** What `write` writes is wanted in any case. */
+  always(write: () => void): void {
+    const { isOn } = this
+    this.isOn = true
+    try {
+      write()
+    } finally {
+      this.isOn = isOn
+    }
+  }
+
   simple(text: string): void {
     this.#line(43, text)
   }

@@ -90,7 +90,7 @@ function setEnd(client: Client, args: Args, unitMs: number, isAbsolute: boolean)
   const conditions = conditionsOf(args)
   const key = keyArg(args, 1)
   const expiresMs = value * unitMs + (isAbsolute ? 0 : nowMs)
-  if (Math.abs(expiresMs) > 2 ** 62) throw new CommandError(`ERR invalid expire time in '${word(args, 0)}' command`)
+  if (Math.abs(expiresMs) >= 2 ** 63) throw new CommandError(`ERR invalid expire time in '${word(args, 0)}' command`)
   if (!keys.typeOf(key)) return reply.integer(0)
   const before = broker.entries.expiryOf(keys.namespace, key)
   const isRefused =

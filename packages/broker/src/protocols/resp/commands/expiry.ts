@@ -27,6 +27,6 @@ export function expiryOption(args: Args, at: number): Expiry | undefined {
 /** In milliseconds since 1970. Throws `CommandError` when it is not above 0 or too large. */
 export function expiryMs({ value, unitMs, isAbsolute }: Expiry, nowMs: number, command: string): number {
   const ms = value * unitMs + (isAbsolute ? 0 : nowMs)
-  if (value <= 0 || ms > 2 ** 62) throw new CommandError(`ERR invalid expire time in '${command}' command`)
+  if (value <= 0 || ms >= 2 ** 63) throw new CommandError(`ERR invalid expire time in '${command}' command`)
   return Math.min(ms, Number.MAX_SAFE_INTEGER)
 }

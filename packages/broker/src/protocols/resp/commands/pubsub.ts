@@ -21,7 +21,7 @@ const subscribing = (words: Words, since: string): CommandSpec => ({
   group: 'pubsub',
   summary: `Is given what is published to ${words.kind === 'pattern' ? 'channels that match patterns' : 'channels'}.`,
   isVolatile: true,
-  run: (client, args) => subscribe(client, args, words),
+  run: (client, args) => client.reply.always(() => subscribe(client, args, words)),
 })
 
 const unsubscribing = (words: Words, since: string): CommandSpec => ({
@@ -32,7 +32,7 @@ const unsubscribing = (words: Words, since: string): CommandSpec => ({
   group: 'pubsub',
   summary: 'Is given no more of it.',
   isVolatile: true,
-  run: (client, args) => unsubscribe(client, args, words),
+  run: (client, args) => client.reply.always(() => unsubscribe(client, args, words)),
 })
 
 /** Commands of channels. */
