@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Reader, type Writer } from '@dragoman/wire'
 import {
   delayedFacts,
   occurred,
@@ -80,7 +80,7 @@ export class ScheduleTable {
 
   #set(lent: ScheduleFact): void {
     // The fact's bytes are only lent.
-    const fact = { ...lent, message: Buffer.from(lent.message) }
+    const fact = { ...lent, message: keptCopy(lent.message) }
     const key = keyOf(fact.namespace, fact.name)
     const present = this.#byName.get(key)
     if (!present) this.#byName.set(key, new ScheduleState(fact))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Infer, Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import type { Machine } from '../../cell/machine.ts'
 import type { Header } from '../message.ts'
 import { decodeArguments, encodeArguments } from '../routing/arguments.ts'
@@ -79,7 +79,7 @@ export class PoliciesMachine implements Machine {
       ...rest,
       rank: rankOf(index),
       target,
-      definition: decodeArguments(Buffer.from(definition)),
+      definition: decodeArguments(keptCopy(definition)),
     }
     const { rank, namespace, name } = policy
     if (!this.get(rank, namespace, name)) this.count++

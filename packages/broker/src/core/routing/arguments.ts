@@ -1,4 +1,4 @@
-import { Reader, Writer } from '@dragoman/wire'
+import { keptCopy, Reader, Writer } from '@dragoman/wire'
 import { BrokerError } from '../errors.ts'
 import type { Header, HeaderValue } from '../message.ts'
 
@@ -112,7 +112,7 @@ function readValue(from: Reader): HeaderValue {
     case tags.string:
       return from.string32()
     case tags.bytes:
-      return Buffer.from(from.bytes32())
+      return keptCopy(from.bytes32())
     case tags.time:
       return { timeMs: from.f64() }
     case tags.list:

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Infer, Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import { decodeArguments } from './arguments.ts'
 import {
   defaultExchange,
@@ -144,7 +144,7 @@ export class RoutingTable {
   bind(fact: BoundFact): void {
     const [source, destination] = this.#ends(fact)
     // The fact's bytes are only lent.
-    const encoded = Buffer.from(fact.arguments)
+    const encoded = keptCopy(fact.arguments)
     const isDurable = source.definition.isDurable && destination.isDurable
     const decoded = decodeArguments(encoded)
     const binding: Binding = { source, destination, key: fact.key, arguments: decoded, encoded, isDurable }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Infer, Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import type { Machine } from '../../cell/machine.ts'
 import {
   checkVersion,
@@ -113,7 +113,7 @@ export class SessionsMachine implements Machine {
         return this.#end(readFact(ended, payload).id)
       case sessionFacts.subscribed: {
         const { id, filter, options } = readFact(subscribed, payload)
-        this.#of(id).subscriptions.set(filter, Buffer.from(options))
+        this.#of(id).subscriptions.set(filter, keptCopy(options))
         return
       }
       case sessionFacts.unsubscribed: {
@@ -170,7 +170,7 @@ export class SessionsMachine implements Machine {
       this.#enter(fact)
       const state = this.#of(fact.id)
       state.leftMs = leftMs
-      for (const { filter, options } of subscriptions) state.subscriptions.set(filter, Buffer.from(options))
+      for (const { filter, options } of subscriptions) state.subscriptions.set(filter, keptCopy(options))
       for (const number of numbersOf(received)) state.received.add(number)
       for (const number of numbersOf(taken)) state.taken.add(number)
     }
@@ -219,6 +219,6 @@ const numbersOf = (bytes: Buffer | null): number[] =>
 
 /** What is read of a fact lies in the journal's bytes. */
 function ownBytes(will: Will): Will {
-  const headers = will.headers.map(({ name, value }) => ({ name, value: Buffer.from(value) }))
-  return { ...will, value: Buffer.from(will.value), headers }
+  const headers = will.headers.map(({ name, value }) => ({ name, value: keptCopy(value) }))
+  return { ...will, value: keptCopy(will.value), headers }
 }
