@@ -321,10 +321,10 @@ function stompFrames(random: Random): { bytes: Buffer; count: number } {
     if ((name === 'SUBSCRIBE' || name === 'BEGIN') && random.chance(0.99)) headers[header] = String(random.u32())
     else if (name === 'SEND' && random.chance(0.99)) delete headers[header]
   }
-  // What is durable stays, and gets a copy of all that is sent to its subject: there are few of it.
+  // What is durable stays, and gets a copy of all that is sent to its subject: there is little of it.
   if (name === 'SUBSCRIBE') {
     const isDurable = random.chance(0.01)
-    if (isDurable) headers['id'] = random.pick(['lasting-1', 'lasting-2'])
+    if (isDurable) Object.assign(headers, { id: 'lasting', 'x-max-length': '20' })
     else for (const header of ['durable', 'auto-delete']) delete headers[header]
   }
   return { bytes: encodeFrame(name, frame), count: 1 }
