@@ -127,3 +127,17 @@ test('groups, consumers and what these hold are bounded', async () => {
   assert.throws(() => group.createConsumer('b'), refused)
   await bench.cell.close()
 })
+
+test('ids that come again after all entries are gone are found, and nobody holds those of before', async () => {
+  const { stream, group, bench } = await begin(3)
+  await read(group, 'a', 3)
+  stream.trimTo(3)
+  stream.setLastId(id('1-0'))
+  assert.deepEqual(held(group), ['1-0 a 1'])
+  add(stream, 'again', id('2-0'))
+  await durable(bench.cell)
+  assert.deepEqual(await stream.locate([id('2-0')]), [{ offset: 3, id: id('2-0') }])
+  stream.setGroup(group, idMin)
+  assert.deepEqual(await read(group, 'b', 9), ['2-0'])
+  await bench.cell.close()
+})

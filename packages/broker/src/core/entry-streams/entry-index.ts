@@ -49,6 +49,13 @@ export class EntryIndex {
     this.#isRun = this.#isRun.slice(count)
   }
 
+  /** There is nothing above the id any more, and what comes next may have lower ones. */
+  dropAbove(id: EntryId): void {
+    let count = this.#offsets.length
+    while (count > 0 && compareParts(this.#ms[count - 1]!, this.#seq[count - 1]!, id.ms, id.seq) > 0) count--
+    for (const column of [this.#offsets, this.#ms, this.#seq, this.#isRun]) column.length = count
+  }
+
   #lastAtMost(offset: number): number {
     let low = 0
     for (let high = this.#offsets.length; low < high;) {

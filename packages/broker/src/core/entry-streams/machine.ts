@@ -176,6 +176,8 @@ function changeEntries(state: EntryStreamState, type: number, from: Reader): voi
       if (added >= 0) state.added = added
       state.maxRemoved = readId(from)
       state.endsInRun = false
+      state.index.dropAbove(state.lastId)
+      for (const group of state.groups.values()) releaseAbove(group, state.lastId)
       return
     }
     default:
@@ -277,6 +279,12 @@ function hold(
 
 function release(group: GroupState, offset: number): void {
   if (group.pending.find(offset)) group.consumers.get(group.pending.remove())!.pendingCount--
+}
+
+/** Entries with these ids are gone, and others may come that have them: nobody holds them any more. */
+function releaseAbove(group: GroupState, id: EntryId): void {
+  const above = idAfter(id)
+  if (above) for (const { offset } of [...group.pending.from(above)]) release(group, offset)
 }
 
 /** Where a group stands. */

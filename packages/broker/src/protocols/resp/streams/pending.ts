@@ -184,7 +184,8 @@ function claim(client: Client, args: Args): void {
       .locate(others)
       .then(found => readClaimed(client, stream, chosen(stream, group, request, found), request.onlyIds))
   })
-  if (request.lastId && compareIds(request.lastId, group.state.lastId) > 0) stream.setGroup(group, request.lastId)
+  if (request.lastId && compareIds(request.lastId, group.state.lastId) > 0)
+    stream.setGroup(group, request.lastId, group.state.entriesRead)
   release(group, claimed.gone)
   take(client, group, keyArg(args, 3), claimed, request.deliveredMs)
   writeClaimed(client, claimed, request.onlyIds)
@@ -217,7 +218,7 @@ function chosen(
         claims.set(row.offset, { offset: row.offset, id, count: count >= 0 ? count : row.count + (onlyIds ? 0 : 1) })
     } else if (isForced) {
       const other = others.find(each => compareIds(each.id, id) === 0)
-      if (other) claims.set(other.offset, { ...other, count: count >= 0 ? count : onlyIds ? 0 : 1 })
+      if (other) claims.set(other.offset, { ...other, count: count >= 0 ? count : onlyIds ? 1 : 2 })
     }
   }
   return { claims: [...claims.values()].sort((a, b) => a.offset - b.offset), gone }
