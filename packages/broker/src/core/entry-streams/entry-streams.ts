@@ -32,6 +32,12 @@ interface Watch {
   end: (() => void) | undefined
 }
 
+/** Whether the topic was made for entries, going by its settings. */
+export function isMadeForEntries({ config }: Topic): boolean {
+  for (const [name, value] of ownConfig) if (config.get(name) !== value) return false
+  return true
+}
+
 /** What a topic is made with that is made for its entries: they stay until they are removed. */
 const ownConfig: ReadonlyMap<string, string> = new Map([
   ['retentionMs', '-1'],

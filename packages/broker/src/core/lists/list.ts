@@ -52,8 +52,7 @@ export class List {
   }
 
   get length(): number {
-    const { cursor } = this.queue
-    return cursor.returnedCount + Math.max(0, this.queue.takenEnd - cursor.next)
+    return lengthOf(this.queue)
   }
 
   /** Changes when anything was added or taken, by whomever. */
@@ -348,6 +347,11 @@ export class List {
     // Only what is durable can be read.
     ledger.whenDurable(ledger.lastSeq, () => this.elements.load(first, last, done), undefined)
   }
+}
+
+/** How many messages of a queue nobody holds, durable or not. */
+export function lengthOf({ cursor, takenEnd }: Queue): number {
+  return cursor.returnedCount + Math.max(0, takenEnd - cursor.next)
 }
 
 function refusalOf(error: Exclude<ReturnType<Queue['post']>, number>): BrokerError {

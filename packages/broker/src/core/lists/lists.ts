@@ -9,7 +9,7 @@ import type { QueueDefinition } from '../queues/table.ts'
 import type { WorkQueues } from '../work/work-queues.ts'
 import type { ElementMemory } from './elements.ts'
 import { factOf, forgotten, listFacts, made } from './facts.ts'
-import { List, type ListHost } from './list.ts'
+import { lengthOf, List, type ListHost } from './list.ts'
 import { ListsMachine } from './machine.ts'
 
 export interface ListsOptions {
@@ -83,9 +83,7 @@ export class Lists {
   /** Names of queues that hold something, with how much it is. */
   *names(namespace: string): Generator<string> {
     for (const queue of this.#options.queues.list(namespace)) {
-      if (!this.#mayAdopt(queue)) continue
-      const list = this.#adopt(queue)
-      if (list.length > 0) yield queue.definition.name
+      if (lengthOf(queue) > 0 && this.#mayAdopt(queue)) yield queue.definition.name
     }
   }
 

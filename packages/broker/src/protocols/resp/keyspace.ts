@@ -22,6 +22,8 @@ export interface KeyType {
   rename?(from: string, to: string): void
   /** The same, and the first key keeps it. */
   copy?(from: string, to: string): void
+  /** Whether it was made by a client of this protocol; absent: all are. */
+  isOwn?(key: string): boolean
   /** Changes when the value does, by whatever protocol. */
   version?(key: string): string
   /** Calls `tell` in a later turn when there may be more for who waits, until the returned function is called. */
@@ -299,6 +301,7 @@ export class Keyspace {
         if (list) lists.clear(list)
       },
       copy,
+      isOwn: key => find(key)?.isMade === true,
       version: key => find(key)?.version ?? '',
       await: (key, tell) => lists.await(namespace, nameOfKey(key), tell),
     }

@@ -159,6 +159,27 @@ test('keys are found, renamed and removed, whatever they name', async t => {
   assert.equal(seen.size, 100)
 })
 
+test('what others have declared is a key like any other, but for FLUSHALL', async t => {
+  const { open, broker } = await world(t)
+  const driver = await open()
+  await broker.core.queues.declare('/', 'declared')
+  await broker.core.topics.create('/', 'topic')
+  await converse(driver, [
+    ['TYPE declared', 'none'],
+    ['RPUSH declared a', 1],
+    ['RPUSH made a', 1],
+    ['SET s v', 'OK'],
+    ['TYPE topic', 'stream'],
+    ['FLUSHALL', 'OK'],
+    ['EXISTS made s', 0],
+    ['LRANGE declared 0 -1', ['a']],
+    ['TYPE topic', 'stream'],
+    ['DEL declared', 1],
+    ['LLEN declared', 0],
+  ])
+  assert(broker.core.queues.get('/', 'declared'))
+})
+
 test('who waits first is served first, and with one element each', async t => {
   const { open } = await world(t)
   const [first, second, pusher] = [await open(), await open(), await open()]

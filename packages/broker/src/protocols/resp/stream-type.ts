@@ -1,5 +1,6 @@
 import type { Broker } from '../../core/broker.ts'
 import { hasName, keyOfName, nameOfKey } from '../../core/entries/keys.ts'
+import { isMadeForEntries } from '../../core/entry-streams/entry-streams.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { KeyType, Keyspace } from './keyspace.ts'
 
@@ -27,6 +28,10 @@ export function streamTypes(broker: Broker, keys: Keyspace): readonly KeyType[] 
         for (const { name } of topics.list(namespace)) yield keyOfName(name)
       },
       encodingOf: () => 'stream',
+      isOwn(key) {
+        const topic = topicOf(key)
+        return topic !== undefined && isMadeForEntries(topic)
+      },
       version(key) {
         const [stream] = topicOf(key)?.partitions ?? []
         if (stream === undefined) return ''

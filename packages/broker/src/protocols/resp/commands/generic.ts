@@ -254,11 +254,11 @@ function flush(client: Client, args: Args): void {
   const { keys, reply, broker } = client
   const how = args.length > 1 ? word(args, 1) : 'sync'
   if (args.length > 2 || (how !== 'sync' && how !== 'async')) throw syntaxError()
-  const all = [...keys.keys()]
+  // What others have declared is theirs.
+  const all = [...keys.keys()].filter(key => keys.typeOf(key)?.isOwn?.(key) !== false)
   for (const key of all) client.demand('configure', key)
   broker.ledger.atomic(() => {
     for (const key of all) if (keys.remove(key)) keys.changed(key, 'g', 'del')
-    broker.entries.clear(keys.namespace)
   })
   for (const key of all) keys.grown(key)
   reply.ok()
