@@ -89,6 +89,7 @@ const leftOut = [
 const others: readonly [string, string][] = [
   ['/should increase dirty', 'counts what a snapshot would have to write; there are none'],
   ['/CVE-', 'needs DEBUG or DUMP'],
+  ['/evicted events', 'nothing is evicted'],
   ['/commandstats', 'commands are not counted one by one'],
   [
     '/DUMP|RESTORE|debug reload|AOF|RDB|replica|slave|propagat|lua|LUA|script|EVAL',

@@ -10,7 +10,7 @@ import { CommandError, syntaxError } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { toldEntry, writeEntry, type ToldEntry } from './fields.ts'
 import { boundArg, idArg, idBefore, idText, maybeId } from './ids.ts'
-import { afterOwn, groupAt, worked } from './stream-client.ts'
+import { afterOwn, consumerOf, groupAt, worked } from './stream-client.ts'
 
 /** Commands about what consumers hold. */
 export const pendingCommands: readonly CommandSpec[] = [
@@ -187,7 +187,7 @@ function claim(client: Client, args: Args): void {
   if (request.lastId && compareIds(request.lastId, group.state.lastId) > 0)
     stream.setGroup(group, request.lastId, group.state.entriesRead)
   release(group, claimed.gone)
-  take(client, group, keyArg(args, 3), claimed, request.deliveredMs)
+  take(client, args, group, keyArg(args, 3), claimed, request.deliveredMs)
   writeClaimed(client, claimed, request.onlyIds)
 }
 
@@ -249,8 +249,8 @@ function release(group: EntryGroup, rows: readonly PendingRow[]): void {
   if (rows.length > 0) group.release(rows.map(({ offset }) => offset).sort((a, b) => a - b))
 }
 
-function take(client: Client, group: EntryGroup, name: string, { claims }: Claimed, timeMs: number): void {
-  const consumer = group.consumer(name) ?? group.createConsumer(name)
+function take(client: Client, args: Args, group: EntryGroup, name: string, { claims }: Claimed, timeMs: number): void {
+  const consumer = consumerOf(client, keyArg(args, 1), group, name)
   if (consumer) group.claim(consumer, claims, timeMs)
 }
 
@@ -291,7 +291,7 @@ function claimAll(client: Client, args: Args): void {
     return read instanceof Promise ? read.then(of => ({ claimed: of, next: cursor })) : { claimed: read, next: cursor }
   })
   release(group, claimed.gone)
-  take(client, group, keyArg(args, 3), claimed, client.nowMs)
+  take(client, args, group, keyArg(args, 3), claimed, client.nowMs)
   const { reply } = client
   reply.array(3)
   reply.word(idText(next))

@@ -10,7 +10,7 @@ import { CommandError, syntaxError } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { toldEntry, writeEntry, type ToldEntry } from './fields.ts'
 import { idArg, idText } from './ids.ts'
-import { afterOwn, Gathering, shown, someBytesMax, streamAt, worked } from './stream-client.ts'
+import { afterOwn, consumerOf, Gathering, shown, someBytesMax, streamAt, worked } from './stream-client.ts'
 
 /** Commands that read what comes. */
 export const readingCommands: readonly CommandSpec[] = [
@@ -210,7 +210,7 @@ function readOne(
   if (!request.isGroup) return readPlain(client, request, stream, wish, key)
   const group = stream.group(request.group)
   if (!group) throw noSuchGroup(key, request.group)
-  const consumer = group.consumer(request.consumer) ?? group.createConsumer(request.consumer)
+  const consumer = consumerOf(client, key, group, request.consumer)
   if (!consumer) return undefined
   group.heardOf(consumer)
   return wish.kind === 'held'

@@ -1,3 +1,4 @@
+import type { ConsumerState } from '../../../core/entry-streams/machine.ts'
 import { hasName, nameOfKey } from '../../../core/entries/keys.ts'
 import type { EntryId } from '../../../core/entry-streams/entry-id.ts'
 import type { EntryGroup } from '../../../core/entry-streams/entry-group.ts'
@@ -149,4 +150,13 @@ export function groupAt(client: Client, key: string, name: string): { stream: En
   const group = stream?.group(name)
   if (!stream || !group) throw noGroup(key, name)
   return { stream, group }
+}
+
+/** The consumer of that name, which is made when it is not there; undefined when there are too many. */
+export function consumerOf(client: Client, key: string, group: EntryGroup, name: string): ConsumerState | undefined {
+  const known = group.consumer(name)
+  if (known) return known
+  const made = group.createConsumer(name)
+  if (made) client.keys.changed(key, 't', 'xgroup-createconsumer')
+  return made
 }
