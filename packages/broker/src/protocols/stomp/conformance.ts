@@ -1,5 +1,5 @@
 import { StompDriver, type Received } from './driver.ts'
-import type { Conformance, ConformanceClient, Property, SharedMessage } from '../conformance.ts'
+import type { Conformance, ConformanceClient, Place, Property, SharedMessage } from '../conformance.ts'
 
 /** Properties, and the headers that they are. [ADR 0002] */
 const names: Readonly<Record<Exclude<Property, 'headers'>, string>> = {
@@ -17,9 +17,9 @@ const prefetch = '100'
 const queuePrefix = '/queue/'
 
 export const conformance: Conformance = {
-  places: ['queue', 'topic'],
+  places: ['queue', 'topic', 'subject'],
   reaches: ['tube'],
-  settles: ['queue'],
+  settles: ['queue', 'subject'],
   carries: ['headers', ...properties.map(([property]) => property)],
   names: place =>
     place === 'topic' ? ['a', 'with.every_sign-'] : ['a', 'with every sign: /?*#"', 'ключ-钥匙-🔑', 'n'.repeat(255)],
@@ -27,25 +27,24 @@ export const conformance: Conformance = {
   async connect(network, address): Promise<ConformanceClient> {
     const driver = await StompDriver.connect(network, address)
     const others: StompDriver[] = []
-    let count = 0
-    const subscribe = async (destination: string, more: Record<string, string>): Promise<string> => {
-      const id = String(++count)
-      await driver.ask('SUBSCRIBE', { id, destination, ack: 'client-individual', 'prefetch-count': prefetch, ...more })
-      return id
+    const subscribe = (own: StompDriver, place: Place, name: string, more: Record<string, string>): Promise<void> => {
+      const lasting = { durable: 'true', 'x-queue-name': `subject ${name}`.slice(0, 200) }
+      return own.ask('SUBSCRIBE', {
+        ...{ id: 'c', destination: destinationOf(place, name), ack: 'client-individual', 'prefetch-count': prefetch },
+        ...(place === 'subject' ? lasting : {}),
+        ...more,
+      })
     }
     return {
       async declare(place, name) {
-        // Who subscribes makes the place.
-        const type = place === 'topic' ? 'stream' : 'classic'
-        const id = await subscribe(`${queuePrefix}${name}`, { 'x-queue-type': type })
-        await driver.ask('UNSUBSCRIBE', { id })
+        // Who subscribes makes the place, and, when it lasts, the subscription.
+        await subscribe(driver, place, name, place === 'topic' ? { 'x-queue-type': 'stream' } : {})
+        await driver.ask('UNSUBSCRIBE', { id: 'c' })
       },
-      publish: (_place, name, message) => driver.ask('SEND', headersOf(name, message), message.body),
+      publish: (place, name, message) => driver.ask('SEND', headersOf(place, name, message), message.body),
       async consume(place, name) {
         const own = await StompDriver.connect(network, address)
-        const from: Record<string, string> = place === 'topic' ? { 'x-stream-offset': 'first' } : {}
-        const given = { id: 'c', destination: `${queuePrefix}${name}`, ack: 'client-individual' }
-        await own.ask('SUBSCRIBE', { ...given, 'prefetch-count': prefetch, ...from })
+        await subscribe(own, place, name, place === 'topic' ? { 'x-stream-offset': 'first' } : {})
         others.push(own)
         return {
           async next() {
@@ -64,10 +63,15 @@ export const conformance: Conformance = {
   },
 }
 
-function headersOf(name: string, message: SharedMessage): Record<string, string> {
-  const found: Record<string, string> = { destination: `${queuePrefix}${name}`, persistent: 'true', ...message.headers }
+const destinationOf = (place: Place, name: string): string =>
+  `${place === 'subject' ? '/topic/' : queuePrefix}${name.replaceAll('%', '%25')}`
+
+function headersOf(place: Place, name: string, message: SharedMessage): Record<string, string> {
+  const destination = destinationOf(place, name)
+  const found: Record<string, string> = { destination, persistent: 'true', ...message.headers }
   for (const [property, header] of properties) {
-    const value = message[property]
+    // The subject is the key.
+    const value = place === 'subject' && property === 'key' ? undefined : message[property]
     if (value !== undefined) found[header] = property === 'replyTo' ? `${queuePrefix}${value}` : value
   }
   return found

@@ -70,6 +70,9 @@ function decoded(text: string): string {
 
 const encoded = (text: string): string => text.replaceAll('%', '%25')
 
+/** Whether what is sent there has a key by which it is routed, that is not the name of a queue. */
+export const isRoutedByKey = (text: string): boolean => /^(?:\/topic\/|\/exchange\/|\/temp-topic\/|topic:)/.test(text)
+
 /** How a client names the queue or the topic of that name. */
 export const queueDestination = (name: string): string => `/queue/${encoded(name)}`
 

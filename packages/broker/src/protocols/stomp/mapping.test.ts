@@ -35,6 +35,12 @@ test('headers become properties, the rest stays as it is', () => {
   ])
 })
 
+test('what was routed by a key has that one', () => {
+  const message = toMessage(stored('destination:/topic/a.b\nkey:other\n'))
+  assert.equal(String(message.key), 'q')
+  assert.deepEqual(message.headers, [{ name: 'key', value: 'other' }])
+})
+
 test('properties become headers, and names that are taken others', () => {
   const message: Message = {
     ...newMessage(Buffer.from('x'), 1000),

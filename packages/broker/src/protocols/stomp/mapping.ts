@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { envelopeHeader, headerText, newMessage, type Message } from '../../core/message.ts'
 import type { MappedRecord, Origin } from '../../core/origins.ts'
-import { neutralAddress, ownAddress } from './destinations.ts'
+import { isRoutedByKey, neutralAddress, ownAddress } from './destinations.ts'
 import { headerLine, headersOf } from './headers.ts'
 
 /**
@@ -88,8 +88,11 @@ export function toMessage(record: MappedRecord): Message {
   message.origin = { protocol: 'stomp', bytes: envelope }
   message.persistent = false
   const seen = new Set<string>()
-  for (const [name, value] of headersOf(lines).entries()) {
-    if (!propertyNames.has(name)) message.headers.push({ name, value })
+  const headers = headersOf(lines)
+  const isRouted = isRoutedByKey(headers.get('destination') ?? '')
+  for (const [name, value] of headers.entries()) {
+    // What was routed by a key has that one.
+    if (!propertyNames.has(name) || (isRouted && name === 'key')) message.headers.push({ name, value })
     else if (!seen.has(name)) readProperty(message, name, value, record.timestampMs)
     seen.add(name)
   }

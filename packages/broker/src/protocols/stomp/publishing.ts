@@ -81,7 +81,8 @@ export class Publishing {
     const target = this.#targetOf(destination)
     const plan = this.#isSpecial ? scheduleOf(headers, this.#delays(target)) : undefined
     const message: QueueMessage = {
-      key: this.#key === undefined ? target.keyBytes : Buffer.from(this.#key),
+      // What was routed by a key has that one.
+      key: this.#key === undefined || target.exchange !== '' ? target.keyBytes : Buffer.from(this.#key),
       value: body,
       headers: this.#ownHeaders,
       exchange: target.exchange,
