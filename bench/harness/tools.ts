@@ -14,6 +14,7 @@ const libraries = {
   'redis-raw': [],
   'resp-raw': [],
   'stomp-raw': [],
+  'mqtt-raw': [],
   'redis-streams': [],
   'kafka-raw': [],
   'kafka-load': ['-lrdkafka'],

@@ -3,7 +3,7 @@ import type { ServerProcess } from '../../test/support/server-process.ts'
 /** How sure an acknowledgement is: `fsync` is on the disk, `os` is in the page cache, `memory` is neither. */
 export type Durability = 'fsync' | 'os' | 'memory'
 
-export type Protocol = 'kafka' | 'amqp' | 'beanstalk' | 'stomp' | 'resp'
+export type Protocol = 'kafka' | 'amqp' | 'beanstalk' | 'stomp' | 'resp' | 'mqtt'
 
 export interface PeerOptions {
   /** Kept when it exists already: that is how a restart is measured. */

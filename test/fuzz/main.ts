@@ -18,8 +18,14 @@ const { values } = parseArgs({
 })
 const rssMbMax = Number(values['rss-max'])
 const { protocol } = values
-if (protocol !== 'kafka' && protocol !== 'amqp' && protocol !== 'beanstalk' && protocol !== 'stomp')
-  throw new Error(`--protocol takes kafka, amqp, beanstalk or stomp, not ${protocol}`)
+if (
+  protocol !== 'kafka' &&
+  protocol !== 'amqp' &&
+  protocol !== 'beanstalk' &&
+  protocol !== 'stomp' &&
+  protocol !== 'mqtt'
+)
+  throw new Error(`--protocol takes kafka, amqp, beanstalk, stomp or mqtt, not ${protocol}`)
 console.log(`node test/fuzz/main.ts --protocol ${protocol} --frames ${values.frames} --seed ${values.seed}`)
 const directory = mkdtempSync(join(tmpdir(), 'dragoman-fuzz-'))
 // Hostile requests that are well formed do make topics, groups and queues: their number is limited, as an operator would.

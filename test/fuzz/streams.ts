@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
-import { mutate, Random, Writer } from '@dragoman/wire'
+import { mutate, Random, Reader, Writer } from '@dragoman/wire'
 import { AmqpDriver } from '../../packages/broker/src/protocols/amqp/driver.ts'
 import { protocolHeader } from '../../packages/broker/src/protocols/amqp/framing.ts'
 import { methods } from '../../packages/broker/src/protocols/amqp/messages/index.ts'
 import type { Method } from '../../packages/broker/src/protocols/amqp/messages/method.ts'
 import { BeanstalkDriver } from '../../packages/broker/src/protocols/beanstalk/driver.ts'
 import { answers, commands, messages as jobMessages } from '../../packages/broker/src/protocols/beanstalk/messages.ts'
+import { MqttDriver } from '../../packages/broker/src/protocols/mqtt/driver.ts'
+import { PacketDecoder } from '../../packages/broker/src/protocols/mqtt/framing.ts'
+import {
+  messages as mqttPackets,
+  messagesByType as mqttByType,
+} from '../../packages/broker/src/protocols/mqtt/messages.ts'
 import { StompDriver } from '../../packages/broker/src/protocols/stomp/driver.ts'
 import {
   commands as stompCommands,
@@ -18,7 +24,7 @@ import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime
 
 /** A protocol whose peers send frames and do not have to wait for answers. */
 export interface Target {
-  readonly name: 'amqp' | 'beanstalk' | 'stomp'
+  readonly name: 'amqp' | 'beanstalk' | 'stomp' | 'mqtt'
   /** What every connection begins with. */
   readonly hello: Buffer
   /** The bytes of some frames as a client sends them, and how many these are. */
@@ -360,4 +366,89 @@ export const stomp: Target = {
   },
 }
 
-export const targets: Record<string, Target> = { amqp, beanstalk, stomp }
+// MQTT
+
+const mqttTopics = ['fuzz/a', 'fuzz/b', 'fuzz', 'other']
+const mqttFilters = ['fuzz/#', 'fuzz/+', 'fuzz/a', '+/b', '$share/g/fuzz/a', '$SYS/broker/uptime']
+
+/** What makes most packets sound: the first that is not ends the connection. */
+function mqttFrames(random: Random): { bytes: Buffer; count: number } {
+  const packetId = 1 + random.below(20)
+  const name = random.pick(['publish', 'publish', 'publish', 'ack', 'subscribe', 'unsubscribe', 'ping', 'any'])
+  switch (name) {
+    case 'publish': {
+      const fields = mqttPackets.PUBLISH.sample(random)
+      const properties = { ...fields.properties, subscriptionIds: undefined, topicAlias: undefined, responseTopic: 'r' }
+      if (properties.payloadFormat === 1) properties.payloadFormat = 0
+      const topic = random.pick(mqttTopics)
+      return { bytes: mqttPackets.PUBLISH.encode({ ...fields, topic, properties, packetId }, 5), count: 1 }
+    }
+    case 'ack': {
+      const form = random.pick([mqttPackets.PUBACK, mqttPackets.PUBREC, mqttPackets.PUBREL, mqttPackets.PUBCOMP])
+      return { bytes: form.encode({ ...form.sample(random), packetId }, 5), count: 1 }
+    }
+    case 'subscribe': {
+      const filter = random.pick(mqttFilters)
+      const options = random.below(3) | (filter.startsWith('$share') ? 0 : random.pick([0, 4, 8, 0x10, 0x20]))
+      const properties = { subscriptionIds: [1 + random.below(300)] }
+      return {
+        bytes: mqttPackets.SUBSCRIBE.encode({ packetId, properties, wanted: [{ filter, options }] }, 5),
+        count: 1,
+      }
+    }
+    case 'unsubscribe':
+      return {
+        bytes: mqttPackets.UNSUBSCRIBE.encode({ packetId, properties: {}, filters: [random.pick(mqttFilters)] }, 5),
+        count: 1,
+      }
+    case 'ping':
+      return { bytes: mqttPackets.PINGREQ.encode({}, 5), count: 1 }
+    default: {
+      const form = random.pick(Object.values(mqttPackets))
+      return { bytes: form.encode(form.sample(random) as never, 5), count: 1 }
+    }
+  }
+}
+
+export const mqtt: Target = {
+  name: 'mqtt',
+  hello: mqttPackets.CONNECT.encode(
+    {
+      protocolName: 'MQTT',
+      version: 5,
+      cleanStart: true,
+      keepAliveSeconds: 0,
+      properties: {},
+      clientId: '',
+      will: undefined,
+      username: undefined,
+      password: undefined,
+    },
+    5,
+  ),
+  frames: mqttFrames,
+  check(received) {
+    let bytes = 0
+    let count = 0
+    const decoder = new PacketDecoder({ frameBytesMax: 2 ** 28 })
+    decoder.push(received, ({ first, bytes: source, at, end, fault }) => {
+      assert.equal(fault, undefined, 'an answer that is no packet')
+      const form = mqttByType.get(first >> 4)
+      assert(form, `an answer of type ${first >> 4}`)
+      form.readBody(new Reader(source, at, end), 5, first & 0xf)
+      bytes = end
+      count++
+    })
+    return { bytes, answers: count }
+  },
+  async askSane(port) {
+    const driver = await MqttDriver.connect(network, { host: '127.0.0.1', port }, { clientId: 'sane' })
+    await driver.subscribe('sane', 1)
+    await driver.publish('sane', 'still here', { qos: 1 })
+    assert.equal((await driver.message()).payload.toString(), 'still here')
+    driver.disconnect()
+    driver.destroy()
+  },
+}
+
+export const targets: Record<string, Target> = { amqp, beanstalk, stomp, mqtt }

@@ -6,6 +6,7 @@ import { activemq } from '../../bench/peers/activemq.ts'
 import { beanstalkd } from '../../bench/peers/beanstalkd.ts'
 import { kafka } from '../../bench/peers/kafka.ts'
 import type { Peer, Protocol, Running } from '../../bench/peers/peer.ts'
+import { mosquitto } from '../../bench/peers/mosquitto.ts'
 import { rabbitmq } from '../../bench/peers/rabbitmq.ts'
 import { redis } from '../../bench/peers/redis.ts'
 import { startDragoman } from '../support/dragoman.ts'
@@ -13,6 +14,7 @@ import { amqpClients } from './amqp/clients.ts'
 import { beanstalkClients } from './beanstalk/clients.ts'
 import { respClients } from './resp/clients.ts'
 import { kafkaClients } from './kafka/clients.ts'
+import { mqttClients } from './mqtt/clients.ts'
 import { writePage } from './page.ts'
 import { forget, judge, keep, kept, unknownEntries, type Result, type Row, type Verdict } from './results.ts'
 import { startSecure } from './secure.ts'
@@ -32,12 +34,13 @@ const suites: Record<Protocol, Suite> = {
   beanstalk: { title: 'beanstalk', clients: beanstalkClients, peer: beanstalkd },
   stomp: { title: 'STOMP', clients: stompClients, peer: activemq },
   resp: { title: 'Redis', clients: respClients, peer: redis },
+  mqtt: { title: 'MQTT', clients: mqttClients, peer: mosquitto },
 }
 
 const usage = `usage: npm run interop -- PROTOCOL... [--client NAME [--case TEXT]] [--write] [--broker HOST:PORT | --peer]
 PROTOCOL: ${Object.keys(suites).join(', ')}. Runs real clients against a broker of its own, in a process and a directory
 of its own. --write makes the compatibility page from the last result of each client; --broker takes a broker that runs;
---peer checks the checks against Apache Kafka, RabbitMQ, beanstalkd, ActiveMQ or Redis.
+--peer checks the checks against Apache Kafka, RabbitMQ, beanstalkd, ActiveMQ, Redis or Mosquitto.
 `
 
 const { values, positionals } = parseArgs({

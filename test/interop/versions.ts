@@ -36,6 +36,10 @@ export const versions = {
   /** Debian 12; the tests are those of its tag. */
   stompPyDebian: '8.0.0',
   /** Debian 12. */
+  pahoPythonDebian: '1.6.1',
+  mosquittoDebian: '2.0.11',
+  /** The commit of its tests. */
+  pahoTesting: '9d7bb80bb8b9d9cfc0b52f8cb4c1916401281103',
   redisDebian: '7.0.15',
   redisPythonDebian: '4.3.4',
   /** The tests by tag of the sources. */

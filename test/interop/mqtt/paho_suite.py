@@ -1,4 +1,5 @@
 """Runs one of Paho's interoperability suites: the directory that it lies in, its module, and the port of the broker."""
+import json
 import logging
 import sys
 import unittest
@@ -17,21 +18,25 @@ else:
 logging.getLogger().setLevel(logging.ERROR)
 
 
-class Result(unittest.TextTestResult):
-    def _tell(self, test, word):
-        print("result", word, test._testMethodName, flush=True)
+class Result(unittest.TestResult):
+    def tell(self, test, outcome):
+        print(json.dumps({"capability": f"test: {test._testMethodName}", "outcome": outcome}), flush=True)
 
     def addSuccess(self, test):
-        super().addSuccess(test)
-        self._tell(test, "pass")
+        self.tell(test, {"kind": "passed"})
 
-    def addError(self, test, err):
-        super().addError(test, err)
-        self._tell(test, "fail")
+    def fail(self, test, err):
+        self.tell(test, {"kind": "failed", "reason": str(err[1]) or err[0].__name__})
 
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self._tell(test, "fail")
+    addError = fail
+    addFailure = fail
 
 
-unittest.main(module=suite, argv=[name, "-v"] + sys.argv[4:], testRunner=unittest.TextTestRunner(resultclass=Result, verbosity=2))
+class Runner:
+    def run(self, tests):
+        result = Result()
+        tests(result)
+        return result
+
+
+unittest.main(module=suite, argv=[name] + sys.argv[4:], testRunner=Runner, exit=False)

@@ -5,7 +5,7 @@ import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import type { QueueMessage } from '../queues/message.ts'
 import type { Queues } from '../queues/queues.ts'
-import { atomically, unlessFenced } from '../refusals.ts'
+import { atomically } from '../refusals.ts'
 import type { Retained } from '../retained/retained.ts'
 import type { Router } from '../routing/router.ts'
 import type { TimerId, TimerWheel } from '../timers/wheel.ts'
@@ -40,6 +40,8 @@ interface Waiting {
 
 const none = -1
 const waitMsMax = 24 * 3_600_000
+/** What a full disk has prevented is tried again after this. */
+const retryMs = 5000
 
 /**
  * Sessions that outlive the connections of their clients: what they subscribe to, which numbers of messages are in use between them and us, and
@@ -53,8 +55,9 @@ export class Sessions {
   readonly #options: SessionsOptions
   readonly #machine: SessionsMachine
   readonly #waiting = new Map<number, Waiting>()
-  readonly #expiryTarget = { due: (id: number): void => unlessFenced(() => this.#expiryDue(id)) }
-  readonly #willTarget = { due: (id: number): void => unlessFenced(() => this.#willDue(id)) }
+  readonly #expiryTarget = { due: (id: number): void => this.#attempt(id, () => this.#expiryDue(id)) }
+  readonly #retryTarget = { due: (id: number): void => this.#attempt(id, () => this.#retry(id)) }
+  readonly #willTarget = { due: (id: number): void => this.#attempt(id, () => this.#willDue(id)) }
 
   /** Over a cell that has been recovered. */
   constructor(options: SessionsOptions) {
@@ -67,8 +70,10 @@ export class Sessions {
   /** Whoever was connected when the broker stopped has been lost. */
   resume(): void {
     for (const state of this.#machine.list()) {
-      if (state.leftMs < 0) this.leave(state, { expiryMs: state.expiryMs, isLost: true })
-      else this.#wait(state)
+      this.#attempt(state.id, () => {
+        if (state.leftMs < 0) this.leave(state, { expiryMs: state.expiryMs, isLost: true })
+        else this.#wait(state)
+      })
     }
   }
 
@@ -103,6 +108,8 @@ export class Sessions {
   /** The client is gone: lost, when its will is to be published in time. */
   leave(state: SessionState, { expiryMs, isLost }: { expiryMs: number; isLost: boolean }): void {
     const atMs = this.#options.ledger.clock.nowMs()
+    // On a full disk it is still gone.
+    this.#stopWaiting(state.id)
     this.#write(sessionFacts.left, left, { id: state.id, atMs, expiryMs, keepsWill: isLost })
     if (expiryMs === 0) this.end(state)
     else this.#wait(state)
@@ -200,6 +207,27 @@ export class Sessions {
     this.#waiting.delete(id)
     this.#options.wheel.cancel(waiting.expiry)
     this.#options.wheel.cancel(waiting.will)
+  }
+
+  /** What nobody calls who could be told: on a full disk it is tried again, and when the broker stops, after its next start. */
+  #attempt(id: number, run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      if (error.code === 'shutting-down') return
+      const { wheel, ledger } = this.#options
+      this.#stopWaiting(id)
+      const expiry = wheel.at(ledger.clock.monotonicMs() + retryMs, this.#retryTarget, id)
+      this.#waiting.set(id, { expiry, will: none })
+    }
+  }
+
+  #retry(id: number): void {
+    const state = this.#machine.byId(id)
+    if (!state) return
+    if (state.leftMs < 0) this.leave(state, { expiryMs: state.expiryMs, isLost: true })
+    else this.#wait(state)
   }
 
   #expiryDue(id: number): void {

@@ -22,6 +22,8 @@ export interface Opened {
   readonly agreed: Agreed
   readonly will: Will | undefined
   readonly isPresent: boolean
+  /** Something was decided that must be durable first. */
+  readonly waits: boolean
   readonly keepAliveSeconds: number
   /** Of CONNACK. */
   readonly properties: Properties
@@ -69,6 +71,7 @@ export function open(broker: Broker, context: SessionContext, known: Known, fiel
     },
     will: state ? undefined : will,
     isPresent,
+    waits: before !== undefined || state !== undefined,
     keepAliveSeconds,
     properties: {
       assignedClientId: fields.clientId === '' ? clientId : undefined,

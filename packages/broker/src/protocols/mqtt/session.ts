@@ -276,7 +276,7 @@ export class MqttSession implements Session<Packet>, Holder {
       if (this.#state.kind !== 'open' || this.#isOver) return
       this.#accepted(this.#state, authData)
     }
-    if (opened.agreed.state || opened.isPresent || fields.cleanStart) this.#broker.sessions.whenSettled(accept)
+    if (opened.waits) this.#broker.sessions.whenSettled(accept)
     else accept()
   }
 
@@ -446,9 +446,15 @@ export class MqttSession implements Session<Packet>, Holder {
     this.#registry.delete(agreed.namespace, agreed.clientId, this)
     client.end()
     const { sessions } = this.#broker
-    if (agreed.state) {
-      if (!this.#isGone) sessions.leave(agreed.state, { expiryMs: expiryMs ?? agreed.state.expiryMs, isLost })
-    } else if (this.#will && isLost) sessions.publish(agreed.namespace, this.#will)
+    try {
+      if (agreed.state) {
+        if (!this.#isGone) sessions.leave(agreed.state, { expiryMs: expiryMs ?? agreed.state.expiryMs, isLost })
+      } else if (this.#will && isLost) sessions.publish(agreed.namespace, this.#will)
+    } catch (error) {
+      // On a full disk the session stays as it is until its client, or the next start, comes.
+      if (!(error instanceof BrokerError)) throw error
+      this.#context.log('warn', 'A session could not be left', { reason: error.message })
+    }
     this.#will = undefined
   }
 

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { MqttDriver, type DriverOptions } from '../../packages/broker/src/protocols/mqtt/driver.ts'
+import { encodeAck } from '../../packages/broker/src/protocols/mqtt/incoming.ts'
+import { types } from '../../packages/broker/src/protocols/mqtt/messages.ts'
+import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
+import { dragomanIsThere, startDragoman } from '../support/dragoman.ts'
+
+const { network } = realRuntime()
+const rounds = 4
+const lasting: DriverOptions = {
+  cleanStart: false,
+  acknowledges: false,
+  properties: { sessionExpiry: 3600, receiveMaximum: 50 },
+}
+
+/** A client that sends one message after the other, exactly once, whatever becomes of the broker. */
+class Publisher {
+  readonly #name: string
+  readonly sent: string[] = []
+  #number = 0
+  #isTaken = false
+
+  constructor(name: string) {
+    this.#name = name
+  }
+
+  async untilGone(port: number): Promise<void> {
+    const driver = await open(port, this.#name)
+    for (let isAgain = true; ; isAgain = false) {
+      const packetId = 1 + (this.#number % 7)
+      const body = `${this.#name}-${this.#number}`
+      if (!this.#isTaken) {
+        driver.send(driver.publishBytes('work', body, { qos: 2, packetId, isDuplicate: isAgain }))
+        await driver.ack(types.pubrec, packetId)
+        this.#isTaken = true
+      }
+      driver.send(encodeAck(types.pubrel, packetId, 0))
+      await driver.ack(types.pubcomp, packetId)
+      this.sent.push(body)
+      this.#number++
+      this.#isTaken = false
+    }
+  }
+
+  /** The message whose hand-shake was interrupted may be there. */
+  get interrupted(): string {
+    return `${this.#name}-${this.#number}`
+  }
+}
+
+/** A client that takes messages exactly once: what it has under an identifier, it does not take again before that is released. */
+class Subscriber {
+  readonly taken: string[] = []
+  readonly #held = new Set<number>()
+
+  async untilGone(port: number): Promise<void> {
+    const driver = await open(port, 'subscriber')
+    if (driver.connack.flags === 0) await driver.subscribe('work', 2)
+    await Promise.all([this.#take(driver), this.#release(driver)])
+  }
+
+  async #take(driver: MqttDriver): Promise<void> {
+    for (;;) {
+      const { packetId, payload } = await driver.message()
+      if (!this.#held.has(packetId)) this.taken.push(payload.toString())
+      this.#held.add(packetId)
+      driver.send(encodeAck(types.pubrec, packetId, 0))
+    }
+  }
+
+  async #release(driver: MqttDriver): Promise<void> {
+    for (;;) {
+      const { packetId } = (await driver.expect(types.pubrel)) as { packetId: number }
+      this.#held.delete(packetId)
+      driver.send(encodeAck(types.pubcomp, packetId, 0))
+    }
+  }
+}
+
+const open = (port: number, clientId: string): Promise<MqttDriver> =>
+  MqttDriver.connect(network, { host: '127.0.0.1', port }, { ...lasting, clientId })
+
+test(
+  'kill -9 under load: each message of quality 2 arrives exactly once',
+  { skip: !dragomanIsThere, timeout: 120_000 },
+  async () => {
+    const data = mkdtempSync(join(tmpdir(), 'dragoman-mqtt-'))
+    const publishers = ['a', 'b', 'c'].map(name => new Publisher(name))
+    const subscriber = new Subscriber()
+    const clients = [subscriber, ...publishers]
+    for (let round = 0; round < rounds; round++) {
+      const { process: server, port } = await startDragoman({ data, protocol: 'mqtt' })
+      if (round === 0) void subscriber.untilGone(port).catch(() => {})
+      if (round === 0) await new Promise(resolve => setTimeout(resolve, 300))
+      const load = (round === 0 ? publishers : clients).map(client => client.untilGone(port).catch(() => {}))
+      await new Promise(resolve => setTimeout(resolve, 600))
+      await server.kill()
+      await Promise.all(load)
+    }
+    const { process: server, port } = await startDragoman({ data, protocol: 'mqtt' })
+    void subscriber.untilGone(port).catch(() => {})
+    const sent = publishers.flatMap(publisher => publisher.sent)
+    for (let left = 100; left > 0 && subscriber.taken.length < sent.length; left--) {
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    await new Promise(resolve => setTimeout(resolve, 300))
+    await server.stop()
+    rmSync(data, { recursive: true, force: true })
+    const taken = new Set(subscriber.taken)
+    assert(sent.length > 100, `${sent.length} sent`)
+    assert.equal(taken.size, subscriber.taken.length, 'a message came twice')
+    for (const body of sent) assert(taken.delete(body), `${body} is lost`)
+    for (const publisher of publishers) taken.delete(publisher.interrupted)
+    assert.deepEqual([...taken], [])
+  },
+)
