@@ -30,6 +30,12 @@ export type WantedId = 'next' | { readonly within: IdPart } | EntryId
 /** An entry as it is stored, but for its id and its time. */
 export type EntryBody = Pick<NewRecord, 'key' | 'value' | 'headers'>
 
+/** Where an entry is. */
+export interface Located {
+  readonly offset: number
+  readonly id: EntryId
+}
+
 export type IdRefusal =
   /** An id is greater than 0-0. */
   | 'id-zero'
@@ -269,31 +275,39 @@ export class EntryStream implements GroupHost {
     })
   }
 
-  /** The entries of these ids that are there, in their order. */
-  async locate(ids: readonly EntryId[]): Promise<{ offset: number; id: EntryId }[]> {
-    const found: { offset: number; id: EntryId }[] = []
+  /** The entries of these ids that are there, in their order; at once where they are in memory. */
+  locate(ids: readonly EntryId[]): Located[] | Promise<Located[]> {
+    const sorted = [...ids].sort(compareIds).filter((id, at, all) => at === 0 || !sameId(id, all[at - 1]!))
+    const found: Located[] = []
     const reader = this.reader()
-    for (const id of [...ids].sort(compareIds)) {
-      const known = found.at(-1)
-      if (known && sameId(known.id, id)) continue
-      const later = this.range(id, id, ({ offset }) => !found.push({ offset, id }), reader)
-      if (later) await later
-    }
+    const later = this.#locateFrom(sorted, 0, found, reader)
+    if (later) return later.finally(() => reader.clear()).then(() => found)
     reader.clear()
     return found
   }
 
-  /** The first offset whose entry has an id that is not below this one; behind all that can be read when there is none. */
-  async offsetOf(id: EntryId): Promise<number> {
+  #locateFrom(ids: readonly EntryId[], from: number, found: Located[], reader: EntryReader): Later {
+    for (let at = from; at < ids.length; at++) {
+      const id = ids[at]!
+      const later = this.range(id, id, ({ offset }) => !found.push({ offset, id }), reader)
+      if (later) return later.then(() => this.#locateFrom(ids, at + 1, found, reader))
+    }
+    return undefined
+  }
+
+  /**
+   * The first offset whose entry has an id that is not below this one; behind all that can be read when there is none. At once where the entries are in
+   * memory.
+   */
+  offsetOf({ ms, seq }: EntryId): number | Promise<number> {
     const reader = this.reader()
     let found = reader.end
-    const { ms, seq } = id
-    const later = reader.scan(this.state.index.floor(id), this.state.end, entry => {
+    const later = reader.scan(this.state.index.floor({ ms, seq }), this.state.end, entry => {
       if (compareParts(entry.id.ms, entry.id.seq, ms, seq) < 0) return true
       found = entry.offset
       return false
     })
-    if (later) await later
+    if (later) return later.finally(() => reader.clear()).then(() => found)
     reader.clear()
     return found
   }

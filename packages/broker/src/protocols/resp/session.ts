@@ -302,7 +302,8 @@ export class RespSession implements Session<Packet>, Client, Peer {
 
   /** What the command needs is read; then it is carried out. */
   #again(missing: NotLoaded, spec: CommandSpec, args: Args): void {
-    if (this.isExecuting) return this.reply.error('ERR elements of a list are not in memory')
+    if (this.isExecuting)
+      return this.reply.error('ERR what the command needs is not in memory, and cannot be read within a transaction')
     const kept = args.map(part => Buffer.from(part))
     this.pause(done => {
       missing.load(() => {

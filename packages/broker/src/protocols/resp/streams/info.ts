@@ -90,10 +90,14 @@ function aboutStream(client: Client, args: Args): void {
   }
   const stream = streamOf(client, args)
   afterOwn(client)
-  const { ends, some } = worked(client, async () => ({
-    ends: await endsOf(client, stream),
-    some: isFull ? await gather(client, stream, { from: idMin, to: idMax, countMax: count || Infinity }) : undefined,
-  }))
+  const all = { from: idMin, to: idMax, countMax: count || Infinity }
+  const { ends, some } = worked(client, () => {
+    const found = endsOf(client, stream)
+    const entries = isFull ? gather(client, stream, all) : undefined
+    if (found instanceof Promise || entries instanceof Promise)
+      return Promise.all([found, entries]).then(([one, other]) => ({ ends: one, some: other }))
+    return { ends: found, some: entries }
+  })
   if (some) fullOf(client, stream, ends, some, count)
   else shortOf(client, stream, ends)
 }
@@ -103,11 +107,14 @@ interface Ends {
   readonly last: ToldEntry | undefined
 }
 
-async function endsOf(client: Client, stream: EntryStream): Promise<Ends> {
+function endsOf(client: Client, stream: EntryStream): Ends | Promise<Ends> {
   const all = { from: idMin, to: idMax, countMax: 1 }
-  const first = await gather(client, stream, all)
-  const last = await gather(client, stream, { ...all, isBack: true })
-  return { first: first.only(), last: last.only() }
+  const ends = (first: Gathering, last: Gathering): Ends => ({ first: first.only(), last: last.only() })
+  const first = gather(client, stream, all)
+  const last = gather(client, stream, { ...all, isBack: true })
+  if (first instanceof Promise || last instanceof Promise)
+    return Promise.all([first, last]).then(([one, other]) => ends(one, other))
+  return ends(first, last)
 }
 
 const firstIdOf = ({ first }: Ends): string => first?.id ?? idText(idMin)

@@ -1,7 +1,7 @@
 import { compareIds, idAfter, idMin, partMax, type EntryId } from '../../../core/entry-streams/entry-id.ts'
 import type { Claim, EntryGroup } from '../../../core/entry-streams/entry-group.ts'
 import type { EntryReader } from '../../../core/entry-streams/entry-reader.ts'
-import type { EntryStream } from '../../../core/entry-streams/entry-stream.ts'
+import type { EntryStream, Located } from '../../../core/entry-streams/entry-stream.ts'
 import type { ConsumerState } from '../../../core/entry-streams/machine.ts'
 import type { PendingRow } from '../../../core/entry-streams/pending.ts'
 import { keyArg, word } from '../commands/args.ts'
@@ -34,6 +34,7 @@ export const pendingCommands: readonly CommandSpec[] = [
     group: 'stream',
     summary: 'Lets a consumer take over entries that others have held for some time.',
     run: claim,
+    prepare: afterOwn,
   },
   {
     name: 'xautoclaim',
@@ -180,9 +181,10 @@ function claim(client: Client, args: Args): void {
   const others = request.isForced ? request.ids.filter(id => !group.state.pending.findId(id)) : []
   const claimed = worked(client, () => {
     if (others.length === 0) return readClaimed(client, stream, chosen(stream, group, request, []), request.onlyIds)
-    return stream
-      .locate(others)
-      .then(found => readClaimed(client, stream, chosen(stream, group, request, found), request.onlyIds))
+    const located = stream.locate(others)
+    const read = (found: readonly Located[]): Claimed | Promise<Claimed> =>
+      readClaimed(client, stream, chosen(stream, group, request, found), request.onlyIds)
+    return located instanceof Promise ? located.then(read) : read(located)
   })
   if (request.lastId && compareIds(request.lastId, group.state.lastId) > 0)
     stream.setGroup(group, request.lastId, group.state.entriesRead)

@@ -17,6 +17,7 @@ export const rangeCommands: readonly CommandSpec[] = [
     group: 'stream',
     summary: 'Tells entries from one id to another.',
     run: (client, args) => range(client, args, false),
+    prepare: afterOwn,
   },
   {
     name: 'xrevrange',
@@ -27,6 +28,7 @@ export const rangeCommands: readonly CommandSpec[] = [
     group: 'stream',
     summary: 'Tells entries from one id back to another.',
     run: (client, args) => range(client, args, true),
+    prepare: afterOwn,
   },
 ]
 

@@ -23,6 +23,7 @@ export const readingCommands: readonly CommandSpec[] = [
     group: 'stream',
     summary: 'Tells entries of several streams that come behind an id, and waits for some.',
     run: (client, args) => read(client, requestOf(args, false)),
+    prepare: afterOwn,
   },
   {
     name: 'xreadgroup',
@@ -35,6 +36,7 @@ export const readingCommands: readonly CommandSpec[] = [
     summary:
       'Gives a consumer of a group entries of several streams that nobody of it has had, or those that it holds.',
     run: (client, args) => read(client, requestOf(args, true)),
+    prepare: afterOwn,
   },
 ]
 

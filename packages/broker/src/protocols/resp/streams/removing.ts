@@ -19,6 +19,7 @@ export const removingCommands: readonly CommandSpec[] = [
     group: 'stream',
     summary: 'Removes entries by their ids.',
     run: remove,
+    prepare: afterOwn,
   },
   {
     name: 'xack',
@@ -41,6 +42,7 @@ export const removingCommands: readonly CommandSpec[] = [
     group: 'stream',
     summary: 'Removes entries by their ids, and says what becomes of those that somebody holds.',
     run: (client, args) => removeWith(client, args, undefined),
+    prepare: afterOwn,
   },
   {
     name: 'xackdel',
@@ -52,6 +54,7 @@ export const removingCommands: readonly CommandSpec[] = [
     group: 'stream',
     summary: 'Acknowledges entries and removes them.',
     run: (client, args) => removeWith(client, args, keyArg(args, 2)),
+    prepare: afterOwn,
   },
 ]
 

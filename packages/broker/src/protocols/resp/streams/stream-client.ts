@@ -39,8 +39,8 @@ export function streamFor(client: Client, key: string): EntryStream {
 const done = new WeakMap<Client, { value: unknown } | { error: unknown }>()
 
 /**
- * What `work` gives: at once, or when the command is called again. It is called once for each time that a command is sent, and must change
- * nothing before it has waited for the last time.
+ * What `work` gives: at once, or when the command is called again. It is called once for each time that a command is sent, must change
+ * nothing before it has waited for the last time, and is the only one of its command.
  */
 export function worked<T>(client: Client, work: () => T | Promise<T>): T {
   const kept = done.get(client)

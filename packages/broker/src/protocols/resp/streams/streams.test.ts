@@ -79,6 +79,10 @@ test('a reader of what it has just added sees it, in one pipeline and in a trans
   ]
   const told = await Promise.all(answers.map(line => say(driver, line)))
   assert.deepEqual(told, ['1-1', [['1-1', ['a', 'b']]], '2-1', [['s', [['2-1', ['a', 'b']]]]], 2, 1, 1])
+  const before = ['XADD early 1-1 a b', 'MULTI', 'XRANGE early - +', 'EXEC'].map(line => say(driver, line))
+  assert.deepEqual((await Promise.all(before)).at(-1), [[['1-1', ['a', 'b']]]])
+  const within = ['MULTI', 'XDEL early 1-1', 'XINFO GROUPS early', 'XTRIM early MINID 1', 'XLEN early', 'EXEC']
+  assert.deepEqual((await Promise.all(within.map(line => say(driver, line)))).at(-1), [1, [], 0, 0])
   await say(driver, 'MULTI')
   for (const line of ['XADD s 3-1 c d', 'XADD s 3-2 e f', 'XREVRANGE s + - COUNT 2', 'XLEN s']) await say(driver, line)
   assert.deepEqual(await say(driver, 'EXEC'), [
