@@ -23,9 +23,10 @@ if (
   protocol !== 'amqp' &&
   protocol !== 'beanstalk' &&
   protocol !== 'stomp' &&
-  protocol !== 'mqtt'
+  protocol !== 'mqtt' &&
+  protocol !== 'resp'
 )
-  throw new Error(`--protocol takes kafka, amqp, beanstalk, stomp or mqtt, not ${protocol}`)
+  throw new Error(`--protocol takes kafka, amqp, beanstalk, stomp, mqtt or resp, not ${protocol}`)
 console.log(`node test/fuzz/main.ts --protocol ${protocol} --frames ${values.frames} --seed ${values.seed}`)
 const directory = mkdtempSync(join(tmpdir(), 'dragoman-fuzz-'))
 // Hostile requests that are well formed do make topics, groups and queues: their number is limited, as an operator would.

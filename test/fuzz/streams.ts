@@ -20,11 +20,12 @@ import {
   messages as stompMessages,
   type Frame,
 } from '../../packages/broker/src/protocols/stomp/messages.ts'
+import { resp } from './resp-target.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 
 /** A protocol whose peers send frames and do not have to wait for answers. */
 export interface Target {
-  readonly name: 'amqp' | 'beanstalk' | 'stomp' | 'mqtt'
+  readonly name: 'amqp' | 'beanstalk' | 'stomp' | 'mqtt' | 'resp'
   /** What every connection begins with. */
   readonly hello: Buffer
   /** The bytes of some frames as a client sends them, and how many these are. */
@@ -451,4 +452,4 @@ export const mqtt: Target = {
   },
 }
 
-export const targets: Record<string, Target> = { amqp, beanstalk, stomp, mqtt }
+export const targets: Record<string, Target> = { amqp, beanstalk, stomp, mqtt, resp }
