@@ -8,8 +8,9 @@ import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime
 
 const { network } = realRuntime()
 
-/** Those that end connections, or that no other command follows. */
-const isCalm = (name: string): boolean => !/^(?:DEBUG SLEEP|CLIENT KILL|CLIENT REPLY|QUIT|CLIENT UNBLOCK)$/.test(name)
+/** Those that end connections, take away what well-behaved clients need, or hold up what follows. */
+const isCalm = (name: string): boolean =>
+  !/^(?:DEBUG SLEEP|CLIENT KILL|CLIENT REPLY|QUIT|CLIENT UNBLOCK|FLUSHALL|FLUSHDB)$/.test(name)
 const codecs = Object.entries(messages).filter(([name]) => isCalm(name))
 
 /** Commands as a client of Redis sends them, and values as they are answered. */

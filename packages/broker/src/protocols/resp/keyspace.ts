@@ -98,6 +98,7 @@ export class Keyspace {
       if (queue && (!list || !lists.discard(list))) {
         if (!list?.isMade) throw wrongType()
       }
+      this.#appeared(key)
     }
     entries.set(this.namespace, key, value, expiresMs)
   }
@@ -116,7 +117,13 @@ export class Keyspace {
   listForPush(key: string): List {
     const list = this.list(key)
     if (list) return list
-    return this.#broker.lists.use(this.namespace, this.nameFor(key))
+    const made = this.#broker.lists.use(this.namespace, this.nameFor(key))
+    this.#appeared(key)
+    return made
+  }
+
+  #appeared(key: string): void {
+    if (this.events.isOn) this.events.tell('n', 'new', key)
   }
 
   /** Something was taken out of the list: its key goes with its last element. */
