@@ -325,6 +325,7 @@ export class Consuming {
     if (isDurable !== true || where === undefined) return undefined
     const place = parseDestination(where)
     if (place.kind !== 'exchange') return undefined
+    if (subscription && subscription.queue !== '') return subscription.queue
     return unnamedQueue(this.#connection, headers, { exchange: place.exchange, key: place.key ?? '' })
   }
 }

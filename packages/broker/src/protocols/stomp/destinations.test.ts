@@ -92,6 +92,7 @@ describe('destinations', options, () => {
   })
 
   for (const [kind, subscribe, unsubscribe] of [
+    ['durable, under a name of its own', { durable: 'true', 'x-queue-name': 'my news' }, { durable: 'true' }],
     ['durable', { durable: 'true', 'auto-delete': 'false' }, { durable: 'true', destination: '/topic/news.*' }],
     ['named', { 'activemq.subscriptionName': 'news' }, { 'activemq.subscriptionName': 'news' }],
   ] as const) {
