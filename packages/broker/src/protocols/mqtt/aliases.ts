@@ -10,13 +10,8 @@ export class Aliases {
     this.#max = Math.min(max, ownMax)
   }
 
-  get isUsed(): boolean {
-    return this.#max > 0
-  }
-
   /** The first topics have one; those that come later have none. */
   of(topic: Buffer): { number: number; isKnown: boolean } | undefined {
-    if (this.#max === 0) return undefined
     const text = topic.toString('latin1')
     const known = this.#numbers.get(text)
     if (known !== undefined) return { number: known, isKnown: true }

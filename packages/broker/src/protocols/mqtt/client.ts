@@ -78,12 +78,13 @@ export class Client implements Sink {
   readonly #subscriptions: Subscriptions
   readonly #incoming: Incoming
   readonly #outgoing: Outgoing
-  readonly #retaining: Retaining
+  // Made when they are needed: most of the many clients only publish.
+  #retaining: Retaining | undefined
+  #member: ShareMember | undefined
   readonly #prefetch: SharedPrefetch
   readonly #shares: Shares
   readonly #status: Status
-  readonly #aliases: Aliases
-  readonly #member: ShareMember
+  readonly #aliases: Aliases | undefined
   #queue: Subscription | undefined
   #hasNoLocal = false
   #isOver = false
@@ -98,7 +99,7 @@ export class Client implements Sink {
     this.#prefetch = new SharedPrefetch(inFlightMax)
     this.#shares = Shares.of(broker)
     this.#status = Status.of(broker)
-    this.#aliases = new Aliases(topicAliasMax)
+    if (topicAliasMax > 0) this.#aliases = new Aliases(topicAliasMax)
     const nowMs = (): number => context.clock.nowMs()
     this.#subscriptions = new Subscriptions({
       broker,
@@ -140,14 +141,21 @@ export class Client implements Sink {
       whenDurable: (seq, run) => broker.router.whenDurable(seq, () => this.#isOver || run(), undefined),
       release: (id, reason) => host.send(encodeAck(types.pubrel, id, version >= versions.mqtt5 ? reason : 0)),
     })
-    this.#retaining = new Retaining({
+  }
+
+  get #retained(): Retaining {
+    const { broker, outbox } = this.#host
+    return (this.#retaining ??= new Retaining({
       broker,
-      namespace,
+      namespace: this.agreed.namespace,
       isSlow: () => outbox.queuedBytes > broker.limits.subscriberBytesMax / 4,
       whenTaken: run => outbox.write([], run),
       deliver: (record, key, subscription) => this.#deliverRetained(record, key, subscription),
-    })
-    this.#member = this.#asMember()
+    }))
+  }
+
+  get #sharing(): ShareMember {
+    return (this.#member ??= this.#asMember())
   }
 
   get unacknowledgedCount(): number {
@@ -185,12 +193,12 @@ export class Client implements Sink {
     this.#incoming.end()
     this.#outgoing.end()
     this.#subscriptions.detach()
-    this.#retaining.end()
+    this.#retaining?.end()
     this.#status.unsubscribe(this)
     const { namespace, state } = this.agreed
     for (const one of this.#subscriptions.all()) {
       this.#count(one, -1)
-      if (one.shared) this.#shares.leave(namespace, one.filter, one.shared, this.#member, state === undefined)
+      if (one.shared) this.#shares.leave(namespace, one.filter, one.shared, this.#sharing, state === undefined)
     }
     this.#queue?.cancel()
   }
@@ -234,7 +242,7 @@ export class Client implements Sink {
     const sendsRetained = !shared && (options.retainHandling === 0 || (options.retainHandling === 1 && isNew))
     return {
       reason: options.qos as Reason,
-      ...(found && sendsRetained && { after: () => this.#isOver || this.#retaining.send(found, meant) }),
+      ...(found && sendsRetained && { after: () => this.#isOver || this.#retained.send(found, meant) }),
     }
   }
 
@@ -265,7 +273,7 @@ export class Client implements Sink {
     if (!found) return undefined
     this.#count(found, -1)
     this.#status.unsubscribe(this, filter)
-    if (found.shared) this.#shares.leave(namespace, filter, found.shared, this.#member, true)
+    if (found.shared) this.#shares.leave(namespace, filter, found.shared, this.#sharing, true)
     return found
   }
 
@@ -297,7 +305,7 @@ export class Client implements Sink {
 
   #share({ shared }: ClientSubscription): Promise<void> {
     const { namespace } = this.agreed
-    return shared ? this.#shares.join(namespace, shared, this.#member) : Promise.resolve()
+    return shared ? this.#shares.join(namespace, shared, this.#sharing) : Promise.resolve()
   }
 
   #noticed({ noLocal }: ClientSubscription): void {
@@ -334,7 +342,7 @@ export class Client implements Sink {
 
   /** Nothing is said to this client that is not said to others. */
   #isPlain({ ids, retainAsPublished }: Match, content: Content): boolean {
-    return ids === undefined && !this.#aliases.isUsed && !(retainAsPublished && isRetained(content))
+    return ids === undefined && this.#aliases === undefined && !(retainAsPublished && isRetained(content))
   }
 
   #send(
@@ -347,7 +355,7 @@ export class Client implements Sink {
     const { version } = this.agreed
     const is5 = version >= versions.mqtt5
     // What waits may be overtaken by what builds on the alias, or be dropped: only what goes at once has one.
-    const alias = is5 && this.#outgoing.sendsNow(content, qos) ? this.#aliases.of(content.topic) : undefined
+    const alias = this.#aliases && this.#outgoing.sendsNow(content, qos) ? this.#aliases.of(content.topic) : undefined
     const extras = {
       isRetained: retained,
       subscriptionIds: is5 ? ids : undefined,
@@ -399,7 +407,7 @@ export class Client implements Sink {
     const qos = Math.min(subscription.qos, qosOf(content))
     const { state, namespace, queueName } = this.agreed
     const queue = state && qos > 0 ? this.#host.broker.queues.get(namespace, queueName) : undefined
-    if (queue) this.#retaining.copyTo(queue, content, key)
+    if (queue) this.#retained.copyTo(queue, content, key)
     else this.#send(content, qos, { ids: subscription.id > 0 ? [subscription.id] : undefined }, true)
   }
 

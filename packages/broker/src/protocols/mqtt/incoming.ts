@@ -76,9 +76,9 @@ const plainOptions: Options = { expiresMs: -1, properties: noBytes }
 /** Takes what one client publishes, and acknowledges it. [MQTT 5.0, 3.3, 4.3] */
 export class Incoming {
   readonly #host: IncomingHost
-  readonly #aliases = new Map<number, Topic>()
+  #aliases: Map<number, Topic> | undefined
   /** Of a client whose session ends with its connection: numbers that it may send again. */
-  readonly #received = new Set<number>()
+  #received: Set<number> | undefined
   readonly #acks = new Ring<Ack>()
   #topic = noTopic
   /** The newest block that an acknowledgement waits for. */
@@ -152,7 +152,8 @@ export class Incoming {
   /** Posted when it comes first; its number is kept until the client says that it does not send it again. [MQTT 5.0, 4.3.3] */
   #publishExactly(topic: Topic, payload: Buffer, options: Options, isRetained: boolean, id: number): void {
     const { broker, state } = this.#host
-    if ((state?.received ?? this.#received).has(id)) return this.#acknowledge(types.pubrec, id, -1, reasons.success)
+    if ((state?.received ?? this.#received)?.has(id) === true)
+      return this.#acknowledge(types.pubrec, id, -1, reasons.success)
     this.#checkQuota()
     if (!topic.isAllowed) return this.#refuse(types.pubrec, id, reasons.notAuthorized)
     let posted: Decided = { seq: -1, error: undefined, isRouted: false }
@@ -166,20 +167,24 @@ export class Incoming {
     } else posted = this.#post(topic, payload, options, 2, isRetained)
     const { error, seq, isRouted } = posted
     if (error !== undefined) return this.#refuse(types.pubrec, id, reasonOfPublish(error))
-    if (!state) this.#received.add(id)
+    if (!state) (this.#received ??= new Set()).add(id)
     this.#acknowledge(types.pubrec, id, seq, isRouted ? reasons.success : reasons.noMatchingSubscribers)
   }
 
   #checkQuota(): void {
     const { version, state } = this.#host
-    if (version < versions.mqtt5 || this.#unacknowledged + (state?.received ?? this.#received).size < receiveMax) return
+    if (
+      version < versions.mqtt5 ||
+      this.#unacknowledged + ((state?.received ?? this.#received)?.size ?? 0) < receiveMax
+    )
+      return
     throw new PacketError(reasons.receiveMaximum, `At most ${receiveMax} messages may be on their way`)
   }
 
   /** PUBREL. */
   release(id: number): void {
     const { state, broker } = this.#host
-    const isKnown = state ? state.received.has(id) : this.#received.delete(id)
+    const isKnown = state ? state.received.has(id) : this.#received?.delete(id) === true
     const seq = isKnown && state ? broker.sessions.forget(state, id) : -1
     // Those of 3.1.1 are not told: they would not understand.
     this.#acknowledge(types.pubcomp, id, seq, isKnown ? reasons.success : reasons.packetIdNotFound)
@@ -254,7 +259,7 @@ export class Incoming {
 
   #topicOf(bytes: Buffer, from: number, to: number, alias: number): Topic {
     if (from === to) {
-      const known = alias > 0 ? this.#aliases.get(alias) : undefined
+      const known = alias > 0 ? this.#aliases?.get(alias) : undefined
       if (known) return this.#allowed(known)
       if (alias > 0) throw violation(`The topic alias ${alias} is not known`)
       throw new PacketError(reasons.topicInvalid, 'A topic has at least one character')
@@ -262,7 +267,7 @@ export class Incoming {
     const last = this.#topic
     if (last.bytes.length !== to - from || last.bytes.compare(bytes, from, to) !== 0)
       this.#topic = readTopic(bytes, from, to)
-    if (alias > 0) this.#aliases.set(alias, this.#topic)
+    if (alias > 0) (this.#aliases ??= new Map()).set(alias, this.#topic)
     return this.#allowed(this.#topic)
   }
 
@@ -279,7 +284,7 @@ export class Incoming {
   #refuse(type: number, id: number, reason: Reason): void {
     if (this.#host.version >= versions.mqtt5) return this.#acknowledge(type, id, -1, reason)
     if (reason !== reasons.notAuthorized) return this.#host.refuse(reason)
-    if (type === types.pubrec) this.#received.add(id)
+    if (type === types.pubrec) (this.#received ??= new Set()).add(id)
     this.#acknowledge(type, id, -1, reasons.success)
   }
 

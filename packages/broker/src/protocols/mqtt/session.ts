@@ -8,7 +8,7 @@ import { Client } from './client.ts'
 import { malformed, PacketError, reasonOfFault, reasonOfRefusal, violation } from './errors.ts'
 import type { Packet } from './framing.ts'
 import { KeepAlive } from './keep-alive.ts'
-import { liveConnection } from './live.ts'
+import { LiveConnection } from './live.ts'
 import { Login, type Known } from './login.ts'
 import {
   auth,
@@ -299,9 +299,17 @@ export class MqttSession implements Session<Packet>, Holder {
         this.fail(reasons.keepAliveTimeout)
       })
     this.#limitTime(known)
-    this.#live = liveConnection(this.#context, this.traffic, this.#outbox, opened, known, fields, client, reason => {
-      this.#context.log('info', 'Connection closed by who looks after the broker', { reason })
-      this.fail(reasons.administrative)
+    this.#live = new LiveConnection({
+      context: this.#context,
+      traffic: this.traffic,
+      outbox: this.#outbox,
+      client,
+      mechanism: known.proof,
+      keepAliveSeconds: opened.keepAliveSeconds,
+      close: reason => {
+        this.#context.log('info', 'Connection closed by who looks after the broker', { reason })
+        this.fail(reasons.administrative)
+      },
     })
     this.#broker.connections.add(this.#live)
     client.begin()

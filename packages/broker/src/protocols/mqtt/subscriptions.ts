@@ -80,7 +80,7 @@ export interface SubscriptionsHost {
 export class Subscriptions {
   readonly #host: SubscriptionsHost
   readonly #byFilter = new Map<string, ClientSubscription>()
-  readonly #remembered = new Map<string, Match>()
+  #remembered: Map<string, Match> | undefined
   readonly #attachment: Attachment
 
   constructor(host: SubscriptionsHost) {
@@ -121,7 +121,7 @@ export class Subscriptions {
     }
     const found = subscriptionOf(filter, options)
     if (state) broker.sessions.subscribe(state, filter, encodeOptions(options))
-    this.#remembered.clear()
+    this.#remembered = undefined
     this.#byFilter.set(filter, found)
     if (found.shared) return
     this.#attach(found)
@@ -137,7 +137,7 @@ export class Subscriptions {
     const found = this.#byFilter.get(filter)
     if (!found) return undefined
     if (state) broker.sessions.unsubscribe(state, filter)
-    this.#remembered.clear()
+    this.#remembered = undefined
     this.#byFilter.delete(filter)
     if (found.shared) return found
     const { key, pattern } = bindingOf(filter)
@@ -149,11 +149,11 @@ export class Subscriptions {
 
   /** By a topic's key. */
   match(key: string): Match {
-    const known = this.#remembered.get(key)
+    const known = this.#remembered?.get(key)
     if (known) return known
     const match = this.#match(swapped(key))
     if (key.length <= rememberedLengthMax) {
-      if (this.#remembered.size >= rememberedMax) this.#remembered.clear()
+      if (!this.#remembered || this.#remembered.size >= rememberedMax) this.#remembered = new Map()
       this.#remembered.set(key, match)
     }
     return match
