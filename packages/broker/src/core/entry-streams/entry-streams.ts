@@ -32,12 +32,6 @@ interface Watch {
   end: (() => void) | undefined
 }
 
-/** Whether the topic was made for entries, going by its settings. */
-export function isMadeForEntries({ config }: Topic): boolean {
-  for (const [name, value] of ownConfig) if (config.get(name) !== value) return false
-  return true
-}
-
 /** What a topic is made with that is made for its entries: they stay until they are removed. */
 const ownConfig: ReadonlyMap<string, string> = new Map([
   ['retentionMs', '-1'],
@@ -84,6 +78,13 @@ export class EntryStreams implements EntryHost {
     const config = new Map([...ownConfig, ['messageBytesMax', messageBytesMax]])
     const topic = this.#topics.make(namespace, name, { partitions: 1, config, anyName: true })
     return this.#of(topic)
+  }
+
+  /** Whether the topic is one that `open` has made: it has entries, and exactly the settings that such a one is made with. */
+  isOwn({ config, partitions: [stream] }: Topic): boolean {
+    if (stream === undefined || !this.#machine.streams.has(stream)) return false
+    for (const [name, value] of ownConfig) if (config.get(name) !== value) return false
+    return config.size === ownConfig.size + 1 && config.has('messageBytesMax')
   }
 
   #of(topic: Topic): EntryStream {

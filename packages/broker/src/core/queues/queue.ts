@@ -84,6 +84,7 @@ export class Queue {
       config: () => this.#config,
       present: () => this.#present(),
       takerRoom: () => this.#dispatcher.room,
+      isMoving: () => this.#move?.isOver === false,
       eased: () => this.#dispatcher.schedule(),
     })
     const upkeep = this.#upkeep

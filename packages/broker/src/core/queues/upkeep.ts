@@ -25,6 +25,8 @@ interface UpkeepOptions {
   present(): readonly Stretch[]
   /** Messages that consumers would take at once. */
   takerRoom(): number
+  /** Somebody takes messages to bring them elsewhere. */
+  isMoving(): boolean
   /** Messages that wait can be given out or dropped again. */
   eased(): void
 }
@@ -110,9 +112,15 @@ export class Upkeep {
   /** Bytes of the bodies of messages that wait, durable or not: exact, or estimated while they are counted or too many to be read again. */
   get readyBytes(): number {
     const { cursor, host } = this.#options
-    if (this.readyCount + this.comingCount === 0) this.#bytes.purged()
+    if (this.readyCount + this.comingCount === 0) return this.#emptied()
     if (!this.#bytes.isExact && host.cell.sizeBytes(cursor.stream) <= countedBytesMax) this.#bytes.count()
     return this.#bytes.bytes
+  }
+
+  /** Nothing waits: whatever the figure was, it is 0. But what is being moved is subtracted only when it is where it goes. */
+  #emptied(): 0 {
+    if (!this.#options.isMoving()) this.#bytes.purged()
+    return 0
   }
 
   /** How many messages may be dropped now. */
@@ -177,7 +185,7 @@ export class Upkeep {
   /** Consumers have what they can take, and the rest waits. */
   served(): void {
     this.#isServing = false
-    if (this.readyCount + this.comingCount === 0) this.#bytes.purged()
+    if (this.readyCount + this.comingCount === 0) this.#emptied()
     this.#overflow.look()
     this.#lookForExpired()
   }

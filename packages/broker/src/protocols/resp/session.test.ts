@@ -164,14 +164,19 @@ test('what others have declared is a key like any other, but for FLUSHALL', asyn
   const driver = await open()
   await broker.core.queues.declare('/', 'declared')
   await broker.core.topics.create('/', 'topic')
+  const forEver = new Map(['retentionMs', 'retentionBytes'].map(name => [name, '-1']))
+  await broker.core.topics.create('/', 'kept', { partitions: 1, config: forEver })
   await converse(driver, [
+    ['XADD kept 1-1 a b', '1-1'],
+    ['XADD entries 1-1 a b', '1-1'],
     ['TYPE declared', 'none'],
     ['RPUSH declared a', 1],
     ['RPUSH made a', 1],
     ['SET s v', 'OK'],
     ['TYPE topic', 'stream'],
     ['FLUSHALL', 'OK'],
-    ['EXISTS made s', 0],
+    ['EXISTS made s entries', 0],
+    ['XLEN kept', 1],
     ['LRANGE declared 0 -1', ['a']],
     ['TYPE topic', 'stream'],
     ['DEL declared', 1],

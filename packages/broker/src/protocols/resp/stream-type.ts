@@ -1,6 +1,5 @@
 import type { Broker } from '../../core/broker.ts'
 import { hasName, keyOfName, nameOfKey } from '../../core/entries/keys.ts'
-import { isMadeForEntries } from '../../core/entry-streams/entry-streams.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { KeyType, Keyspace } from './keyspace.ts'
 
@@ -30,7 +29,7 @@ export function streamTypes(broker: Broker, keys: Keyspace): readonly KeyType[] 
       encodingOf: () => 'stream',
       isOwn(key) {
         const topic = topicOf(key)
-        return topic !== undefined && isMadeForEntries(topic)
+        return topic !== undefined && entryStreams.isOwn(topic)
       },
       version(key) {
         const [stream] = topicOf(key)?.partitions ?? []

@@ -44,13 +44,31 @@ async function socketName(directory: string): Promise<string> {
   return `\0dragoman-${stats.dev}-${stats.ino}`
 }
 
-function claimSocket(name: string, path: string, directory: string): Promise<Server> {
+/**
+ * Who holds the socket and has no file here is just beginning, or has a directory that was removed and whose inode this one has got: that is over
+ * soon.
+ */
+async function claimSocket(name: string, path: string, directory: string): Promise<Server> {
+  for (let left = retriesMax; ; left--) {
+    const server = await listen(name, directory)
+    if (server) return server
+    const holder = await readHolder(path)
+    if (holder || left === 0) throw locked(directory, holder)
+    await new Promise(resolve => setTimeout(resolve, retryMs))
+  }
+}
+
+const retriesMax = 20
+const retryMs = 50
+
+/** Undefined: another process listens. */
+function listen(name: string, directory: string): Promise<Server | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer(socket => socket.destroy())
     server.unref()
     server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EADDRINUSE') return reject(diskError(error, `Cannot lock ${directory}`))
-      void readHolder(path).then(holder => reject(locked(directory, holder)))
+      if (error.code === 'EADDRINUSE') resolve(undefined)
+      else reject(diskError(error, `Cannot lock ${directory}`))
     })
     server.listen({ path: name, exclusive: true }, () => resolve(server))
   })

@@ -236,3 +236,14 @@ test('download brings a text, and says why it does not', async () => {
   web.close()
   await assert.rejects(network.download(`${at}/good`, limits), hasCode('unavailable'))
 })
+
+test('a directory that got the inode of one that is still held can be locked as soon as that is given up', async context => {
+  const path = temporaryDirectory(context)
+  const first = await disk.lock(path)
+  // As if the file were another directory's.
+  rmSync(join(path, 'lock'))
+  const second = disk.lock(path)
+  await new Promise(resolve => setTimeout(resolve, 20))
+  await first.release()
+  await (await second).release()
+})
