@@ -1,4 +1,5 @@
 import { idMin, type EntryId } from '../../../core/entry-streams/entry-id.ts'
+import { helpOf } from './help.ts'
 import type { EntryGroup } from '../../../core/entry-streams/entry-group.ts'
 import type { EntryStream } from '../../../core/entry-streams/entry-stream.ts'
 import { keyArg, word } from '../commands/args.ts'
@@ -26,6 +27,22 @@ const sub = (
   run,
 })
 
+const helpLines = [
+  'XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
+  'CREATE <key> <groupname> <id|$> [option]',
+  '    Make a group. Options: MKSTREAM, ENTRIESREAD <entries-read>.',
+  'CREATECONSUMER <key> <groupname> <consumer>',
+  '    Make a consumer of a group.',
+  'DELCONSUMER <key> <groupname> <consumer>',
+  '    Remove a consumer of a group.',
+  'DESTROY <key> <groupname>',
+  '    Remove a group.',
+  'SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]',
+  '    Set how far a group has come.',
+  'HELP',
+  '    Print this help.',
+]
+
 /** Commands that make groups and their consumers, and remove them. */
 export const groupCommands: readonly CommandSpec[] = [
   {
@@ -41,37 +58,9 @@ export const groupCommands: readonly CommandSpec[] = [
       sub('destroy', 4, 'Removes a group.', destroy),
       sub('createconsumer', 5, 'Makes a consumer.', createConsumer, '6.2.0'),
       sub('delconsumer', 5, 'Removes a consumer; what it holds is not delivered again.', removeConsumer),
-      {
-        name: 'help',
-        arity: 2,
-        flags: ['loading', 'stale'],
-        since: '5.0.0',
-        group: 'stream',
-        summary: 'Tells what there is.',
-        isVolatile: true,
-        run: ({ reply }) => {
-          reply.array(helpLines.length)
-          for (const line of helpLines) reply.simple(line)
-        },
-      },
+      helpOf(helpLines),
     ],
   },
-]
-
-const helpLines = [
-  'XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
-  'CREATE <key> <groupname> <id|$> [option]',
-  '    Make a group. Options: MKSTREAM, ENTRIESREAD <entries-read>.',
-  'CREATECONSUMER <key> <groupname> <consumer>',
-  '    Make a consumer of a group.',
-  'DELCONSUMER <key> <groupname> <consumer>',
-  '    Remove a consumer of a group.',
-  'DESTROY <key> <groupname>',
-  '    Remove a group.',
-  'SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]',
-  '    Set how far a group has come.',
-  'HELP',
-  '    Print this help.',
 ]
 
 function streamOf(client: Client, key: string): EntryStream {

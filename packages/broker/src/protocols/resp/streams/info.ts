@@ -8,6 +8,7 @@ import type { Args, Client, CommandSpec } from '../commands/command.ts'
 import { CommandError, noSuchKey } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { writeEntry, type ToldEntry } from './fields.ts'
+import { helpOf } from './help.ts'
 import { idArg, idText } from './ids.ts'
 import { byName } from './pending.ts'
 import { afterOwn, gather, shown, streamAt, worked, type Gathering } from './stream-client.ts'
@@ -23,6 +24,18 @@ const sub = (name: string, arity: number, summary: string, run: (client: Client,
   run,
 })
 
+const helpLines = [
+  'XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
+  'CONSUMERS <key> <groupname>',
+  '    Tell about the consumers of a group.',
+  'GROUPS <key>',
+  '    Tell about the groups of a stream.',
+  'STREAM <key> [FULL [COUNT <count>]',
+  '    Tell about a stream.',
+  'HELP',
+  '    Print this help.',
+]
+
 /** Commands that tell about streams. */
 export const infoCommands: readonly CommandSpec[] = [
   {
@@ -36,33 +49,9 @@ export const infoCommands: readonly CommandSpec[] = [
       sub('stream', -3, 'Tells about a stream.', aboutStream),
       sub('groups', 3, 'Tells about the groups of a stream.', aboutGroups),
       sub('consumers', 4, 'Tells about the consumers of a group.', aboutConsumers),
-      {
-        name: 'help',
-        arity: 2,
-        flags: ['loading', 'stale'],
-        since: '5.0.0',
-        group: 'stream',
-        summary: 'Tells what there is.',
-        isVolatile: true,
-        run: ({ reply }) => {
-          reply.array(helpLines.length)
-          for (const line of helpLines) reply.simple(line)
-        },
-      },
+      helpOf(helpLines),
     ],
   },
-]
-
-const helpLines = [
-  'XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
-  'CONSUMERS <key> <groupname>',
-  '    Tell about the consumers of a group.',
-  'GROUPS <key>',
-  '    Tell about the groups of a stream.',
-  'STREAM <key> [FULL [COUNT <count>]',
-  '    Tell about a stream.',
-  'HELP',
-  '    Print this help.',
 ]
 
 /** Entries that `FULL` tells of each list, unless it is told how many. */
