@@ -306,6 +306,18 @@ test('nobody does anything before they have said who they are, and then what the
   ])
   const stranger = await open()
   await assert.rejects(stranger.text('SET', 'k', 'x'.repeat(20_000)), /unauthenticated bulk length/)
+  await converse(driver, [['RESET', 'RESET']])
+  await assert.rejects(driver.text('SET', 'k', 'x'.repeat(20_000)), /unauthenticated bulk length/)
+})
+
+test('who does not log in in time is closed, whatever else it says', async t => {
+  const { open } = await world(t, { users: 'ann:secret', authentication: 'on', authenticationTimeoutMs: 100 })
+  const [stranger, known] = [await open(), await open()]
+  await converse(known, [['AUTH ann secret', 'OK']])
+  await assert.rejects(stranger.text('PING'), /NOAUTH/)
+  await new Promise(resolve => setTimeout(resolve, 300))
+  await assert.rejects(stranger.text('PING'))
+  await converse(known, [['PING', 'PONG']])
 })
 
 test('what is no command of the protocol ends the connection, with a word', async t => {

@@ -58,6 +58,8 @@ export class RespSession implements Session<Packet>, Client, Peer {
   #isEnding = false
   #isClosed = false
   #waiter: Blocked | undefined
+  /** Of who has not logged in yet. */
+  #cancelTimeout: (() => void) | undefined
 
   constructor(broker: Broker, outbox: Outbox, context: SessionContext) {
     const { clock, random, limits } = context
@@ -90,7 +92,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
       commandCount: 0,
     }
     this.#frameBytesMax = limits.frameBytesMax
-    if (!access) limits.frameBytesMax = Math.min(strangerBytesMax, limits.frameBytesMax)
+    if (!access) this.loggedOut()
   }
 
   get inFlight(): number {
@@ -145,6 +147,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
 
   closed(): void {
     this.#isClosed = true
+    this.#cancelTimeout?.()
     this.#later = []
     this.#answers.close()
     this.#waiter?.cancel()
@@ -202,7 +205,21 @@ export class RespSession implements Session<Packet>, Client, Peer {
   loggedIn(user: string, access: NonNullable<Profile['access']>): void {
     this.profile.user = user
     this.profile.access = access
+    this.#cancelTimeout?.()
     this.context.limits.frameBytesMax = this.#frameBytesMax
+  }
+
+  /** Nobody knows who the client is: it can ask for little until it says so, and has so long for it. */
+  loggedOut(): void {
+    const { profile, context, broker } = this
+    profile.user = 'default'
+    profile.access = undefined
+    context.limits.frameBytesMax = Math.min(strangerBytesMax, this.#frameBytesMax)
+    this.#cancelTimeout?.()
+    this.#cancelTimeout = context.clock.after(broker.identity.settings.authenticationMs, () => {
+      context.log('info', 'Connection closed: the client did not log in in time', { remote: context.remote })
+      this.end()
+    })
   }
 
   /** Closes the connection when all that was answered has been sent. */

@@ -86,6 +86,7 @@ export interface Client {
   execute(spec: CommandSpec, args: Args): void
   /** The user has proved who they are. */
   loggedIn(user: string, access: NonNullable<Profile['access']>): void
+  loggedOut(): void
   /** Closes the connection when all that was answered has been sent. */
   end(): void
   /** The answer must not leave before this block is durable. */

@@ -89,10 +89,7 @@ function reset(client: Client): void {
   reply.isOn = true
   reply.version = 2
   profile.name = ''
-  if (broker.identity.settings.isRequired) {
-    profile.user = 'default'
-    profile.access = undefined
-  }
+  if (broker.identity.isRequired) client.loggedOut()
   context.log('debug', 'Connection reset')
   reply.simple('RESET')
 }

@@ -94,19 +94,19 @@ function logIn(client: Client, user: string, password: string, done: () => void)
     done()
   }
   client.pause(goOn => {
+    const end = (isRight: boolean): void => {
+      if (isRight) enter()
+      else refuse()
+      goOn()
+    }
     identity.checkPassword(user, password).then(
       isRight => {
-        if (isRight) enter()
-        else {
-          client.context.log('info', 'A login was refused', { user })
-          refuse()
-        }
-        goOn()
+        if (isRight) return end(true)
+        client.context.log('info', 'A login was refused', { user })
+        // Guessing is made slow.
+        client.context.clock.after(identity.guesses.wrong(host), () => end(false))
       },
-      () => {
-        refuse()
-        goOn()
-      },
+      () => end(false),
     )
   })
 }
@@ -114,8 +114,7 @@ function logIn(client: Client, user: string, password: string, done: () => void)
 /** The version of Redis whose commands these are. */
 export const redisVersion = '7.4.0'
 
-function tellServer({ reply, id, server }: Client): void {
-  void server
+function tellServer({ reply, id }: Client): void {
   reply.map(7)
   reply.text('server')
   reply.text('redis')
