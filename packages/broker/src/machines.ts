@@ -13,7 +13,7 @@ import { RetainedMachine } from './core/retained/machine.ts'
 import { SessionsMachine } from './core/sessions/machine.ts'
 import { PoliciesMachine } from './core/policies/machine.ts'
 import { QuotasMachine } from './core/quotas/machine.ts'
-import { EntriesMachine } from './core/entries/machine.ts'
+import { ValuesMachine } from './core/values/machine.ts'
 import { ListsMachine } from './core/lists/machine.ts'
 import { WorkMachine } from './core/work/machine.ts'
 
@@ -35,5 +35,5 @@ export const machines: MachineFactories = {
   retained: () => new RetainedMachine(),
   sessions: () => new SessionsMachine(),
   lists: () => new ListsMachine(),
-  entries: () => new EntriesMachine(),
+  values: () => new ValuesMachine(),
 }

@@ -8,8 +8,8 @@ import { Connections } from './core/connections.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { EntryStreams } from './core/entry-streams/entry-streams.ts'
-import { Entries } from './core/entries/entries.ts'
-import { nameOfKey } from './core/entries/keys.ts'
+import { KeyedValues } from './core/values/keyed-values.ts'
+import { nameOfKey } from './core/values/keys.ts'
 import { Lists } from './core/lists/lists.ts'
 import { Groups } from './core/groups/groups.ts'
 import type { Header } from './core/message.ts'
@@ -244,7 +244,7 @@ async function openCore(
 
 /** What ends before the cell does, in this order. */
 function stopsOf(core: Broker, [shareGroups, cursors]: readonly [ShareGroups, Cursors]): (() => void)[] {
-  const { sessions, retained, namespaces, schedules, delayed, lists, entries, work, queues } = core
+  const { sessions, retained, namespaces, schedules, delayed, lists, values, work, queues } = core
   const closing = [
     sessions,
     retained,
@@ -253,7 +253,7 @@ function stopsOf(core: Broker, [shareGroups, cursors]: readonly [ShareGroups, Cu
     schedules,
     delayed,
     lists,
-    entries,
+    values,
     work,
     queues,
     cursors,
@@ -286,7 +286,7 @@ type Queueing = Pick<
   | 'topicConsumers'
   | 'work'
   | 'lists'
-  | 'entries'
+  | 'values'
 >
 
 /** Queues, what leads to them and what holds messages back before them, and the namespaces that all of it is in. */
@@ -326,12 +326,12 @@ function openQueues(
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log })
   const published = { router, retained, sessions, delayed, schedules }
   const lists = new Lists({ ...base, queues, work, soon })
-  const entries = new Entries(base)
-  entries.beforeExpire((namespace, key) => {
+  const values = new KeyedValues(base)
+  values.beforeExpire((namespace, key) => {
     const list = lists.find(namespace, nameOfKey(key))
     if (list) lists.clear(list)
   })
-  return { connections, namespaces, policies, queues, ...published, topicConsumers, work, lists, entries }
+  return { connections, namespaces, policies, queues, ...published, topicConsumers, work, lists, values }
 }
 
 function openCell(

@@ -81,8 +81,8 @@ export const machineKinds = {
   sessions: 13,
   /** In which order the messages of queues are that are read from both ends. `core/lists/` */
   lists: 14,
-  /** Single values by their keys, and until when keys last. `core/entries/` */
-  entries: 15,
+  /** Single values by their keys, and until when keys last. `core/values/` */
+  values: 15,
   /** One partition, queue or other container of messages. `cell/stream.ts` */
   stream: 16,
   /** Who has taken which message of a stream. `core/cursor/` */

@@ -5,7 +5,7 @@ import type { Connections } from './connections.ts'
 import type { Schedules } from './delayed/schedules.ts'
 import type { EntryStreams } from './entry-streams/entry-streams.ts'
 import type { Ledger } from '../cell/machine.ts'
-import type { Entries } from './entries/entries.ts'
+import type { KeyedValues } from './values/keyed-values.ts'
 import type { Lists } from './lists/lists.ts'
 import type { Groups } from './groups/groups.ts'
 import type { Identity } from './identity/identity.ts'
@@ -63,7 +63,7 @@ export interface Broker {
   /** Queues whose messages are taken and added at both ends, and found by their places. */
   readonly lists: Lists
   /** Single values by their keys, and until when keys last. */
-  readonly entries: Entries
+  readonly values: KeyedValues
   /** When what was decided will last. */
   readonly ledger: Pick<Ledger, 'atomic' | 'whenDurable' | 'lastSeq' | 'clock'>
   readonly groups: Groups

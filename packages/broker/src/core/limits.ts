@@ -37,9 +37,9 @@ export interface Limits {
   /** Of elements of lists that are in memory, besides being on the disk; and of those that one command may look at. */
   listMemoryBytesMax: number
   /** Single values by their keys. */
-  entriesMax: number
+  valuesMax: number
   /** Of all of them, with their keys. */
-  entryBytesMax: number
+  valueBytesMax: number
   /** The largest message of a client that hands in jobs. */
   jobBytesMax: number
   /** The largest message of a client that sends it in parts. */
@@ -115,8 +115,8 @@ export const defaultLimits: Limits = {
   entryConsumersMax: 100_000,
   entryPendingMax: 10_000_000,
   listMemoryBytesMax: 128 * 1024 * 1024,
-  entriesMax: 1_000_000,
-  entryBytesMax: 256 * 1024 * 1024,
+  valuesMax: 1_000_000,
+  valueBytesMax: 256 * 1024 * 1024,
   jobBytesMax: 65_535,
   messageBytesMax: 128 * 1024 * 1024,
   fanOutBytesMax: 512 * 1024 * 1024,

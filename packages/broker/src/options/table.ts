@@ -302,13 +302,13 @@ export const rows = {
     64 * MiB,
     'Elements of lists that are kept in memory to be at hand, of all lists together; and the elements that one command may look at.',
   ),
-  entriesMax: option(
+  valuesMax: option(
     'limits',
     count(0, 100_000_000),
     1_000_000,
     'Single values by their keys; they are kept in memory.',
   ),
-  entryBytesMax: option('limits', size(64 * KiB, 64 * GiB), 256 * MiB, 'Single values with their keys, all together.'),
+  valueBytesMax: option('limits', size(64 * KiB, 64 * GiB), 256 * MiB, 'Single values with their keys, all together.'),
   jobBytesMax: option('limits', count(1, 1 * GiB), 65_535, 'Largest job of a work queue, in bytes.'),
   fanOutBytesMax: option(
     'limits',

@@ -1,6 +1,6 @@
 import type { Broker } from '../../core/broker.ts'
 import { homeNamespace } from '../../core/broker.ts'
-import { hasName, keyOfName, nameOfKey } from '../../core/entries/keys.ts'
+import { hasName, keyOfName, nameOfKey } from '../../core/values/keys.ts'
 import { NotLoaded } from '../../core/lists/elements.ts'
 import type { List } from '../../core/lists/list.ts'
 import { unlessFenced } from '../../core/refusals.ts'
@@ -31,7 +31,7 @@ export interface KeyType {
 }
 
 /**
- * All keys and their values, whatever they are: single values are entries, lists are queues, streams are topics. Keys are any bytes, a character for
+ * All keys and their values, whatever they are: strings are single values, lists are queues, streams are topics. Keys are any bytes, a character for
  * each; those of lists and streams must be names.
  */
 export class Keyspace {
@@ -49,7 +49,7 @@ export class Keyspace {
     this.#broker = broker
     this.events = new Events(broker, this.namespace)
     this.types.push(this.#strings(), this.#lists())
-    broker.entries.beforeExpire((namespace, key) => {
+    broker.values.beforeExpire((namespace, key) => {
       if (namespace !== this.namespace) return
       for (const type of this.types)
         if (type.name !== 'string' && type.name !== 'list' && type.has(key)) type.remove(key)
@@ -61,7 +61,7 @@ export class Keyspace {
 
   /** What the key names; undefined: nothing. */
   typeOf(key: string): KeyType | undefined {
-    this.#broker.entries.touch(this.namespace, key)
+    this.#broker.values.touch(this.namespace, key)
     return this.types.find(type => type.has(key))
   }
 
@@ -71,7 +71,7 @@ export class Keyspace {
     if (!type) return false
     type.remove(key)
     // When it would have ended.
-    this.#broker.entries.remove(this.namespace, key)
+    this.#broker.values.remove(this.namespace, key)
     return true
   }
 
@@ -81,17 +81,17 @@ export class Keyspace {
 
   /** Undefined when there is no such key. Throws `CommandError` when it is something else. */
   string(key: string): Buffer | undefined {
-    const { entries } = this.#broker
-    entries.touch(this.namespace, key)
-    const value = entries.get(this.namespace, key)
+    const { values } = this.#broker
+    values.touch(this.namespace, key)
+    const value = values.get(this.namespace, key)
     if (!value && this.typeOf(key)) throw wrongType()
     return value
   }
 
   /** `expiresMs` undefined: for ever. */
   setString(key: string, value: Uint8Array, expiresMs?: number): void {
-    const { entries, queues, lists } = this.#broker
-    if (!entries.get(this.namespace, key)) {
+    const { values, queues, lists } = this.#broker
+    if (!values.get(this.namespace, key)) {
       // An empty queue that only lists have used gives its name up.
       const queue = queues.get(this.namespace, nameOfKey(key))
       const list = queue && lists.find(this.namespace, nameOfKey(key))
@@ -100,16 +100,16 @@ export class Keyspace {
       }
       this.#appeared(key)
     }
-    entries.set(this.namespace, key, value, expiresMs)
+    values.set(this.namespace, key, value, expiresMs)
   }
 
   /** The list, if it holds anything. Throws `CommandError` when the key is something else. */
   list(key: string): List | undefined {
-    const { entries, lists } = this.#broker
-    entries.touch(this.namespace, key)
+    const { values, lists } = this.#broker
+    values.touch(this.namespace, key)
     const list = lists.get(this.namespace, nameOfKey(key))
     if (list && list.length > 0) return list
-    if (entries.get(this.namespace, key) || this.typeOf(key)) throw wrongType()
+    if (values.get(this.namespace, key) || this.typeOf(key)) throw wrongType()
     return undefined
   }
 
@@ -129,7 +129,7 @@ export class Keyspace {
   /** Something was taken out of the list: its key goes with its last element. */
   taken(key: string, list: List): void {
     if (list.length > 0) return
-    this.#broker.entries.remove(this.namespace, key)
+    this.#broker.values.remove(this.namespace, key)
     this.#broker.lists.emptied(list)
     this.changed(key, 'g', 'del')
   }
@@ -258,23 +258,23 @@ export class Keyspace {
   // Kinds
 
   #strings(): KeyType {
-    const { entries } = this.#broker
+    const { values } = this.#broker
     const { namespace } = this
     return {
       name: 'string',
-      has: key => entries.get(namespace, key) !== undefined,
-      remove: key => entries.remove(namespace, key),
-      keys: () => entries.keys(namespace),
-      encodingOf: key => encodingOf(entries.get(namespace, key)),
+      has: key => values.get(namespace, key) !== undefined,
+      remove: key => values.remove(namespace, key),
+      keys: () => values.keys(namespace),
+      encodingOf: key => encodingOf(values.get(namespace, key)),
       rename: (from, to) => {
-        const value = entries.get(namespace, from)
-        const expiresMs = entries.expiryOf(namespace, from)
-        entries.remove(namespace, from)
+        const value = values.get(namespace, from)
+        const expiresMs = values.expiryOf(namespace, from)
+        values.remove(namespace, from)
         if (value) this.setString(to, value, expiresMs)
       },
       copy: (from, to) => {
-        const value = entries.get(namespace, from)
-        if (value) this.setString(to, value, entries.expiryOf(namespace, from))
+        const value = values.get(namespace, from)
+        if (value) this.setString(to, value, values.expiryOf(namespace, from))
       },
     }
   }

@@ -1,5 +1,5 @@
 import type { Broker } from '../../core/broker.ts'
-import { hasName, keyOfName, nameOfKey } from '../../core/entries/keys.ts'
+import { hasName, keyOfName, nameOfKey } from '../../core/values/keys.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { KeyType, Keyspace } from './keyspace.ts'
 

@@ -28,7 +28,7 @@ const left = (name: string, unitMs: number, isAbsolute: boolean, since: string):
   run({ keys, reply, broker, nowMs }, args) {
     const key = keyArg(args, 1)
     if (!keys.typeOf(key)) return reply.integer(-2)
-    const expiresMs = broker.entries.expiryOf(keys.namespace, key)
+    const expiresMs = broker.values.expiryOf(keys.namespace, key)
     if (expiresMs === undefined) return reply.integer(-1)
     const ms = isAbsolute ? expiresMs : Math.max(0, expiresMs - nowMs)
     reply.integer(unitMs === 1 ? ms : Math.floor((ms + 500) / 1000))
@@ -56,8 +56,8 @@ export const expiryCommands: readonly CommandSpec[] = [
     summary: 'Makes a key last for ever.',
     run({ keys, reply, broker }, args) {
       const key = keyArg(args, 1)
-      if (!keys.typeOf(key) || broker.entries.expiryOf(keys.namespace, key) === undefined) return reply.integer(0)
-      broker.entries.expire(keys.namespace, key, undefined)
+      if (!keys.typeOf(key) || broker.values.expiryOf(keys.namespace, key) === undefined) return reply.integer(0)
+      broker.values.expire(keys.namespace, key, undefined)
       keys.changed(key, 'g', 'persist')
       reply.integer(1)
     },
@@ -93,7 +93,7 @@ function setEnd(client: Client, args: Args, unitMs: number, isAbsolute: boolean)
   if (Math.abs(value * unitMs) >= 2 ** 63 || Math.abs(expiresMs) >= 2 ** 63)
     throw new CommandError(`ERR invalid expire time in '${word(args, 0)}' command`)
   if (!keys.typeOf(key)) return reply.integer(0)
-  const before = broker.entries.expiryOf(keys.namespace, key)
+  const before = broker.values.expiryOf(keys.namespace, key)
   const isRefused =
     (conditions.has('nx') && before !== undefined) ||
     (conditions.has('xx') && before === undefined) ||
@@ -104,7 +104,7 @@ function setEnd(client: Client, args: Args, unitMs: number, isAbsolute: boolean)
     keys.remove(key)
     keys.changed(key, 'g', 'del')
   } else {
-    broker.entries.expire(keys.namespace, key, Math.min(expiresMs, Number.MAX_SAFE_INTEGER))
+    broker.values.expire(keys.namespace, key, Math.min(expiresMs, Number.MAX_SAFE_INTEGER))
     keys.changed(key, 'g', 'expire')
   }
   reply.integer(1)

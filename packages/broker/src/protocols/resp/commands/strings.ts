@@ -129,7 +129,7 @@ function set(client: Client, args: Args): void {
   const { condition, tellsOld, expiry } = setOptions(args)
   const key = keyArg(args, 1)
   const expiresMs =
-    expiry === 'keep' ? broker.entries.expiryOf(namespace, key) : expiry && expiryMs(expiry, client.nowMs, 'set')
+    expiry === 'keep' ? broker.values.expiryOf(namespace, key) : expiry && expiryMs(expiry, client.nowMs, 'set')
   const before = tellsOld ? keys.string(key) : undefined
   const isThere = keys.typeOf(key) !== undefined
   const isDone = condition === undefined || (condition === 'xx') === isThere
@@ -161,12 +161,12 @@ function getAndExpire(client: Client, args: Args): void {
   tell(reply, value)
   if (!value) return
   if (persists) {
-    if (broker.entries.expiryOf(namespace, key) === undefined) return
-    broker.entries.expire(namespace, key, undefined)
+    if (broker.values.expiryOf(namespace, key) === undefined) return
+    broker.values.expire(namespace, key, undefined)
     keys.changed(key, 'g', 'persist')
   } else if (expiresMs !== undefined) {
     if (expiresMs <= client.nowMs) keys.remove(key)
-    else broker.entries.expire(namespace, key, expiresMs)
+    else broker.values.expire(namespace, key, expiresMs)
     keys.changed(key, 'g', expiresMs <= client.nowMs ? 'del' : 'expire')
   }
 }
@@ -175,7 +175,7 @@ function getMany({ keys, reply, broker, namespace }: Client, args: Args): void {
   reply.array(args.length - 1)
   for (let at = 1; at < args.length; at++) {
     const key = keyArg(args, at)
-    broker.entries.touch(namespace, key)
+    broker.values.touch(namespace, key)
     const value = keys.typeOf(key)?.name === 'string' ? keys.string(key) : undefined
     tell(reply, value)
   }
@@ -207,7 +207,7 @@ function setManyNew(client: Client, args: Args): void {
 /** The value changes, and lasts as long as before. */
 function change(client: Client, key: string, value: Buffer, event: string): void {
   const { keys, broker, namespace } = client
-  keys.setString(key, value, broker.entries.expiryOf(namespace, key))
+  keys.setString(key, value, broker.values.expiryOf(namespace, key))
   keys.changed(key, '$', event)
 }
 

@@ -1,5 +1,5 @@
 import type { ConsumerState } from '../../../core/entry-streams/machine.ts'
-import { hasName, nameOfKey } from '../../../core/entries/keys.ts'
+import { hasName, nameOfKey } from '../../../core/values/keys.ts'
 import type { EntryId } from '../../../core/entry-streams/entry-id.ts'
 import type { EntryGroup } from '../../../core/entry-streams/entry-group.ts'
 import type { EntryReader, EntryVisitor } from '../../../core/entry-streams/entry-reader.ts'
@@ -16,7 +16,7 @@ export const someBytesMax = 64 * 1024 * 1024
 
 /** The stream that a key names; undefined when there is none. Throws `CommandError` when it is something else. */
 export function streamAt({ broker, namespace, keys }: Client, key: string): EntryStream | undefined {
-  broker.entries.touch(namespace, key)
+  broker.values.touch(namespace, key)
   const stream = hasName(key) ? broker.entryStreams.get(namespace, nameOfKey(key)) : undefined
   if (stream) return stream
   if (keys.typeOf(key)) throw wrongType()

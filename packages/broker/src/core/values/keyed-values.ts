@@ -6,13 +6,13 @@ import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { unlessFenced } from '../refusals.ts'
 import { Heap, type Heaped } from '../work/heap.ts'
-import { cleared, entryFacts, expires, factOf, removed, set } from './facts.ts'
-import { EntriesMachine, entryOverhead } from './machine.ts'
+import { cleared, valueFacts, expires, factOf, removed, set } from './facts.ts'
+import { ValuesMachine, valueOverhead } from './machine.ts'
 
-export interface EntriesOptions {
+export interface KeyedValuesOptions {
   ledger: Ledger
   cell: { readonly isFull: boolean }
-  limits: Pick<Limits, 'entriesMax' | 'entryBytesMax'>
+  limits: Pick<Limits, 'valuesMax' | 'valueBytesMax'>
 }
 
 interface Deadline extends Heaped {
@@ -30,9 +30,9 @@ const lookMsMax = 60_000
  * Single values by their keys, and until when keys last, whatever they name. Keys are any bytes, a character for each. Everything is decided before
  * it returns; who promises that it lasts waits for the newest block.
  */
-export class Entries {
-  readonly #options: EntriesOptions
-  readonly #machine: EntriesMachine
+export class KeyedValues {
+  readonly #options: KeyedValuesOptions
+  readonly #machine: ValuesMachine
   readonly #heap = new Heap<Deadline>((a, b) => a.expiresMs < b.expiresMs)
   readonly #byKey = new Map<string, Map<string, Deadline>>()
   readonly #expiring: ((namespace: string, key: string) => void)[] = []
@@ -41,9 +41,9 @@ export class Entries {
   #isClosed = false
 
   /** Over a cell that has been recovered. */
-  constructor(options: EntriesOptions) {
-    const machine = options.ledger.machine(machineKinds.entries)
-    assert(machine instanceof EntriesMachine)
+  constructor(options: KeyedValuesOptions) {
+    const machine = options.ledger.machine(machineKinds.values)
+    assert(machine instanceof ValuesMachine)
     this.#options = options
     this.#machine = machine
     for (const [namespace, { deadlines }] of machine.spaces) {
@@ -77,18 +77,18 @@ export class Entries {
 
   /** `expiresMs` undefined: for ever. Throws `BrokerError`. */
   set(namespace: string, key: string, value: Uint8Array, expiresMs?: number): void {
-    const { entriesMax, entryBytesMax } = this.#options.limits
+    const { valuesMax, valueBytesMax } = this.#options.limits
     const before = this.get(namespace, key)
-    const more = value.length - (before?.length ?? -(key.length + entryOverhead))
-    if (!before && this.#machine.count >= entriesMax) {
-      throw new BrokerError('limit-reached', `there are ${entriesMax} values, which is the most allowed`)
+    const more = value.length - (before?.length ?? -(key.length + valueOverhead))
+    if (!before && this.#machine.count >= valuesMax) {
+      throw new BrokerError('limit-reached', `there are ${valuesMax} values, which is the most allowed`)
     }
-    if (more > 0 && this.#machine.bytes + more > entryBytesMax) {
-      throw new BrokerError('limit-reached', `all values together would be more than ${entryBytesMax} bytes`)
+    if (more > 0 && this.#machine.bytes + more > valueBytesMax) {
+      throw new BrokerError('limit-reached', `all values together would be more than ${valueBytesMax} bytes`)
     }
     if (this.#options.cell.isFull) throw full()
     const bytes = Buffer.from(key, 'latin1')
-    this.#write(entryFacts.set, set, { namespace, key: bytes, value: Buffer.from(value), expiresMs: expiresMs ?? 0 })
+    this.#write(valueFacts.set, set, { namespace, key: bytes, value: Buffer.from(value), expiresMs: expiresMs ?? 0 })
     this.#note(namespace, key, expiresMs)
   }
 
@@ -97,19 +97,19 @@ export class Entries {
     const space = this.#machine.spaces.get(namespace)
     const isThere = space?.values.has(key) === true
     if (!isThere && space?.deadlines.has(key) !== true) return false
-    this.#write(entryFacts.removed, removed, { namespace, key: Buffer.from(key, 'latin1') })
+    this.#write(valueFacts.removed, removed, { namespace, key: Buffer.from(key, 'latin1') })
     this.#note(namespace, key, undefined)
     return isThere
   }
 
   /** Until when the key lasts; undefined: for ever. */
   expire(namespace: string, key: string, expiresMs: number | undefined): void {
-    this.#write(entryFacts.expires, expires, { namespace, key: Buffer.from(key, 'latin1'), expiresMs: expiresMs ?? 0 })
+    this.#write(valueFacts.expires, expires, { namespace, key: Buffer.from(key, 'latin1'), expiresMs: expiresMs ?? 0 })
     this.#note(namespace, key, expiresMs)
   }
 
   clear(namespace: string): void {
-    this.#write(entryFacts.cleared, cleared, { namespace })
+    this.#write(valueFacts.cleared, cleared, { namespace })
     for (const deadline of this.#byKey.get(namespace)?.values() ?? []) this.#heap.delete(deadline)
     this.#byKey.delete(namespace)
   }
@@ -141,7 +141,7 @@ export class Entries {
   #write<T, W>(type: number, codec: Codec<T, W>, value: W): void {
     const { ledger } = this.#options
     try {
-      ledger.fact(machineKinds.entries, type, factOf(codec, value))
+      ledger.fact(machineKinds.values, type, factOf(codec, value))
     } catch (error) {
       if (error instanceof StorageFull) throw full()
       throw error

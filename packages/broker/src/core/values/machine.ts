@@ -1,53 +1,53 @@
 import type { Reader, Writer } from '@dragoman/wire'
 import type { Machine } from '../../cell/machine.ts'
-import { checkVersion, cleared, entryFacts, expires, factVersion, readFact, removed, set } from './facts.ts'
+import { checkVersion, cleared, valueFacts, expires, factVersion, readFact, removed, set } from './facts.ts'
 
-/** What an entry costs besides its bytes. */
-export const entryOverhead = 96
+/** What a value costs besides its bytes. */
+export const valueOverhead = 96
 
-/** The entries of one namespace. Keys are any bytes, a character for each. */
-export interface EntrySpace {
+/** The values of one namespace. Keys are any bytes, a character for each. */
+export interface ValueSpace {
   readonly values: Map<string, Buffer>
   /** Until when keys last that do not last for ever, those of other things included. */
   readonly deadlines: Map<string, number>
 }
 
 /** Single values by their keys, and until when keys last. Bounded by whoever decides. */
-export class EntriesMachine implements Machine {
-  readonly spaces = new Map<string, EntrySpace>()
+export class ValuesMachine implements Machine {
+  readonly spaces = new Map<string, ValueSpace>()
   count = 0
   /** Of keys and values. */
   bytes = 0
 
   apply(type: number, payload: Buffer): void {
     switch (type) {
-      case entryFacts.set: {
+      case valueFacts.set: {
         const { namespace, key, value, expiresMs } = readFact(set, payload)
         return this.#set(namespace, key.toString('latin1'), Buffer.from(value), expiresMs)
       }
-      case entryFacts.removed: {
+      case valueFacts.removed: {
         const { namespace, key } = readFact(removed, payload)
         return this.#remove(this.spaceOf(namespace), key.toString('latin1'))
       }
-      case entryFacts.expires: {
+      case valueFacts.expires: {
         const { namespace, key, expiresMs } = readFact(expires, payload)
         return this.#expire(this.spaceOf(namespace), key.toString('latin1'), expiresMs)
       }
-      case entryFacts.cleared: {
+      case valueFacts.cleared: {
         const space = this.spaceOf(readFact(cleared, payload).namespace)
         for (const key of [...space.values.keys()]) this.#remove(space, key)
         space.deadlines.clear()
         return
       }
       default:
-        throw new Error(`Entries have no facts of type ${type}: this data was written by a newer broker`)
+        throw new Error(`Values have no facts of type ${type}: this data was written by a newer broker`)
     }
   }
 
-  spaceOf(namespace: string): EntrySpace {
+  spaceOf(namespace: string): ValueSpace {
     const known = this.spaces.get(namespace)
     if (known) return known
-    const space: EntrySpace = { values: new Map(), deadlines: new Map() }
+    const space: ValueSpace = { values: new Map(), deadlines: new Map() }
     this.spaces.set(namespace, space)
     return space
   }
@@ -58,22 +58,22 @@ export class EntriesMachine implements Machine {
     if (before) this.bytes += value.length - before.length
     else {
       this.count++
-      this.bytes += key.length + value.length + entryOverhead
+      this.bytes += key.length + value.length + valueOverhead
     }
     space.values.set(key, value)
     this.#expire(space, key, expiresMs)
   }
 
-  #remove(space: EntrySpace, key: string): void {
+  #remove(space: ValueSpace, key: string): void {
     const value = space.values.get(key)
     space.deadlines.delete(key)
     if (!value) return
     space.values.delete(key)
     this.count--
-    this.bytes -= key.length + value.length + entryOverhead
+    this.bytes -= key.length + value.length + valueOverhead
   }
 
-  #expire({ deadlines }: EntrySpace, key: string, expiresMs: number): void {
+  #expire({ deadlines }: ValueSpace, key: string, expiresMs: number): void {
     if (expiresMs === 0) deadlines.delete(key)
     else deadlines.set(key, expiresMs)
   }
