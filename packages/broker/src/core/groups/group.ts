@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { keptCopy } from '@dragoman/wire'
 import type { ErrorCode } from '../errors.ts'
 import { Alarm } from './alarm.ts'
 import type { ClassicMember } from './assigned/requests.ts'
@@ -289,7 +290,7 @@ export class Group {
   ): void {
     const shares = new Map(assignments.map(({ memberId, assignment }) => [memberId, assignment]))
     for (const member of this.#roster.members()) {
-      this.#roster.assign(member, Buffer.from(shares.get(member.id) ?? noBytes))
+      this.#roster.assign(member, keptCopy(shares.get(member.id) ?? noBytes))
     }
     this.#state = { kind: 'stable', unsynced, deadlineMs: unsynced.size === 0 ? Infinity : deadlineMs }
     const tooLarge = this.bytes > this.#host.settings.groupBytesMax

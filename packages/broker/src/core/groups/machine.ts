@@ -1,4 +1,4 @@
-import type { Infer, Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import type { FactContext, Machine } from '../../cell/machine.ts'
 import {
   checkVersion,
@@ -278,6 +278,6 @@ function offsetsIn(topics: readonly StoredTopic[]): Offsets {
 
 const ownBytes = (member: StoredMember): StoredMember => ({
   ...member,
-  subscription: Buffer.from(member.subscription),
-  assignment: Buffer.from(member.assignment),
+  subscription: keptCopy(member.subscription),
+  assignment: keptCopy(member.assignment),
 })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { keptCopy } from '@dragoman/wire'
 import type { ErrorCode } from '../errors.ts'
 import type { JoinDone, JoinRequest, Offer, SyncDone } from './requests.ts'
 
@@ -238,7 +239,7 @@ export const newMember = (id: string, request: JoinRequest, offers: readonly Off
 export function ownOffers(offers: readonly Offer[]): Offer[] {
   const byName = new Map<string, Offer>()
   for (const { name, metadata } of offers) {
-    if (!byName.has(name)) byName.set(name, { name, metadata: Buffer.from(metadata) })
+    if (!byName.has(name)) byName.set(name, { name, metadata: keptCopy(metadata) })
   }
   return [...byName.values()]
 }

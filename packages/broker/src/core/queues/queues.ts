@@ -245,6 +245,11 @@ export class Queues {
     this.#owned.delete(owner)
   }
 
+  /** Who was to be its consumer has not become one: if it is to go with its last consumer, and has none, it goes now. */
+  abandon(queue: Queue): void {
+    if (queue.definition.autoDelete && queue.consumerCount === 0) this.#removeUnused(queue)
+  }
+
   /** Those that are exclusive to the owner. */
   ownedBy(owner: QueueOwner): Queue[] {
     return Array.from(this.#owned.get(owner) ?? [], definition => this.#live(definition))

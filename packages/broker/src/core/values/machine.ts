@@ -1,4 +1,4 @@
-import type { Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Reader, type Writer } from '@dragoman/wire'
 import type { Machine } from '../../cell/machine.ts'
 import { checkVersion, cleared, valueFacts, expires, factVersion, readFact, removed, set } from './facts.ts'
 
@@ -23,7 +23,7 @@ export class ValuesMachine implements Machine {
     switch (type) {
       case valueFacts.set: {
         const { namespace, key, value, expiresMs } = readFact(set, payload)
-        return this.#set(namespace, key.toString('latin1'), Buffer.from(value), expiresMs)
+        return this.#set(namespace, key.toString('latin1'), keptCopy(value), expiresMs)
       }
       case valueFacts.removed: {
         const { namespace, key } = readFact(removed, payload)
@@ -103,7 +103,7 @@ export class ValuesMachine implements Machine {
       const space = this.spaceOf(namespace)
       for (let values = from.u32(); values > 0; values--) {
         const key = from.bytes32().toString('latin1')
-        this.#set(namespace, key, Buffer.from(from.bytes32()), 0)
+        this.#set(namespace, key, keptCopy(from.bytes32()), 0)
       }
       for (let deadlines = from.u32(); deadlines > 0; deadlines--) {
         const key = from.bytes32().toString('latin1')

@@ -102,3 +102,18 @@ test('who watches is told once for all that came in a turn, and when the stream 
     ({ streams: [read] }) => assert.equal(read?.error, 'offset-out-of-range'),
   )
 })
+
+test('what waits takes as much memory as is counted', () => {
+  const streams = new VolatileStreams({ soon: () => {} })
+  streams.add(7)
+  for (let count = 0; count < 10; count++) {
+    streams.append(7, makeBatch([record('appended')]), () => {})
+    streams.gather(7, bodyOf(record('gathered')))
+    streams.fetch(
+      { streams: [{ stream: 7, offset: 2 * count, maxBytes: 1e6 }], minBytes: 0, maxBytes: 1e6, maxWaitMs: 0 },
+      ({ streams: [read] }) => {
+        for (const batch of read?.batches ?? []) assert.equal(batch.buffer.byteLength, batch.length)
+      },
+    )
+  }
+})

@@ -1,3 +1,4 @@
+import { keptCopy } from '@dragoman/wire'
 import type {
   AppendError,
   AppendResult,
@@ -56,7 +57,7 @@ export class VolatileStreams implements QueueStreams {
     stream.settle()
     const baseOffset = stream.endOffset
     // The caller's bytes are only lent.
-    const bytes = Buffer.from(batch)
+    const bytes = keptCopy(batch)
     batches.placeBatch(bytes, 0, baseOffset, 0)
     stream.add(bytes)
     this.bytes += bytes.length
@@ -168,7 +169,8 @@ class VolatileStream {
     if (!gathered) return
     this.#gathered = undefined
     const { count, size } = gathered
-    const batch = Buffer.allocUnsafe(size)
+    // It may stay long: out of the pool it would keep much more than itself.
+    const batch = Buffer.allocUnsafeSlow(size)
     gathered.take(batch, 0)
     batches.placeBatch(batch, 0, this.endOffset - count, 0)
     this.#batches.push(batch)

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { Reader } from '@dragoman/wire'
+import { keptCopy, Reader } from '@dragoman/wire'
 import { Ring } from '../../core/cursor/ring.ts'
 import type { Broker } from '../../core/broker.ts'
 import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
@@ -330,10 +330,10 @@ const nowhere: readonly Destination[] = []
 const allowed = new Set([...publishProperties.allowed].filter(id => id !== propertyIds.subscriptionIds))
 
 function readTopic(bytes: Buffer, from: number, to: number): Topic {
-  const own = Buffer.from(bytes.subarray(from, to))
+  const own = keptCopy(bytes.subarray(from, to))
   if (!isUtf8(own) || own.includes(0)) throw malformed('Expected a topic in UTF-8 without U+0000')
   const topic = own.toString()
   if (!isTopicName(topic)) throw new PacketError(reasons.topicInvalid, 'A topic that is published to has no wildcards')
   const key = swapped(topic)
-  return { bytes: own, key, keyBytes: Buffer.from(key), isAllowed: false }
+  return { bytes: own, key, keyBytes: keptCopy(Buffer.from(key)), isAllowed: false }
 }

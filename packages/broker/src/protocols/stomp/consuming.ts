@@ -218,8 +218,20 @@ export class Consuming {
       return undefined
     }
     return subscriptionQueue(connection, headers, wish, { exchange, key }).then(queue => {
-      if (!this.#isOver) this.#consumeQueue({ ...request, wish: settledWish(wish) }, queue, true)
+      this.#consumeOwn({ ...request, wish: settledWish(wish) }, queue)
     })
+  }
+
+  /** The client may have gone while its queue was made: nobody else would ever take what comes there. */
+  #consumeOwn(request: Request, queue: Queue): void {
+    const { queues } = this.#connection.broker
+    if (this.#isOver) return queues.abandon(queue)
+    try {
+      this.#consumeQueue(request, queue, true)
+    } catch (error) {
+      queues.abandon(queue)
+      throw error
+    }
   }
 
   /** `isOwn`: what is not wanted is dropped, as there is nobody else for it. */

@@ -1,3 +1,4 @@
+import { keptCopy } from '@dragoman/wire'
 import type { Attachment, Passing, Sink } from '../../core/routing/sink.ts'
 import type { Selector } from '../../core/selector/selector.ts'
 import type { Connection } from './connection.ts'
@@ -27,7 +28,8 @@ export class LiveSource implements Source, Sink {
   ) {
     const { broker, namespace, version } = connection
     this.#connection = connection
-    this.#prefix = Buffer.from(id === undefined ? 'MESSAGE\n' : `MESSAGE\nsubscription:${escaped(id, version)}\n`)
+    const prefix = id === undefined ? 'MESSAGE\n' : `MESSAGE\nsubscription:${escaped(id, version)}\n`
+    this.#prefix = keptCopy(Buffer.from(prefix))
     this.#selector = selector
     this.#form = liveForms(broker)[version]
     this.#attachment = broker.router.attach(namespace, this)

@@ -61,8 +61,13 @@ export async function subscriptionQueue(
   if (present) checkSame(present, { ...wish, isDurable: undefined, autoDelete: undefined })
   else await makeQueue(connection, name, { arguments: wish.arguments, isDurable, autoDelete, exclusive })
   const queue = broker.queues.use(namespace, name, owner)
-  demand(connection, 'write', 'queue', name)
-  await bindOnly(connection, name, to, named !== undefined)
+  try {
+    demand(connection, 'write', 'queue', name)
+    await bindOnly(connection, name, to, named !== undefined)
+  } catch (error) {
+    broker.queues.abandon(queue)
+    throw error
+  }
   return queue
 }
 

@@ -6,7 +6,7 @@ import type { SessionContext } from '../protocol.ts'
 import { FrameDecoder } from './framing.ts'
 import { encodeFrame } from './messages.ts'
 import { StompSession } from './session.ts'
-import { connect, start } from './testing/bench.ts'
+import { connect, refused, start } from './testing/bench.ts'
 
 const { clock, random } = realRuntime()
 const address = { host: '127.0.0.1', port: 1 }
@@ -93,4 +93,25 @@ test('who does not take what passes loses it, and that is logged once', { timeou
   const before = peer.messages
   await driver.ask('SEND', { destination: '/topic/t' }, 'and again')
   assert.equal(peer.messages, before + 1)
+})
+
+test('who goes while its queue is being made leaves none behind', { timeout: 20_000 }, async t => {
+  const broker = await start(t)
+  const peer = await slowPeer(t, broker, { destination: '/topic/live' })
+  peer.send('SUBSCRIBE', { id: '2', destination: '/topic/t', ack: 'client', exclusive: 'false' })
+  assert.equal(broker.core.queues.list().length, 1)
+  peer.session.closed()
+  await turns()
+  assert.deepEqual(broker.core.queues.list(), [])
+})
+
+test('who may not have what its queue is for leaves none behind', { timeout: 20_000 }, async t => {
+  const broker = await start(t, { bindingsMax: 1 })
+  const driver = await connect(t, broker)
+  const wish = { ack: 'client', exclusive: 'false', 'x-queue-name': 'own', durable: 'false' }
+  await driver.ask('SUBSCRIBE', { id: '1', destination: '/topic/a', ...wish, 'x-queue-name': 'first' })
+  driver.send('SUBSCRIBE', { id: '2', destination: '/topic/b', ...wish })
+  await refused(driver, 'limit_reached', /bindings/)
+  await turns()
+  assert.deepEqual(broker.core.queues.list(), [])
 })

@@ -1,3 +1,4 @@
+import { keptCopy } from '@dragoman/wire'
 import type { ConsumerInfo } from '../../core/connections.ts'
 import type { Connection } from './connection.ts'
 import type { Delivery } from './delivery.ts'
@@ -49,8 +50,8 @@ export class Subscription {
     const messages = `${sessionId}-${number}-`
     const acks = ackMode !== 'auto' && version === '1.2'
     this.delivery = {
-      prefix: Buffer.from(`MESSAGE\n${name}message-id:${messages}`),
-      ackPrefix: acks ? Buffer.from(messages) : undefined,
+      prefix: keptCopy(Buffer.from(`MESSAGE\n${name}message-id:${messages}`)),
+      ackPrefix: acks ? keptCopy(Buffer.from(messages)) : undefined,
       number: 0,
       isRedelivered: false,
       more: '',

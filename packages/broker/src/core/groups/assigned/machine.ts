@@ -1,4 +1,4 @@
-import type { Infer, Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import type { FactContext, Machine } from '../../../cell/machine.ts'
 import {
   checkVersion,
@@ -330,7 +330,7 @@ function positionOf({ epoch, previousEpoch, state: number, assigned, revoking }:
 function ownBytes(fields: MemberFields): MemberFields {
   const { classic } = fields
   if (classic === null) return fields
-  const offers = classic.offers.map(({ name, metadata }) => ({ name, metadata: Buffer.from(metadata) }))
+  const offers = classic.offers.map(({ name, metadata }) => ({ name, metadata: keptCopy(metadata) }))
   return { ...fields, classic: { ...classic, offers } }
 }
 
