@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import type { TopicSubscriber } from '../reading/contract.ts'
 import { startBroker } from '../../main.ts'
+import type { WorkConsumerOptions } from './consumer.ts'
 import { homeNamespace } from '../topic.ts'
 
 class Seen implements TopicSubscriber {
@@ -18,21 +22,21 @@ class Seen implements TopicSubscriber {
   }
 }
 
-async function start(t: TestContext) {
-  const broker = await startBroker({ data: 'memory' })
+async function start(t: TestContext, data = 'memory') {
+  const broker = await startBroker({ data })
   t.after(() => broker.close())
   const { work, queues } = broker.core
   const put = (value: string, priority: number, delayMs = 0): Promise<number | string> =>
     new Promise(resolve =>
       work.open(homeNamespace, 'w').put({ value: Buffer.from(value) }, { priority, delayMs }, resolve),
     )
-  const consume = (prefetch = 0, isSettled = false) => {
+  const consume = (prefetch = 0, isSettled = false, more: Partial<WorkConsumerOptions> = {}) => {
     const queue = work.consumable(homeNamespace, 'w')
     assert(queue)
     const seen = new Seen()
-    return { seen, consumer: work.consume(queue, { name: 'c', prefetch, isSettled }, seen) }
+    return { seen, consumer: work.consume(queue, { name: 'c', prefetch, isSettled, ...more }, seen) }
   }
-  return { work, queues, put, consume }
+  return { broker, work, queues, put, consume }
 }
 
 const turns = async (count = 30): Promise<void> => {
@@ -116,4 +120,96 @@ test('a queue that was declared stays what it is when somebody looks at its mess
   assert.equal(work.consumable(homeNamespace, 'w'), undefined)
   await put('urgent', 1)
   assert.equal(work.consumable(homeNamespace, 'w')?.readyCount, 1)
+})
+
+test('what is rejected is put aside with its priority, and comes again when somebody asks for it', async t => {
+  const { work, put, consume } = await start(t)
+  const number = Number(await put('a', 7))
+  const { seen, consumer } = consume()
+  consumer.begin()
+  await turns()
+  assert.equal(consumer.reject(number), 1)
+  const queue = work.get(homeNamespace, 'w')
+  assert.deepEqual([queue?.asideCount, queue?.readyCount, consumer.heldCount], [1, 0, 0])
+  const kicked = await new Promise<number | undefined>(resolve => queue?.kick(10, resolve))
+  assert.equal(kicked, 1)
+  await turns()
+  assert.deepEqual(seen.messages.at(-1), ['a', number, 2])
+})
+
+test('a consumer that is there for itself alone keeps others out, and workers get nothing until it has gone', async t => {
+  const { work, put, consume } = await start(t)
+  await put('a', 1)
+  const inUse = { code: 'queue-in-use' }
+  const idle = consume()
+  assert.throws(() => consume(0, false, { isExclusive: true }), inUse)
+  idle.consumer.cancel()
+  const alone = consume(1, false, { isExclusive: true })
+  assert.throws(() => consume(), inUse)
+  alone.consumer.begin()
+  await turns()
+  await put('b', 1)
+  const queue = work.open(homeNamespace, 'w')
+  const worker = work.worker({ name: 'worker', leaseMs: () => Infinity })
+  worker.watch(queue)
+  const taken: string[] = []
+  worker.reserve((_held, value) => taken.push(String(value)))
+  await turns()
+  assert.deepEqual([alone.seen.values, taken], [['a'], []])
+  const asking = consume(0, false, { isPassive: true })
+  asking.consumer.pull(record => taken.push(`asked for ${String(record?.value)}`))
+  assert.deepEqual(taken, ['asked for b'])
+  await put('c', 1)
+  assert.equal(queue.consumerCount, 2)
+  alone.consumer.retire()
+  await turns()
+  assert.deepEqual([taken.at(-1), alone.consumer.heldCount, queue.consumerCount], ['c', 1, 1])
+  worker.close()
+  asking.consumer.cancel()
+})
+
+test('consumers of higher priority are served first, and the others when those have no room', async t => {
+  const { put, consume } = await start(t)
+  await put('0', 1)
+  const [low, high, negative] = [consume(), consume(2, false, { priority: 5 }), consume(0, false, { priority: -1 })]
+  for (const { consumer } of [negative, low, high]) consumer.begin()
+  for (let count = 1; count < 5; count++) await put(String(count), 1)
+  await turns()
+  assert.deepEqual([high.seen.values, low.seen.values, negative.seen.values], [['0', '1'], ['2', '3', '4'], []])
+  low.consumer.pause()
+  await put('5', 1)
+  await turns()
+  assert.deepEqual(negative.seen.values, ['5'])
+  high.consumer.ack(1)
+  low.consumer.resume()
+  await put('6', 1)
+  await put('7', 1)
+  await turns()
+  assert.deepEqual([high.seen.values.at(-1), low.seen.values.at(-1)], ['6', '7'])
+  high.consumer.cancel()
+  await turns()
+  assert.deepEqual(low.seen.values.slice(-3).toSorted(), ['1', '6', '7'])
+})
+
+test('what was held when the broker ended is given out as delivered before, what others were taken around is not', async t => {
+  const data = mkdtempSync(join(tmpdir(), 'dragoman-test-'))
+  t.after(() => rmSync(data, { recursive: true, force: true }))
+  const first = await start(t, data)
+  for (const value of ['a', 'b', 'c']) await first.put(value, 1)
+  const { consumer } = first.consume(1)
+  consumer.begin()
+  await turns()
+  const spot = first.work.find(3)
+  assert(spot)
+  // To get at the last one, what lies before it is passed over.
+  assert.equal(await new Promise(resolve => spot.queue.remove(spot, resolve)), true)
+  await first.broker.close()
+  const second = await start(t, data)
+  const { seen, consumer: next } = second.consume()
+  next.begin()
+  while (seen.messages.length < 2) await turns(1)
+  assert.deepEqual(seen.messages, [
+    ['a', 1, 2],
+    ['b', 2, 1],
+  ])
 })

@@ -7,6 +7,12 @@ export interface WorkConsumerOptions {
   readonly name: string
   /** Messages that it may hold; 0: no limit. */
   readonly prefetch: number
+  /** Higher ones are served first; 0 when absent. */
+  readonly priority?: number
+  /** Nobody else may consume. */
+  readonly isExclusive?: boolean
+  /** It is given nothing unasked, and does not count as a consumer: for `pull` alone. */
+  readonly isPassive?: boolean
   /** Delivered is done with. */
   readonly isSettled?: boolean
 }
@@ -16,10 +22,11 @@ export interface WorkConsumerOptions {
  * their numbers. It has as much time for each as it likes.
  */
 export class WorkConsumer implements TopicSubscription {
-  readonly #host: Pick<WorkHost, 'soon'>
+  readonly #host: Pick<WorkHost, 'soon' | 'wake'>
   readonly #options: WorkConsumerOptions
   readonly #subscriber: TopicSubscriber
   readonly #worker: Worker
+  readonly #queue: WorkQueue
   readonly #held = new Map<number, Held>()
   #prefetch: number
   #hasBegun = false
@@ -34,8 +41,15 @@ export class WorkConsumer implements TopicSubscription {
     this.#options = options
     this.#subscriber = subscriber
     this.#prefetch = options.prefetch
-    this.#worker = new Worker(host, { name: options.name, leaseMs: () => Infinity, lost: () => this.#lost() })
+    this.#queue = queue
+    this.#worker = new Worker(host, {
+      ...options,
+      leaseMs: () => Infinity,
+      isEager: () => this.#hasBegun && this.#hasRoom,
+      lost: () => this.#lost(),
+    })
     this.#worker.watch(queue)
+    if (options.isExclusive) queue.only = this.#worker
   }
 
   get isActive(): boolean {
@@ -72,7 +86,7 @@ export class WorkConsumer implements TopicSubscription {
     const worker = this.#worker
     worker.reserve((held, _value, record) => {
       this.#hold(held)
-      done(record, held.spot.number, held.reserves)
+      done(record, held.spot.number, held.deliveries)
     })
     // What is on its way from the disk is waited for.
     if (worker.isWaiting && !worker.isReading && worker.stopWaiting()) done(undefined, 0, 0)
@@ -81,9 +95,9 @@ export class WorkConsumer implements TopicSubscription {
   ack(first: number, last = first): number {
     return this.#settle(first, last, held => this.#worker.remove(held.spot.number))
   }
-  /** There is no place for what is given up: it is removed. */
+  /** What is given up is put aside, until somebody asks for it. */
   reject(first: number, last = first): number {
-    return this.ack(first, last)
+    return this.#settle(first, last, ({ spot, priority }) => this.#worker.putAside(spot.number, priority))
   }
   release(first: number, last = first): number {
     return this.#settle(first, last, ({ spot, priority }) => this.#worker.release(spot.number, priority, 0))
@@ -100,6 +114,7 @@ export class WorkConsumer implements TopicSubscription {
   retire(): void {
     this.#isRetired = true
     this.#stop()
+    this.#worker.ignore(this.#queue)
   }
   cancel(): void {
     if (this.#isOver) return
@@ -116,6 +131,12 @@ export class WorkConsumer implements TopicSubscription {
   #stop(): void {
     if (this.#isAsking) this.#worker.stopWaiting()
     this.#isAsking = false
+    this.#makeWay()
+  }
+
+  /** Others may have stood behind it. */
+  #makeWay(): void {
+    if (this.#queue.ranked.size > 0) this.#host.wake(this.#queue)
   }
 
   #turn(): void {
@@ -135,8 +156,9 @@ export class WorkConsumer implements TopicSubscription {
   #deliver(held: Held, record: RecordView): void {
     const { number } = held.spot
     this.#hold(held)
-    this.#subscriber.deliver(record, 0, number, held.reserves)
+    this.#subscriber.deliver(record, 0, number, held.deliveries)
     if (this.#options.isSettled) this.ack(number)
+    if (!this.#hasRoom) this.#makeWay()
   }
 
   #hold(held: Held): void {

@@ -25,10 +25,16 @@ export interface WorkQueue {
   readonly held: Map<MessageNumber, Held>
   readonly waiters: Set<Taker>
   readonly watchers: Set<Taker>
+  /** Those of them that have a priority of their own. */
+  readonly ranked: Set<Taker>
+  /** The one of them that is there for itself alone. */
+  only: Taker | undefined
   /** Those who have taken something of it, and are consumers of its lanes since. */
   readonly visitors: Set<Taker>
   /** Who puts messages here, or keeps it for another reason. */
   users: number
+  /** Those who may be given messages, asked for or not. */
+  readonly consumerCount: number
   readonly readyCount: number
   /** Ready ones of priorities below 1024. */
   readonly urgentCount: number
@@ -46,6 +52,10 @@ export interface WorkQueue {
   readonly isIdle: boolean
   readonly isEmpty: boolean
 
+  /** Those who wait, in the order in which they are served. */
+  row(): Iterable<Taker>
+  /** Whether somebody else is to be served before the taker, or instead of it. */
+  favoursOthers(taker: Taker): boolean
   /** What would be given out next, unless the queue is paused. */
   head(): (Spot & { priority: number }) | undefined
   firstDelayed(): Spot | undefined
@@ -85,6 +95,12 @@ export interface WorkQueue {
 /** Whoever takes messages out of queues, as these see him. */
 export interface Taker {
   readonly isWaiting: boolean
+  /** Higher ones are served first. */
+  readonly priority: number
+  /** It takes what it asks for, whoever else is there, and does not count as a consumer. */
+  readonly isPassive: boolean
+  /** It would take something, now or in a turn that comes. */
+  readonly isEager: boolean
   /** Takes the best message that there is, when it waits for one. */
   take(): 'taken' | 'nothing' | 'reading'
   /** The lease has run out. */
@@ -104,6 +120,8 @@ export interface Held extends Heaped {
   readonly priority: number
   /** How often it was reserved, this time included. */
   readonly reserves: number
+  /** The same, with times of which nothing was noted before the broker ended. */
+  readonly deliveries: number
   /** On the monotonic clock. */
   deadlineMs: number
 }

@@ -94,7 +94,7 @@ export class Lane {
     if (from >= offset) return done()
     const to = Math.min(offset, from + passedPerTurn)
     cursor.acquire(this.aside, { max: to - from, from, to }, noSink)
-    cursor.release(this.aside, from, to - 1)
+    cursor.release(this.aside, from, to - 1, 'uncounted')
     if (to === offset) done()
     else this.#soon(() => this.reach(offset, done))
   }

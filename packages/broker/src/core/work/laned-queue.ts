@@ -37,6 +37,8 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   readonly held = new Map<MessageNumber, Held>()
   readonly waiters = new Set<Taker>()
   readonly watchers = new Set<Taker>()
+  readonly ranked = new Set<Taker>()
+  only: Taker | undefined
   readonly visitors = new Set<Taker>()
   /** Who puts messages here, or keeps it for another reason. */
   users = 0
@@ -61,6 +63,11 @@ export class LanedQueue implements WorkQueue, TimerTarget {
 
   // Looking
 
+  get consumerCount(): number {
+    let count = 0
+    for (const { isPassive } of this.watchers) if (!isPassive) count++
+    return count
+  }
   get readyCount(): number {
     let count = this.#ready.size
     for (const lane of this.lanes) count += lane.readyCount
@@ -91,6 +98,19 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   }
   get isEmpty(): boolean {
     return this.#allLanes().every(({ isEmpty }) => isEmpty)
+  }
+
+  favoursOthers(taker: Taker): boolean {
+    if (taker.isPassive || this.only === taker) return false
+    if (this.only) return true
+    if (this.ranked.size === 0) return false
+    for (const other of this.watchers) if (other.priority > taker.priority && other.isEager) return true
+    return false
+  }
+
+  /** Those who wait, in the order in which they are served. */
+  row(): Iterable<Taker> {
+    return this.ranked.size === 0 ? this.waiters : [...this.waiters].toSorted((a, b) => b.priority - a.priority)
   }
 
   /** What would be given out next, unless the queue is paused. */

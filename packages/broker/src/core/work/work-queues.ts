@@ -6,6 +6,7 @@ import { makeBatch } from '../../storage/record-batch.ts'
 import type { CursorStore } from '../cursor/cursor.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
+import { quote } from '../names.ts'
 import type { Queue, QueueMessage } from '../queues/queue.ts'
 import type { QueueObserver, Queues } from '../queues/queues.ts'
 import type { QueueDefinition } from '../queues/table.ts'
@@ -142,11 +143,16 @@ export class WorkQueues implements WorkHost, QueueObserver {
     const { namespace, name } = queue.definition
     const work = this.consumable(namespace, name)
     if (!work) return { ready: queue.readyCount, held: queue.inFlightCount, consumers: queue.consumerCount }
-    return { ready: work.readyCount, held: work.reservedCount, consumers: queue.consumerCount + work.watchers.size }
+    return { ready: work.readyCount, held: work.reservedCount, consumers: queue.consumerCount + work.consumerCount }
   }
 
-  /** `begin` or `pull` makes it take messages. */
+  /**
+   * `begin` or `pull` makes it take messages. Throws `BrokerError` `queue-in-use` when another consumer, or this one, wants to be alone. Workers may come
+   * later all the same, and get nothing until it has gone.
+   */
   consume(queue: WorkQueue, options: WorkConsumerOptions, subscriber: TopicSubscriber): WorkConsumer {
+    const { isPassive, isExclusive } = options
+    if (!isPassive && (isExclusive ? queue.consumerCount > 0 : queue.only)) throw inUse(queue.name)
     return new WorkConsumer(this, queue, options, subscriber)
   }
 
@@ -414,13 +420,13 @@ export class WorkQueues implements WorkHost, QueueObserver {
     this.#awake.clear()
     for (const queue of awake) {
       let left = servedPerTurn
-      for (const worker of queue.waiters) {
-        if (left-- === 0) {
-          this.wake(queue)
-          break
-        }
-        if (worker.take() !== 'taken') break
+      let isTaken = true
+      for (const worker of queue.row()) {
+        if (!worker.isWaiting) continue
+        isTaken = left-- > 0 && worker.take() === 'taken'
+        if (!isTaken) break
       }
+      if (isTaken || left < 0) this.wake(queue)
     }
   }
 
@@ -444,6 +450,9 @@ const unwritten = {
   kicks: 0,
   heapAt: -1,
 } as const
+
+const inUse = (name: string): BrokerError =>
+  new BrokerError('queue-in-use', `${quote(name)} has a consumer that is, or wants to be, the only one`)
 
 function putErrorOf(error: string | undefined): PutError | undefined {
   switch (error) {

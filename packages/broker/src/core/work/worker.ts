@@ -8,6 +8,12 @@ import type { MessageNumber } from './machine.ts'
 export interface WorkerOptions {
   /** By which its consumers are found in the cursors. */
   readonly name: string
+  /** 0 when absent. */
+  readonly priority?: number
+  /** It takes what it asks for, whoever else is there. */
+  readonly isPassive?: boolean
+  /** Whether it would take something; absent: when it waits. */
+  isEager?(): boolean
   /** How long it may keep the message, Infinity for ever; `envelope` is its producer's own properties. */
   leaseMs(envelope: Buffer | undefined): number
   /** The time of a message that it held is over. */
@@ -47,6 +53,15 @@ export class Worker implements Taker {
   get isWaiting(): boolean {
     return this.#waiting !== undefined
   }
+  get priority(): number {
+    return this.#options.priority ?? 0
+  }
+  get isPassive(): boolean {
+    return this.#options.isPassive === true
+  }
+  get isEager(): boolean {
+    return this.#options.isEager?.() ?? this.isWaiting
+  }
   /** Until the first of its messages is taken from it; Infinity when it holds none. */
   get timeLeftMs(): number {
     const { first } = this.#deadlines
@@ -65,11 +80,16 @@ export class Worker implements Taker {
   watch(queue: WorkQueue): void {
     this.#queues.add(queue)
     queue.watchers.add(this)
+    if (this.priority !== 0) queue.ranked.add(this)
   }
 
   ignore(queue: WorkQueue): void {
     this.#queues.delete(queue)
     queue.watchers.delete(this)
+    queue.ranked.delete(this)
+    if (queue.only === this) queue.only = undefined
+    // Others may have stood behind it.
+    this.#host.wake(queue)
     this.#host.sweep(queue)
   }
 
@@ -204,7 +224,7 @@ export class Worker implements Taker {
   #best(): (Spot & { priority: number }) | undefined {
     let best: (Spot & { priority: number }) | undefined
     for (const queue of this.#queues) {
-      const head = queue.pauseMs > 0 ? undefined : queue.head()
+      const head = queue.pauseMs > 0 || queue.favoursOthers(this) ? undefined : queue.head()
       if (!head) continue
       const difference = best ? head.priority - best.priority || head.number - best.number : -1
       if (difference < 0) best = head
@@ -238,12 +258,15 @@ export class Worker implements Taker {
     const spot = { queue, lane, offset, number }
     const consumer = this.#consumerOf(queue, lane)
     const leaseMs = this.#options.leaseMs(envelope)
+    const isReturned = offset < lane.cursor.next
     if (!queue.reserve(spot, consumer, leaseMs)) return undefined
     const note = lane.noteOf(offset)
     const priority = note?.priority ?? lane.state.priority
     const deadlineMs = this.#host.monotonicMs() + leaseMs
     const reserves = (note?.reserves ?? 0) + 1
-    const held: Held = { spot, worker: this, consumer, leaseMs, priority, reserves, deadlineMs, heapAt: -1 }
+    // Where nothing is noted, it may have been held when the broker ended.
+    const deliveries = isReturned && !note ? lane.cursor.deliveryCount(offset) : reserves
+    const held: Held = { spot, worker: this, consumer, leaseMs, priority, reserves, deliveries, deadlineMs, heapAt: -1 }
     this.#held.set(number, held)
     this.#deadlines.add(held)
     queue.held.set(number, held)

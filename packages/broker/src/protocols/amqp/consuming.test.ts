@@ -406,3 +406,33 @@ test('consumers that wait get what comes before those who ask, and limits count 
     assert.deepEqual([String(got?.body), got?.messageCount], ['second', 0])
   }
 })
+
+test('a queue of numbered messages takes one exclusive consumer, serves by priority, and puts aside what is rejected', async t => {
+  const broker = await start(t)
+  const { work } = broker.core
+  const put = (value: string): Promise<unknown> =>
+    new Promise(resolve => {
+      work.open('/', 'w').put({ value: Buffer.from(value) }, { priority: 1, delayMs: 0 }, resolve)
+    })
+  await put('a')
+  const driver = await connect(t, broker)
+  const channel = await driver.channel()
+  const alone = await channel.consume('w', { exclusive: true })
+  const [first] = await alone.take(1)
+  assert.equal(String(first?.body), 'a')
+  channel.reject(first?.deliveryTag ?? 0, false)
+  await channel.settled()
+  assert.equal(work.get('/', 'w')?.asideCount, 1)
+  const other = await driver.channel()
+  const refused = await refusalOf(other.consume('w'), other)
+  assert.equal(refused.message, "ACCESS_REFUSED - queue 'w' in vhost '/' in exclusive use")
+  await channel.cancel(alone.tag)
+  const low = await channel.consume('w')
+  const high = await channel.consume('w', { arguments: [integer('x-priority', 9)] })
+  for (const value of ['b', 'c']) await put(value)
+  assert.deepEqual(
+    (await high.take(2)).map(({ body }) => String(body)),
+    ['b', 'c'],
+  )
+  assert.equal(low.waiting.length, 0)
+})

@@ -308,16 +308,19 @@ export class Consuming {
 
   #consumeWork(queue: WorkQueue, tag: string, fields: ConsumeFields): void {
     const { connection } = this.#channel
-    const { noAck } = fields.flags
+    const { noAck, exclusive } = fields.flags
     const prefetch = noAck ? 0 : this.prefetchCount || this.globalPrefetchCount
     const taker = new Consumer(tag, queue.name, prefetch, fields)
-    const options = { name: tag, prefetch, isSettled: noAck }
-    const source = connection.broker.work.consume(queue, options, {
-      deliver: (record, _partition, number, deliveryCount) => {
-        this.#send(taker, deliveredOf(connection, record, undefined), number, deliveryCount, noAck)
-      },
-      ended: () => this.#ended(taker),
-    })
+    const priority = priorityOf(fields.arguments, queue)
+    const options = { name: tag, prefetch, priority, isExclusive: exclusive, isSettled: noAck }
+    const source = unlessInUse(queue, () =>
+      connection.broker.work.consume(queue, options, {
+        deliver: (record, _partition, number, deliveryCount) => {
+          this.#send(taker, deliveredOf(connection, record, undefined), number, deliveryCount, noAck)
+        },
+        ended: () => this.#ended(taker),
+      }),
+    )
     taker.source = source
     this.#consumers.set(tag, taker)
     if (this.#isPaused) source.pause()
@@ -325,29 +328,25 @@ export class Consuming {
   }
 
   #subscribe(queue: Queue, tag: string, fields: ConsumeFields): void {
-    const { name, namespace } = queue.definition
     const { noAck, exclusive } = fields.flags
-    const taker = new Consumer(tag, name, noAck ? 0 : this.prefetchCount, fields)
+    const taker = new Consumer(tag, queue.definition.name, noAck ? 0 : this.prefetchCount, fields)
     const options = {
       name: tag,
-      priority: priorityOf(fields.arguments, queue),
+      priority: priorityOf(fields.arguments, queue.definition),
       exclusive,
       settled: noAck,
       // Who does not acknowledge waits for room in the channel, too, but takes none.
       shared: this.shared,
       prefetch: noAck ? 0 : this.prefetchCount,
     }
-    try {
-      const subscription = queue.subscribe(options, {
+    const subscription = unlessInUse(queue.definition, () =>
+      queue.subscribe(options, {
         deliver: (record, deliveryCount) => this.#deliver(taker, queue, record, deliveryCount, noAck),
         ended: () => this.#ended(taker),
-      })
-      taker.source = subscription
-      if (this.#isPaused) subscription.pause()
-    } catch (error) {
-      if (!(error instanceof BrokerError) || error.code !== 'queue-in-use') throw error
-      throw new AmqpException('accessRefused', `${resource('queue', name, namespace)} in exclusive use`)
-    }
+      }),
+    )
+    taker.source = subscription
+    if (this.#isPaused) subscription.pause()
     this.#consumers.set(tag, taker)
   }
 
@@ -425,7 +424,7 @@ export class Consuming {
 
   #workGetter(queue: Queue, workQueue: WorkQueue, taker: Taker, noAck: boolean, ended: () => void): Getter {
     const { work } = this.#channel.connection.broker
-    const source = work.consume(workQueue, { name: '', prefetch: 0 }, { deliver: () => {}, ended })
+    const source = work.consume(workQueue, { name: '', prefetch: 0, isPassive: true }, { deliver: () => {}, ended })
     taker.source = source
     return {
       queue,
@@ -505,7 +504,22 @@ function toldCount({ config, definition }: Queue, deliveryCount: number): number
   return config.deliveryLimit > 0 || queueTypeIn(definition.config) === 'quorum' ? deliveryCount : undefined
 }
 
-function priorityOf(given: Table, { definition: { name, namespace } }: Queue): number {
+interface Named {
+  readonly namespace: string
+  readonly name: string
+}
+
+/** Somebody else consumes, and one of the two wants to be alone. */
+function unlessInUse<T>({ namespace, name }: Named, consume: () => T): T {
+  try {
+    return consume()
+  } catch (error) {
+    if (!(error instanceof BrokerError) || error.code !== 'queue-in-use') throw error
+    throw new AmqpException('accessRefused', `${resource('queue', name, namespace)} in exclusive use`)
+  }
+}
+
+function priorityOf(given: Table, { name, namespace }: Named): number {
   const field = fieldOf(given, 'x-priority')
   if (!field) return 0
   const value = Number(field.value)

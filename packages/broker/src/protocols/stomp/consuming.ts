@@ -243,7 +243,10 @@ export class Consuming {
     checkSame(queue, wish)
     subscription.queue = name
     const work = broker.work.consumable(namespace, name)
-    const options = { name: subscription.id ?? subscription.destination, prefetch: subscription.prefetch }
+    const priority =
+      numberOf(headers, 'x-priority', priorityMax) ?? numberOf(headers, 'activemq.priority', priorityMax) ?? 0
+    const { prefetch } = subscription
+    const options = { name: subscription.id ?? subscription.destination, prefetch, priority }
     if (work) {
       if (selector) throw new StompError('not_supported', `Queue ${shown(name)} takes no selectors`)
       const source = broker.work.consume(
@@ -259,10 +262,8 @@ export class Consuming {
       return
     }
     const isWanted = selector && wants(connection, selector, subscription.destination)
-    const priority =
-      numberOf(headers, 'x-priority', priorityMax) ?? numberOf(headers, 'activemq.priority', priorityMax) ?? 0
     const source = queue.subscribe(
-      { ...options, priority, settled: !subscription.isHolding, ...(isWanted && !isOwn ? { wants: isWanted } : {}) },
+      { ...options, settled: !subscription.isHolding, ...(isWanted && !isOwn ? { wants: isWanted } : {}) },
       {
         deliver: (record, count) => {
           if (isOwn && isWanted && !isWanted(record)) return void source.ack(record.offset)
