@@ -77,3 +77,32 @@ test('ioredis: a lock that ends by itself, and a transaction', async t => {
   for await (const some of client.scanStream({ match: '*', count: 2 })) keys.push(...(some as string[]))
   assert.deepEqual(keys.sort(), ['l', 'lock', 'n'])
 })
+
+test('ioredis: channels of shards', async t => {
+  const open = await world(t)
+  const [subscriber, other, publisher] = [open(), open(), open()]
+  const seen: string[] = []
+  const both = new Promise<void>(resolve => {
+    subscriber.on('smessage', (channel, message) => {
+      if (seen.push(`${channel} ${message}`) === 2) resolve()
+    })
+  })
+  // No ordinary subscriber hears of them, whatever it has asked for.
+  const ordinary: string[] = []
+  other.on('pmessage', (_pattern, _channel, message) => ordinary.push(message))
+  await other.psubscribe('*')
+  assert.equal(await subscriber.ssubscribe('a', 'b'), 2)
+  assert.equal(await publisher.spublish('a', 'one'), 1)
+  assert.equal(await publisher.publish('a', 'ordinary'), 1)
+  assert.equal(await publisher.spublish('b', 'two'), 1)
+  await both
+  assert.deepEqual(seen, ['a one', 'b two'])
+  await other.punsubscribe()
+  assert.deepEqual(ordinary, ['ordinary'])
+  assert.deepEqual(((await publisher.call('PUBSUB', 'SHARDCHANNELS')) as string[]).toSorted(), ['a', 'b'])
+  assert.deepEqual(await publisher.call('PUBSUB', 'SHARDNUMSUB', 'a', 'none'), ['a', 1, 'none', 0])
+  assert.equal(await subscriber.sunsubscribe('a'), 1)
+  assert.equal(await publisher.spublish('a', 'nobody'), 0)
+  assert.equal(await subscriber.sunsubscribe(), 0)
+  assert.deepEqual(await publisher.call('PUBSUB', 'SHARDCHANNELS'), [])
+})

@@ -50,3 +50,25 @@ test('node-redis with RESP3: channels, keys and transactions', async t => {
   const results = await client.multi().incr('n').get('k').exec()
   assert.deepEqual(results, [1, 'v'])
 })
+
+test('node-redis with RESP3: channels of shards', async t => {
+  const open = await world(t)
+  const [client, subscriber] = [await open(), await open()]
+  const seen: string[] = []
+  const both = new Promise<void>(resolve => {
+    const note = (message: string, channel: string): void => {
+      if (seen.push(`${channel} ${message}`) === 2) resolve()
+    }
+    void subscriber.sSubscribe(['a', 'b'], note)
+  })
+  while ((await client.pubSubShardNumSub(['b']))['b'] !== 1) await new Promise(resolve => setTimeout(resolve, 5))
+  assert.equal(await client.sPublish('a', 'one'), 1)
+  assert.equal(await client.sPublish('b', 'two'), 1)
+  await both
+  assert.deepEqual(seen, ['a one', 'b two'])
+  assert.deepEqual((await client.pubSubShardChannels()).toSorted(), ['a', 'b'])
+  await subscriber.sUnsubscribe('a')
+  assert.equal(await client.sPublish('a', 'nobody'), 0)
+  await subscriber.sUnsubscribe()
+  assert.deepEqual(await client.pubSubShardChannels('*'), [])
+})

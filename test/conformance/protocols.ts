@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { startBroker } from '@dragoman/broker'
-import type { Conformance, ConformanceClient } from '../../packages/broker/src/protocols/conformance.ts'
+import { AmqpDriver } from '../../packages/broker/src/protocols/amqp/driver.ts'
+import type { Conformance, ConformanceClient, Place } from '../../packages/broker/src/protocols/conformance.ts'
 import { protocols, type ProtocolName } from '../../packages/broker/src/protocols/index.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 
@@ -23,6 +24,8 @@ export async function all(): Promise<[ProtocolName, Conformance][]> {
 
 export interface World {
   client(name: ProtocolName, conformance: Conformance): Promise<ConformanceClient>
+  /** What is published about the subject goes to the place, too, as if somebody had bound it by hand. */
+  bind(subject: string, place: Place, name: string): Promise<void>
   /** Stops the broker and starts it again over what is on its disk. */
   restart(): Promise<void>
 }
@@ -43,6 +46,14 @@ export async function world(t: TestContext): Promise<World> {
       const client = await conformance.connect(network, { host: '127.0.0.1', port: broker.port(name) })
       clients.push(client)
       return client
+    },
+    async bind(subject, place, name) {
+      const driver = await AmqpDriver.connect(network, { host: '127.0.0.1', port: broker.port('amqp') })
+      const channel = await driver.channel()
+      // A list or a tube is not there before it has something in it.
+      if (place === 'queue' || place === 'tube') await channel.declare(name)
+      await channel.bind(name, 'amq.topic', subject)
+      driver.destroy()
     },
     async restart() {
       for (const client of clients.splice(0)) client.cut()

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import type { Conformance, ConformanceClient } from '../conformance.ts'
+import type { Conformance, ConformanceClient, ConformanceConsumer, Taken } from '../conformance.ts'
 import { RespDriver } from './driver.ts'
-import { addEntry, carriedByEntries, groupConsumer } from './streams/conformance.ts'
+import { addEntry, carriedByEntries, groupConsumer, makeGroup } from './streams/conformance.ts'
 
 export const conformance: Conformance = {
   places: ['queue', 'topic'],
+  // What is published to a channel is gone for who does not listen.
+  reaches: ['subject'],
   // What is popped is gone.
   settles: [],
   carries: [],
@@ -19,18 +21,28 @@ export const conformance: Conformance = {
       return driver
     }
     const driver = await open()
+    const listeners = new Map<string, RespDriver>()
     return {
-      declare: async () => {},
-      publish: async (place, name, message) =>
-        place === 'topic' ? addEntry(driver, name, message) : void (await driver.text('RPUSH', name, message.body)),
+      async declare(place, name) {
+        if (place === 'topic') return makeGroup(driver, name)
+        if (place !== 'subject') return
+        const listener = await open()
+        await listener.ask('SUBSCRIBE', name)
+        listeners.set(name, listener)
+      },
+      async publish(place, name, message) {
+        if (place === 'topic') return addEntry(driver, name, message)
+        await driver.text(place === 'subject' ? 'PUBLISH' : 'RPUSH', name, message.body)
+      },
       async consume(place, name) {
+        if (place === 'subject') return channelConsumer(listeners.get(name))
         const consumer = await open()
         if (place === 'topic') return groupConsumer(consumer, name)
         return {
           async next() {
             const answer = await consumer.ask('BLPOP', name, 20)
             assert(Array.isArray(answer) && Buffer.isBuffer(answer[1]), String(answer))
-            return { message: { body: answer[1] }, redelivered: undefined, settle: async () => {} }
+            return takenOf(answer[1])
           },
         }
       },
@@ -39,4 +51,17 @@ export const conformance: Conformance = {
       },
     }
   },
+}
+
+const takenOf = (body: Buffer): Taken => ({ message: { body }, redelivered: undefined, settle: async () => {} })
+
+function channelConsumer(listener: RespDriver | undefined): ConformanceConsumer {
+  assert(listener)
+  return {
+    async next() {
+      const [, , body] = await listener.push()
+      assert(Buffer.isBuffer(body))
+      return takenOf(body)
+    },
+  }
 }

@@ -5,7 +5,7 @@ import { subjectExchange } from '../../core/routing/exchange.ts'
 import type { Attachment, Passing, Sink } from '../../core/routing/sink.ts'
 import { ReplyWriter } from './reply.ts'
 
-/** `shard`: channels of another set, which no pattern is about. */
+/** `shard`: channels of another set, which no pattern is about, nor anybody of another protocol. */
 export type ChannelKind = 'channel' | 'pattern' | 'shard'
 
 /** Somebody who is given what is published. */
@@ -15,8 +15,6 @@ export interface Listener {
   deliver(bytes: Buffer): void
 }
 
-/** Channels of shards are subjects that no other protocol's name can be. */
-const shardPrefix = '\u0001shard\u0001'
 /** Messages of one turn that are gathered for the members of a channel before they are handed on. */
 const gatheredBytesMax = 64 * 1024
 
@@ -48,17 +46,22 @@ export class PubSub {
     const fans = this.#fans[kind]
     let fan = fans.get(name)
     if (!fan) {
-      const made = new Fan(kind, name, this)
-      made.attachment = this.#broker.router.attach(this.#namespace, made)
-      try {
-        made.attachment.bind(subjectExchange, subjectOf(kind, name), kind === 'pattern' ? 'glob' : 'literal')
-      } catch (error) {
-        made.attachment.detach()
-        throw error
-      }
-      fans.set(name, (fan = made))
+      fan = new Fan(kind, name, this)
+      if (kind !== 'shard') this.#attach(fan, subjectOf(name), kind)
+      fans.set(name, fan)
     }
     fan.add(listener)
+  }
+
+  #attach(fan: Fan, subject: string, kind: 'channel' | 'pattern'): void {
+    const attachment = this.#broker.router.attach(this.#namespace, fan)
+    try {
+      attachment.bind(subjectExchange, subject, kind === 'pattern' ? 'glob' : 'literal')
+    } catch (error) {
+      attachment.detach()
+      throw error
+    }
+    fan.attachment = attachment
   }
 
   unsubscribe(kind: ChannelKind, name: string, listener: Listener): void {
@@ -72,18 +75,23 @@ export class PubSub {
   }
 
   /** Returns how many have been given it, and the block that its answer waits for. */
-  publish(kind: 'channel' | 'shard', name: string, value: Buffer): { count: number; seq: number } {
+  publish(name: string, value: Buffer): { count: number; seq: number } {
     const { router } = this.#broker
-    const key = subjectOf(kind, name)
-    const fan = this.#fans[kind].get(name)
-    let count = fan?.size ?? 0
-    if (kind === 'channel') {
-      // A sink of ours counts as one there, and has so many members.
-      count += router.reach(this.#namespace, subjectExchange, key) - (fan ? 1 : 0)
-      for (const { glob, size } of this.#fans.pattern.values()) if (glob.matches(key)) count += size - 1
-    }
-    const posted = router.post({ namespace: this.#namespace, exchange: subjectExchange, key, message: { value } })
+    const key = subjectOf(name)
+    const fan = this.#fans.channel.get(name)
+    // A sink of ours counts as one there, and has so many members.
+    let count = (fan?.size ?? 0) + router.reach(this.#namespace, subjectExchange, key) - (fan ? 1 : 0)
+    for (const { glob, size } of this.#fans.pattern.values()) if (glob.matches(key)) count += size - 1
+    const message = { key: Buffer.from(key), value }
+    const posted = router.post({ namespace: this.#namespace, exchange: subjectExchange, key, message })
     return { count, seq: posted.seq }
+  }
+
+  /** Returns how many have been given it. */
+  publishToShard(name: string, value: Buffer): number {
+    const fan = this.#fans.shard.get(name)
+    fan?.give(name, value)
+    return fan?.size ?? 0
   }
 
   /** Channels with members that match. */
@@ -164,25 +172,27 @@ class Fan implements Sink {
   }
 
   take(passing: Passing): void {
-    if (this.#kind === 'pattern' && passing.key.startsWith(shardPrefix)) return
+    this.give(passing.key, passing.message.value ?? nothing)
+  }
+
+  give(subject: string, value: Uint8Array): void {
     this.#pubsub.gathers(this)
     let isMuch = false
     for (const version of versions) {
       if (this.#members[version].size === 0) continue
       const writer = (this.#writers[version] ??= newWriter(version))
-      this.#write(writer, passing)
+      this.#write(writer, subject, value)
       isMuch ||= writer.length >= gatheredBytesMax
     }
     if (isMuch) this.#pubsub.flush()
   }
 
-  #write(writer: ReplyWriter, passing: Passing): void {
-    const value = passing.message.value ?? nothing
+  #write(writer: ReplyWriter, subject: string, value: Uint8Array): void {
     if (this.#kind === 'pattern') {
       writer.push(4)
       writer.raw(pmessageWord)
       writer.bulk(this.#name)
-      writer.text(passing.key)
+      writer.text(subject)
     } else {
       writer.push(3)
       writer.raw(this.#kind === 'shard' ? smessageWord : messageWord)
@@ -209,10 +219,7 @@ function newWriter(version: 2 | 3): ReplyWriter {
   return writer
 }
 
-const subjectOf = (kind: ChannelKind, name: string): string => {
-  const text = Buffer.from(name, 'latin1').toString()
-  return kind === 'shard' ? shardPrefix + text : text
-}
+const subjectOf = (name: string): string => Buffer.from(name, 'latin1').toString()
 
 const messageWord = Buffer.from('$7\r\nmessage\r\n')
 const pmessageWord = Buffer.from('$8\r\npmessage\r\n')

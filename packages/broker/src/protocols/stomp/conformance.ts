@@ -15,6 +15,7 @@ const properties = Object.entries(names) as [keyof typeof names, string][]
 
 const prefetch = '100'
 const queuePrefix = '/queue/'
+const subjectPrefix = '/topic/'
 
 export const conformance: Conformance = {
   places: ['queue', 'topic', 'subject'],
@@ -51,7 +52,7 @@ export const conformance: Conformance = {
             const received = await own.message('c')
             const settle = (): Promise<void> => own.ask('ACK', { id: received.headers['ack'] ?? '' })
             const redelivered = received.headers['redelivered'] === 'true'
-            return { message: messageOf(received), redelivered, settle }
+            return { message: messageOf(received, place), redelivered, settle }
           },
         }
       },
@@ -64,7 +65,7 @@ export const conformance: Conformance = {
 }
 
 const destinationOf = (place: Place, name: string): string =>
-  `${place === 'subject' ? '/topic/' : queuePrefix}${name.replaceAll('%', '%25')}`
+  `${place === 'subject' ? subjectPrefix : queuePrefix}${name.replaceAll('%', '%25')}`
 
 function headersOf(place: Place, name: string, message: SharedMessage): Record<string, string> {
   const destination = destinationOf(place, name)
@@ -81,7 +82,8 @@ function headersOf(place: Place, name: string, message: SharedMessage): Record<s
 const ownHeader =
   /^(subscription|message-id|ack|destination|content-length|redelivered|persistent|timestamp|x-stream-.*)$/
 
-function messageOf({ headers, body }: Received): SharedMessage {
+/** What was published about a subject tells of it by its destination, wherever it lay. */
+function messageOf({ headers, body }: Received, place: Place): SharedMessage {
   const message: SharedMessage = { body }
   const rest: Record<string, string> = {}
   for (const [header, value] of Object.entries(headers)) {
@@ -90,5 +92,8 @@ function messageOf({ headers, body }: Received): SharedMessage {
     else if (!ownHeader.test(header)) rest[header] = value
   }
   if (Object.keys(rest).length > 0) message.headers = rest
+  const { destination = '' } = headers
+  if (place !== 'subject' && destination.startsWith(subjectPrefix))
+    message.key = destination.slice(subjectPrefix.length)
   return message
 }

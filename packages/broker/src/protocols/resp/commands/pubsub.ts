@@ -137,7 +137,8 @@ function publish(client: Client, args: Args, kind: 'channel' | 'shard'): void {
   const name = args[1]!.toString('latin1')
   client.demand('write', subjectExchange)
   demandKey(client, 'write', name)
-  const { count, seq } = server.pubsub.publish(kind, name, args[2]!)
+  if (kind === 'shard') return reply.integer(server.pubsub.publishToShard(name, args[2]!))
+  const { count, seq } = server.pubsub.publish(name, args[2]!)
   client.durableWith(seq)
   reply.integer(count)
 }

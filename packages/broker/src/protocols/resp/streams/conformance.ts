@@ -25,9 +25,13 @@ export async function addEntry(driver: RespDriver, name: string, message: Shared
   await driver.text('XADD', name, '*', ...fields)
 }
 
-/** One of a group that begins with the first entry. */
-export async function groupConsumer(driver: RespDriver, name: string): Promise<ConformanceConsumer> {
+/** The stream, and a group that begins with its first entry. */
+export async function makeGroup(driver: RespDriver, name: string): Promise<void> {
   await driver.ask('XGROUP', 'CREATE', name, 'group', 0, 'MKSTREAM')
+}
+
+export async function groupConsumer(driver: RespDriver, name: string): Promise<ConformanceConsumer> {
+  await makeGroup(driver, name)
   return {
     async next() {
       const words = ['GROUP', 'group', 'consumer', 'COUNT', 1, 'BLOCK', 20_000, 'STREAMS', name, '>']
