@@ -420,6 +420,34 @@ test('on a full disk dead letters wait where they are, and messages can still be
   await node.close()
 })
 
+test('a dead letter for several places comes to each of them once, though the disk is full for some of them', async () => {
+  const chain = new FillingChain()
+  const clock = new ManualClock()
+  const node = await startRouter({ chain, blobs: new MemoryBlobStore() }, {}, clock, () => {})
+  const { router, queues } = node
+  const { work, dead } = await twoQueues(node, { 'dead.letter.exchange': 'dlx' })
+  await router.declare('/', 'dlx', { kind: 'fanout' })
+  const brief = await queues.declare('/', 'brief', undefined, { isDurable: false })
+  const last = await queues.declare('/', 'last', undefined, { isDurable: false })
+  for (const destination of ['brief', 'dead', 'last'])
+    await router.bind('/', { source: 'dlx', kind: 'queue', destination, key: '' })
+  for (const text of ['a', 'b']) await publish(node, '', 'work', text)
+  const { subscription } = consume(work)
+  await turns()
+  chain.full = true
+  subscription.reject(0, 1)
+  await clock.advance(5000)
+  const counts = (): number[] => [brief, dead, last].map(({ readyCount }) => readyCount)
+  assert.deepEqual([work.dyingCount, ...counts()], [2, 1, 0, 0])
+  chain.full = false
+  await clock.advance(1200)
+  await turns(40)
+  assert.deepEqual([work.dyingCount, ...counts()], [0, 2, 2, 2])
+  assert.deepEqual(await contents(brief), ['a', 'b'])
+  assert.equal(work.statistics.deadLettered, 2)
+  await node.close()
+})
+
 test('what was dead-lettered arrives though its queue goes at once', async () => {
   const node = await startRouter(memoryStores())
   const dead = await node.queues.declare('/', 'dead')

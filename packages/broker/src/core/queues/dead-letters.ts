@@ -105,6 +105,8 @@ export class DeadLetters implements TimerTarget {
   #isReading = false
   #isClosed = false
   #isRefused = false
+  /** Who has the message already that is tried again because another place did not take it. */
+  readonly #reached = new Set<Destination>()
   /** The block of what was brought away last. */
   #seq = -1
   /** Those who wait until all is brought away. */
@@ -344,7 +346,7 @@ export class DeadLetters implements TimerTarget {
     return targets
   }
 
-  /** In one block: to all targets, and out of the queue. False: it was refused, and stays. */
+  /** In one block: to all targets that do not have it, and out of the queue. False: one of them has refused it, and it stays. */
   #publish(
     { first, heir, reason }: Dead,
     letter: QueueMessage,
@@ -353,10 +355,18 @@ export class DeadLetters implements TimerTarget {
   ): boolean {
     let isTaken = true
     this.#seq = this.#options.host.ledger.atomic(() => {
-      for (const target of targets) isTaken &&= to.append(target, letter)
+      for (const target of targets) isTaken &&= this.#reach(target, letter, to)
       if (isTaken) this.#cursor.discard(heir, first, first, dropOfDeath[reason])
     })
     if (isTaken && targets.length > 0) this.brought++
+    return isTaken
+  }
+
+  /** What is not durable takes messages while the disk is full: when it has one, the others may not yet. */
+  #reach(target: Destination, letter: QueueMessage, to: Republishing): boolean {
+    if (this.#reached.has(target)) return true
+    const isTaken = to.append(target, letter)
+    if (isTaken) this.#reached.add(target)
     return isTaken
   }
 
@@ -370,6 +380,7 @@ export class DeadLetters implements TimerTarget {
   /** The first message of the run is no longer here. */
   #done(dead: Dead): number {
     this.heldCount--
+    this.#reached.clear()
     if (dead.first++ === dead.last) this.#waiting.shift()
     return 0
   }
