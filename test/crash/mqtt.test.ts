@@ -118,3 +118,46 @@ test(
     assert.deepEqual([...taken], [])
   },
 )
+
+const willOf = (topic: string) => ({ topic, payload: Buffer.from(topic), qos: 1, isRetained: false, properties: {} })
+
+test(
+  'kill -9: the will of a client whose session ends with its connection is published, once, and not that of one that left',
+  { skip: !dragomanIsThere, timeout: 60_000 },
+  async t => {
+    const data = mkdtempSync(join(tmpdir(), 'dragoman-mqtt-'))
+    t.after(() => rmSync(data, { recursive: true, force: true }))
+    let broker = await startDragoman({ data, protocol: 'mqtt' })
+    t.after(() => broker.process.kill())
+    const dial = (options: DriverOptions): Promise<MqttDriver> =>
+      MqttDriver.connect(network, { host: '127.0.0.1', port: broker.port }, options)
+    const restart = async (): Promise<void> => {
+      await broker.process.kill()
+      broker = await startDragoman({ data, protocol: 'mqtt' })
+    }
+    const heir = { ...lasting, acknowledges: true, clientId: 'heir' }
+    const subscriber = await dial(heir)
+    await subscriber.subscribe('w/#', 1)
+    await dial({ clientId: 'lost', will: willOf('w/lost') })
+    const left = await dial({ clientId: 'left', will: willOf('w/left') })
+    left.disconnect()
+    await left.over()
+    await restart()
+    const again = await dial(heir)
+    assert.equal((await again.message()).topic, 'w/lost')
+    const fresh = await dial({ clientId: 'lost', cleanStart: false })
+    assert.equal(fresh.connack.flags, 0)
+    await restart()
+    const third = await dial(heir)
+    const publisher = await dial({ clientId: 'publisher' })
+    await publisher.publish('w/last', '', { qos: 1 })
+    // What was delivered before the crash may come once more, and says so.
+    const received = [await third.message()]
+    while (received.at(-1)?.topic !== 'w/last') received.push(await third.message())
+    assert.deepEqual(
+      received.filter(({ isDuplicate }) => !isDuplicate).map(({ topic }) => topic),
+      ['w/last'],
+    )
+    assert.equal(await broker.process.stop(), 0)
+  },
+)

@@ -158,7 +158,7 @@ export class Sessions {
   }
 
   /** Publishes a will, wherever it is kept. */
-  publish(namespace: string, will: Will): void {
+  #publish(namespace: string, will: Will): void {
     const { router, retained, ledger } = this.#options
     const { exchange, key, value, headers, isTransient, isRetained, ttlMs } = will
     const message: QueueMessage = {
@@ -247,7 +247,7 @@ export class Sessions {
   #publishWill({ id, namespace, will }: SessionState): void {
     if (!will) return
     atomically(this.#options.ledger, () => {
-      this.publish(namespace, will)
+      this.#publish(namespace, will)
       this.#write(sessionFacts.willSettled, willSettled, { id })
     })
   }

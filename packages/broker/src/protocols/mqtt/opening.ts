@@ -20,7 +20,8 @@ const packetBytesMax = 268_435_460
 /** What a connection begins with, once it is known who it is. */
 export interface Opened {
   readonly agreed: Agreed
-  readonly will: Will | undefined
+  /** Of a client whose session ends with its connection: what is to be published then, also when the broker has failed before. */
+  readonly willKeeper: SessionState | undefined
   readonly isPresent: boolean
   /** Something was decided that must be durable first. */
   readonly waits: boolean
@@ -45,11 +46,14 @@ export function open(broker: Broker, context: SessionContext, known: Known, fiel
   const before = broker.sessions.get(namespace, clientId)
   if (before && before.owner !== user)
     throw new PacketError(reasons.clientIdInvalid, 'The session belongs to another user')
-  if (before && fields.cleanStart) broker.sessions.end(before)
-  const isPresent = before !== undefined && !fields.cleanStart
+  // One of no duration is that of a connection which is over, and could not be ended.
+  const isPresent = before !== undefined && !fields.cleanStart && before.expiryMs !== 0
+  if (before && !isPresent) broker.sessions.end(before)
   const keeps = expiryMs !== 0 || isPresent
   let state: SessionState | undefined
+  let willKeeper: SessionState | undefined
   if (keeps) state = broker.sessions.enter(namespace, clientId, { owner: user, queue: queueName, expiryMs, will })
+  else if (will) willKeeper = broker.sessions.enter(namespace, clientId, { owner: user, queue: '', expiryMs, will })
   const { keepAliveMaxSeconds, subscriberInFlightMax } = broker.limits
   const isTooLong =
     is5 && keepAliveMaxSeconds > 0 && (fields.keepAliveSeconds === 0 || fields.keepAliveSeconds > keepAliveMaxSeconds)
@@ -69,9 +73,9 @@ export function open(broker: Broker, context: SessionContext, known: Known, fiel
       topicAliasMax: asked.topicAliasMaximum ?? 0,
       wantsReasons: asked.requestProblem !== 0,
     },
-    will: state ? undefined : will,
+    willKeeper,
     isPresent,
-    waits: before !== undefined || state !== undefined,
+    waits: before !== undefined || state !== undefined || willKeeper !== undefined,
     keepAliveSeconds,
     properties: {
       assignedClientId: fields.clientId === '' ? clientId : undefined,

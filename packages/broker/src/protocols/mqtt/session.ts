@@ -2,7 +2,6 @@ import { ProtocolError, Reader } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
 import type { ConnectionInfo } from '../../core/connections.ts'
 import { BrokerError } from '../../core/errors.ts'
-import type { Will } from '../../core/sessions/sessions.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { Client } from './client.ts'
 import { malformed, PacketError, reasonOfFault, reasonOfRefusal, violation } from './errors.ts'
@@ -61,8 +60,6 @@ export class MqttSession implements Session<Packet>, Holder {
   readonly #registry: Registry
   readonly #frameBytesMax: number
   #state: State = { kind: 'new' }
-  /** Of a session that ends with its connection. */
-  #will: Will | undefined
   #keepAlive: KeepAlive | undefined
   #live: ConnectionInfo | undefined
   #later: { first: number; bytes: Buffer }[] = []
@@ -268,7 +265,6 @@ export class MqttSession implements Session<Packet>, Holder {
       held.takenOver()
     }
     const opened = open(this.#broker, this.#context, known, fields)
-    this.#will = opened.will
     const client = new Client(this.#clientHost(), opened.agreed)
     this.#registry.set(namespace, opened.agreed.clientId, this)
     this.#state = { kind: 'open', fields, login, known, client, opened }
@@ -367,7 +363,7 @@ export class MqttSession implements Session<Packet>, Holder {
 
   // Closing
 
-  #disconnected({ fields, client, opened }: State & { kind: 'open' }, packet: Packet): void {
+  #disconnected({ fields, client }: State & { kind: 'open' }, packet: Packet): void {
     const { rest } = disconnect.readBody(bodyOf(packet), fields.version, packet.first & 0xf)
     const { sessionExpiry } = rest.properties
     let { expiryMs } = client.agreed.state ?? { expiryMs: 0 }
@@ -377,7 +373,6 @@ export class MqttSession implements Session<Packet>, Holder {
       expiryMs = expiryMsOf(this.#broker, sessionExpiry)
     }
     this.#leave(rest.reason !== reasons.success, expiryMs)
-    void opened
     this.#close()
   }
 
@@ -448,22 +443,20 @@ export class MqttSession implements Session<Packet>, Holder {
     if (this.#live) this.#broker.connections.delete(this.#live)
     this.#live = undefined
     if (state.kind !== 'open') return
-    const { client } = state
+    const { client, opened } = state
     const { agreed } = client
     this.#state = { kind: 'closed' }
     this.#registry.delete(agreed.namespace, agreed.clientId, this)
     client.end()
-    const { sessions } = this.#broker
+    const session = agreed.state ?? opened.willKeeper
     try {
-      if (agreed.state) {
-        if (!this.#isGone) sessions.leave(agreed.state, { expiryMs: expiryMs ?? agreed.state.expiryMs, isLost })
-      } else if (this.#will && isLost) sessions.publish(agreed.namespace, this.#will)
+      if (session && !this.#isGone)
+        this.#broker.sessions.leave(session, { expiryMs: expiryMs ?? session.expiryMs, isLost })
     } catch (error) {
       // On a full disk the session stays as it is until its client, or the next start, comes.
       if (!(error instanceof BrokerError)) throw error
       this.#context.log('warn', 'A session could not be left', { reason: error.message })
     }
-    this.#will = undefined
   }
 
   #close(): void {
