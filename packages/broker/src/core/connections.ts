@@ -66,8 +66,15 @@ export interface ConsumerInfo {
   readonly arguments: readonly Header[]
 }
 
+/** Goes up by one, where that has to be quick. */
+export interface Counter {
+  count: number
+}
+
 /** All connections that are open, of all protocols that tell of theirs. */
 export class Connections {
+  /** By protocol: messages that connected subscribers have lost, as they did not take them in time or could not take them. */
+  readonly lost = new Map<string, Counter>()
   readonly #byName = new Map<string, ConnectionInfo>()
 
   add(connection: ConnectionInfo): void {
@@ -76,6 +83,15 @@ export class Connections {
 
   delete(connection: ConnectionInfo): void {
     if (this.#byName.get(connection.name) === connection) this.#byName.delete(connection.name)
+  }
+
+  /** What the connections of that protocol count. */
+  lostBy(protocol: string): Counter {
+    const known = this.lost.get(protocol)
+    if (known) return known
+    const counter = { count: 0 }
+    this.lost.set(protocol, counter)
+    return counter
   }
 
   get(name: string): ConnectionInfo | undefined {

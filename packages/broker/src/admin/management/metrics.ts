@@ -107,9 +107,12 @@ function connections({ core }: Call): Metric[] {
     [`protocol="${protocol}",outcome="succeeded"`, succeeded],
     [`protocol="${protocol}",outcome="failed"`, failed],
   ])
+  const lost = Array.from(core.connections.lost, ([name, { count }]): Sample => [`protocol="${name}"`, count])
+  const help = 'Messages that connected subscribers did not take in time or could not take, since the start.'
   return [
     { name: 'dragoman_connections', type: 'gauge', help: 'Open connections, by listener.', samples },
     { name: 'dragoman_logins_total', type: 'counter', help: 'Attempts to log in, since the start.', samples: logins },
+    { name: 'dragoman_subscriber_lost_total', type: 'counter', help, samples: lost },
   ]
 }
 

@@ -330,7 +330,7 @@ export class Client implements Sink {
     if (state && qos > 0 && message.isTransient !== true) return
     if (match.noLocal && (message as OwnMessage).publisher === this.#incoming) return
     const content = passing.as(this.#packets.contentForm)
-    if (!content) return void this.#statistics.dropped++
+    if (!content) return void this.#statistics.dropped.count++
     const given = Math.min(qos, qosOf(content))
     if (this.#isPlain(match, content)) {
       const template = this.#packets.template(passing, version, given)

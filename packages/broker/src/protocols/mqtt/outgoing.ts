@@ -108,7 +108,7 @@ export class Outgoing {
   sendOnce({ bytes, expiryAt, expiresMs }: Template): void {
     const { outbox, limits, statistics, packetBytesMax } = this.#host
     if (bytes.length > packetBytesMax || outbox.queuedBytes > limits.subscriberBytesMax) {
-      statistics.dropped++
+      statistics.dropped.count++
       return
     }
     if (expiryAt >= 0 && expiresMs <= this.#host.nowMs()) return
@@ -122,7 +122,7 @@ export class Outgoing {
     const { packetBytesMax, limits, statistics } = this.#host
     const bytes = template.bytes.length
     if (bytes > packetBytesMax) {
-      statistics.dropped++
+      statistics.dropped.count++
       source?.subscription.ack(source.offset)
       return
     }
@@ -140,7 +140,7 @@ export class Outgoing {
     const isOver = (): boolean =>
       this.#waiting.length >= subscriberMessagesMax || this.#waitingBytes + bytes > subscriberBytesMax
     while (isOver()) {
-      this.#host.statistics.dropped++
+      this.#host.statistics.dropped.count++
       const oldest = subscriberOverflow === 'drop-oldest' ? this.#waiting.shift() : undefined
       if (!oldest) return false
       this.#waitingBytes -= oldest.bytes

@@ -1,3 +1,5 @@
+import type { Broker } from '../../core/broker.ts'
+import type { Counter } from '../../core/connections.ts'
 import { perBroker } from '../per-broker.ts'
 
 /** What all connections of a broker count since it was started. */
@@ -9,7 +11,7 @@ export class Statistics {
   /** Application messages: those from clients, those to them, and those that a slow one has not got. */
   received = 0
   sent = 0
-  dropped = 0
+  readonly dropped: Counter
   receivedBytes = 0
   sentBytes = 0
   receivedPackets = 0
@@ -17,7 +19,11 @@ export class Statistics {
   subscriptions = 0
   sharedSubscriptions = 0
 
-  static readonly of = perBroker(() => new Statistics())
+  static readonly of = perBroker(broker => new Statistics(broker))
+
+  private constructor({ connections }: Broker) {
+    this.dropped = connections.lostBy('mqtt')
+  }
 
   opened(): void {
     this.connectionsTotal++

@@ -1,4 +1,5 @@
 import { keptCopy } from '@dragoman/wire'
+import type { Counter } from '../../core/connections.ts'
 import type { Attachment, Passing, Sink } from '../../core/routing/sink.ts'
 import type { Selector } from '../../core/selector/selector.ts'
 import type { Connection } from './connection.ts'
@@ -7,9 +8,6 @@ import { escaped } from './headers.ts'
 import { wantsPassing } from './selecting.ts'
 import type { Source } from './subscription.ts'
 
-/** Messages that wait for a peer that does not take them; what comes then is lost to it. */
-const queuedBytesMax = 16 * 1024 * 1024
-
 /** A subscription to what is published while it is there. Nothing is kept for it, and nothing acknowledged. */
 export class LiveSource implements Source, Sink {
   readonly #connection: Connection
@@ -17,7 +15,10 @@ export class LiveSource implements Source, Sink {
   readonly #selector: Selector | undefined
   readonly #attachment: Attachment
   readonly #form
-  #droppedCount = 0
+  readonly #lost: Counter
+  /** What comes while more waits for the peer is lost to it. */
+  readonly #queuedBytesMax: number
+  #hasLost = false
 
   /** Throws `BrokerError`. */
   constructor(
@@ -32,6 +33,8 @@ export class LiveSource implements Source, Sink {
     this.#prefix = keptCopy(Buffer.from(prefix))
     this.#selector = selector
     this.#form = liveForms(broker)[version]
+    this.#lost = broker.connections.lostBy('stomp')
+    this.#queuedBytesMax = broker.limits.subscriberBytesMax
     this.#attachment = broker.router.attach(namespace, this)
     this.#attachment.bind(exchange, key)
   }
@@ -39,7 +42,7 @@ export class LiveSource implements Source, Sink {
   take(passing: Passing): void {
     const connection = this.#connection
     if (this.#selector && !wantsPassing(connection, this.#selector, passing)) return
-    if (connection.queuedBytes > queuedBytesMax) return this.#drop()
+    if (connection.queuedBytes > this.#queuedBytesMax) return this.#drop()
     connection.write([this.#prefix, passing.as(this.#form)])
   }
 
@@ -55,7 +58,9 @@ export class LiveSource implements Source, Sink {
   resume(): void {}
 
   #drop(): void {
-    if (this.#droppedCount++ > 0) return
+    this.#lost.count++
+    if (this.#hasLost) return
+    this.#hasLost = true
     const { context } = this.#connection
     context.log('warn', 'A client does not take what is published: messages to it are dropped', {
       remote: context.remote,
