@@ -41,6 +41,12 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzSummary> {
   const random = new Random(options.seed)
   const pool = Array.from({ length: poolFrames }, () => sampleFrame(random))
   let watching = performance.now()
+  const watch = async (): Promise<void> => {
+    // One at a time: the client that behaves may be slow.
+    watching = Infinity
+    await options.watch(summary.frames)
+    watching = performance.now()
+  }
   const worker = async (own: Random): Promise<void> => {
     let connection = await Connection.open(options.port)
     while (summary.frames < options.frames) {
@@ -52,10 +58,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzSummary> {
         summary[outcome.ending]++
         connection = await Connection.open(options.port)
       }
-      if (performance.now() - watching > 1000) {
-        watching = performance.now()
-        await options.watch(summary.frames)
-      }
+      if (performance.now() - watching > 1000) await watch()
     }
     connection.close()
   }

@@ -213,8 +213,8 @@ export class Client implements Sink {
     const ids = properties.subscriptionIds ?? []
     if (ids.length > 1) throw violation('A subscription has one identifier')
     const [id = 0] = ids
+    for (const { filter, options } of wanted) checkOptions(options, version, filter)
     const results = wanted.map(({ filter, options }) => {
-      checkOptions(options, version, filter)
       return this.#subscribe(filter, readOptions(version >= versions.mqtt5 ? options : options & 3, id))
     })
     this.#answer(results, found => {
@@ -229,7 +229,6 @@ export class Client implements Sink {
     const shared = sharedOf(filter)
     if (shared === 'invalid' || !isFilter(filter)) return { reason: reasons.filterInvalid }
     const meant = shared?.filter ?? filter
-    if (shared && options.noLocal) throw violation('A shared subscription cannot leave out what is local')
     if (!mayRead(rights, meant)) return { reason: reasons.notAuthorized }
     const isNew = this.#subscriptions.get(filter) === undefined
     try {
@@ -481,4 +480,7 @@ function checkOptions(options: number, version: number, filter: string): void {
   const reserved = version >= versions.mqtt5 ? 0xc0 : 0xfc
   if ((options & 3) > qosMax || options & reserved) throw violation(`There are no such options for ${filter}`)
   if (version >= versions.mqtt5 && ((options >> 4) & 3) > 2) throw violation('There is no retain handling 3')
+  // [MQTT-3.8.3-4]
+  if (readOptions(options, 0).noLocal && typeof sharedOf(filter) === 'object')
+    throw violation('A shared subscription cannot leave out what is local')
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { versions } from './messages.ts'
+import { subscribe, versions } from './messages.ts'
 import { reasons } from './reasons.ts'
 import { connect, later, start } from './testing/bench.ts'
 
@@ -52,6 +52,18 @@ test('a client need not hear itself', async t => {
     client.destroy()
     other.destroy()
   }
+})
+
+test('a shared subscription that leaves out what is local breaks the protocol, and takes effect nowhere', async t => {
+  const broker = await start(t)
+  const client = await connect(t, broker, { clientId: 'self', properties: { sessionExpiry: 60 } })
+  const wanted = [
+    { filter: 'fine', options: 1 },
+    { filter: '$share/g/t', options: 1 | noLocal },
+  ]
+  client.send(subscribe.encode({ packetId: 1, properties: {}, wanted }, versions.mqtt5))
+  assert.equal(await client.refusal(), reasons.protocolError)
+  assert.equal(broker.core.sessions.get('/', 'self')?.subscriptions.size, 0)
 })
 
 test('what is retained comes with a subscription, as that asks for', async t => {
