@@ -12,17 +12,20 @@ import type {
 import { NetworkError } from '../runtime.ts'
 import { RealConnection } from './connection.ts'
 import { download } from './download.ts'
-import { connectSecurely, SecureAcceptor } from './tls.ts'
+import type { SecureAcceptor } from './tls.ts'
 
 /** Connections that the system holds for us until they are accepted. */
 const backlog = 1024
 /** A peer that is silent for so long is asked by the system whether it is still there. */
 const keepAliveMs = 60_000
 
-/** TCP on this machine. Nagle's delay is off: writes are already gathered by the turn. */
+/**
+ * TCP on this machine. Nagle's delay is off: writes are already gathered by the turn. What TLS needs is loaded at first use: it is
+ * 3 MB of memory, and few protect their listeners on loopback.
+ */
 export class RealNetwork implements Network {
   async listen(address: Address, accept: (connection: Connection) => void, tls?: ListenerTls): Promise<Listener> {
-    const secure = tls && new SecureAcceptor(tls, accept)
+    const secure = tls && new (await import('./tls.ts')).SecureAcceptor(tls, accept)
     // Without keep-alive the connection of a machine that lost its power would be held for ever.
     const keepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveMs }
     // With TLS, a peer that has ended wants no more answers (RFC 5246, 7.2.1), and one that ends in its handshake must not stay.
@@ -44,8 +47,8 @@ export class RealNetwork implements Network {
     })
   }
 
-  connect(address: Address, tls?: ClientTls): Promise<Connection> {
-    if (tls !== undefined) return connectSecurely(address, tls)
+  async connect(address: Address, tls?: ClientTls): Promise<Connection> {
+    if (tls !== undefined) return (await import('./tls.ts')).connectSecurely(address, tls)
     return new Promise((resolve, reject) => {
       const socket = net.connect({ host: address.host, port: address.port, allowHalfOpen: true, noDelay: true })
       const fail = (error: Error): void => reject(networkError(error, `Cannot connect to ${format(address)}`))
