@@ -1,6 +1,5 @@
 import type { Broker } from '../../core/broker.ts'
 import { subjectExchange } from '../../core/routing/exchange.ts'
-import { CommandError } from './errors.ts'
 
 /** A letter for each kind of event; `A` stands for all but `m` and `n`, `K` and `E` say to which channels they go. */
 const kinds = 'g$lshzxetdmn'
@@ -24,20 +23,21 @@ export class Events {
   get flags(): string {
     const wanted = this.#wanted
     const isAll = allKinds.split('').every(kind => wanted.has(kind))
-    const rest = (isAll ? 'mn' : kinds)
-      .split('')
-      .filter(kind => wanted.has(kind))
-      .join('')
-    const where = ['K', 'E'].filter(kind => wanted.has(kind)).join('')
-    return `${isAll ? 'A' : ''}${rest}${where}`
+    const order = isAll ? 'nKEm' : `${allKinds}nKEm`
+    const rest = order.split('').filter(kind => wanted.has(kind))
+    return `${isAll ? 'A' : ''}${rest.join('')}`
+  }
+
+  /** Whether it can be `flags`. */
+  static areFlags(text: string): boolean {
+    return text.split('').every(letter => `A${kinds}KE`.includes(letter))
   }
 
   set flags(text: string) {
     const wanted = new Set<string>()
     for (const letter of text) {
       if (letter === 'A') for (const kind of allKinds) wanted.add(kind)
-      else if (`${kinds}KE`.includes(letter)) wanted.add(letter)
-      else throw new CommandError("ERR Invalid event class character. Use 'Ag$lszhxeKEtmdn'.")
+      else wanted.add(letter)
     }
     this.#wanted = wanted
     this.isOn = (wanted.has('K') || wanted.has('E')) && kinds.split('').some(kind => wanted.has(kind))
@@ -53,6 +53,11 @@ export class Events {
 
   #publish(channel: string, value: Buffer): void {
     const key = Buffer.from(channel, 'latin1').toString()
-    this.#broker.router.post({ namespace: this.#namespace, exchange: subjectExchange, key, message: { value } })
+    this.#broker.router.post({
+      namespace: this.#namespace,
+      exchange: subjectExchange,
+      key,
+      message: { key: Buffer.from(key), value },
+    })
   }
 }

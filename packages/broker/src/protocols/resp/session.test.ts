@@ -119,6 +119,14 @@ test('single values, and until when keys last', async t => {
     ['MGET a none b', ['1', null, '2']],
     ['MSETNX c 1 a 2', 0],
     ['SETEX e 0 v', /ERR invalid expire time in 'setex' command/],
+    ['GETEX none EX 0', null],
+    ['EXPIRE none x AB', /ERR Unsupported option AB/],
+    ['SET big 9223372036854775807', 'OK'],
+    ['INCRBYFLOAT big 3', '9223372036854775810'],
+    ['WATCH a', 'OK'],
+    ['MULTI', 'OK'],
+    ['EXEC now', /EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command/],
+    ['EXEC', /ERR EXEC without MULTI/],
     ['SET e v PX 30', 'OK'],
   ])
   await new Promise(resolve => setTimeout(resolve, 60))

@@ -270,7 +270,11 @@ export class RespSession implements Session<Packet>, Client, Peer {
     let problem = typeof found === 'string' ? found : this.#refusalOf(found, args)
     if (problem === undefined && typeof found !== 'string') return found
     problem ??= 'ERR'
-    if (this.transaction.isOpen) this.transaction.fail()
+    const isExec = args[0]!.length === 4 && args[0]!.toString('latin1').toLowerCase() === 'exec'
+    if (isExec) {
+      this.transaction.end()
+      problem = `EXECABORT Transaction discarded because of: ${problem.replace(/^ERR /, '')}`
+    } else if (this.transaction.isOpen) this.transaction.fail()
     this.reply.error(problem)
     if (isRequestOfBrowser(args)) this.end()
     return undefined

@@ -1,4 +1,5 @@
-import { CommandError } from '../errors.ts'
+import { Glob } from '../../../core/routing/glob.ts'
+import { CommandError, syntaxError } from '../errors.ts'
 import { catalogue, keysOf } from './registry.ts'
 import { word } from './args.ts'
 import type { Args, Client, CommandSpec } from './command.ts'
@@ -32,11 +33,7 @@ export const commandCommand: CommandSpec = {
         args.slice(2).map(part => catalogue.named(part.toString('latin1', 0, 128))),
       )
     }),
-    sub('list', -2, '7.0.0', 'Tells the names of commands.', ({ reply }) => {
-      const all = catalogue.all()
-      reply.array(all.length)
-      for (const { name } of all) reply.text(name)
-    }),
+    sub('list', -2, '7.0.0', 'Tells the names of commands.', list),
     sub('docs', -2, '7.0.0', 'Tells what commands do.', docs),
     sub('getkeys', -3, '2.8.13', 'Tells which arguments of a command are keys.', getKeys),
   ],
@@ -46,7 +43,7 @@ function tellAll(reply: Client['reply'], specs: readonly (CommandSpec | undefine
   reply.array(specs.length)
   for (const spec of specs) {
     if (spec) tellOne(reply, spec, '')
-    else reply.nilArray()
+    else reply.nil()
   }
 }
 
@@ -66,6 +63,22 @@ function tellOne(reply: Client['reply'], spec: CommandSpec, prefix: string): voi
   reply.array(0)
   reply.array(subcommands.length)
   for (const each of subcommands) tellOne(reply, each, `${name}|`)
+}
+
+function list({ reply }: Client, args: Args): void {
+  let found = catalogue.all()
+  if (args.length > 2) {
+    if (args.length !== 5 || word(args, 2) !== 'filterby') throw syntaxError()
+    const what = args[4]!.toString('latin1', 0, 128).toLowerCase()
+    const glob = new Glob(what)
+    const filter = word(args, 3)
+    if (filter === 'pattern') found = found.filter(({ name }) => glob.matches(name))
+    else if (filter === 'aclcat') found = found.filter(spec => categoriesOf(spec).includes(what))
+    else if (filter === 'module') found = []
+    else throw syntaxError()
+  }
+  reply.array(found.length)
+  for (const { name } of found) reply.text(name)
 }
 
 function categoriesOf({ flags, group }: CommandSpec): string[] {

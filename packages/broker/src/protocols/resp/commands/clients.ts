@@ -131,9 +131,7 @@ function list(client: Client, args: Args): void {
   const what = word(args, 2)
   if (what === 'type' && args.length === 4) {
     const type = word(args, 3)
-    if (!['normal', 'pubsub', 'master', 'replica', 'slave'].includes(type)) {
-      throw new CommandError(`ERR Unknown client type '${args[3]!.toString('latin1', 0, 64)}'`)
-    }
+    if (!clientTypes.includes(type)) throw unknownType(args[3]!.toString('latin1', 0, 64))
     peers = peers.filter(peer => typeOf(peer) === type)
   } else if (what === 'id' && args.length > 3) {
     const ids = new Set(args.slice(3).map(part => integerArg(part, () => new CommandError('ERR Invalid client ID'))))
@@ -141,6 +139,9 @@ function list(client: Client, args: Args): void {
   } else if (args.length > 2) throw syntaxError()
   client.reply.verbatim(peers.map(peer => `${lineOf(peer)}\n`).join(''))
 }
+
+const clientTypes = ['normal', 'pubsub', 'master', 'replica', 'slave']
+const unknownType = (type: string): CommandError => new CommandError(`ERR Unknown client type '${type}'`)
 
 function demandAdmin(client: Client): void {
   const { identity } = client.broker
@@ -176,7 +177,8 @@ function filterOf(args: Args): { matches: (peer: Peer) => boolean; skipsMe: bool
     if (name === 'id') {
       const id = integerArg(args[at + 1], () => new CommandError('ERR client-id should be greater than 0'))
       tests.push(peer => peer.id === id)
-    } else if (name === 'addr') tests.push(peer => addressOf(peer) === value)
+    } else if (name === 'type' && !clientTypes.includes(value.toLowerCase())) throw unknownType(value)
+    else if (name === 'addr') tests.push(peer => addressOf(peer) === value)
     else if (name === 'laddr') tests.push(({ context: { local } }) => `${local.host}:${local.port}` === value)
     else if (name === 'user') tests.push(({ profile }) => profile.user === value)
     else if (name === 'type') tests.push(peer => typeOf(peer) === value.toLowerCase())

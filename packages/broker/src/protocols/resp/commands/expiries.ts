@@ -86,8 +86,8 @@ function conditionsOf(args: Args): Set<Condition> {
 
 function setEnd(client: Client, args: Args, unitMs: number, isAbsolute: boolean): void {
   const { keys, reply, broker, nowMs } = client
-  const value = integerArg(args[2])
   const conditions = conditionsOf(args)
+  const value = integerArg(args[2])
   const key = keyArg(args, 1)
   const expiresMs = value * unitMs + (isAbsolute ? 0 : nowMs)
   if (Math.abs(value * unitMs) >= 2 ** 63 || Math.abs(expiresMs) >= 2 ** 63)

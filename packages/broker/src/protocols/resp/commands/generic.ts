@@ -181,7 +181,7 @@ function rename({ keys, reply, broker }: Client, args: Args, isNew: boolean): vo
   prepareRename({ keys }, args)
   if (from !== to) {
     broker.ledger.atomic(() => {
-      if (keys.remove(to)) keys.changed(to, 'g', 'del')
+      keys.remove(to)
       type.rename?.(from, to)
       broker.values.remove(keys.namespace, from)
       if (expiresMs !== undefined) broker.values.expire(keys.namespace, to, expiresMs)

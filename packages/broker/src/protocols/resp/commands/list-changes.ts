@@ -132,8 +132,8 @@ export const listChangeCommands: readonly CommandSpec[] = [
     group: 'list',
     summary: 'Like LMPOP, and waits for elements.',
     run: (client, args) => {
-      const timeoutMs = timeoutArg(args[1])
       const wanted = manyOf(args, 2)
+      const timeoutMs = timeoutArg(args[1])
       serveOrWait(
         client,
         wanted.keys,
@@ -263,7 +263,8 @@ function prepareMove({ keys }: Client, { source, target, from }: MoveStep): void
 
 function waitToMove(client: Client, step: MoveStep, timeoutMs: number): void {
   const isMoved = (): boolean => moved(client, step)
-  serveOrWait(client, [step.source], timeoutMs, isMoved, () => client.reply.nil())
+  const { reply, isExecuting } = client
+  serveOrWait(client, [step.source], timeoutMs, isMoved, () => (isExecuting ? reply.nil() : reply.nilArray()))
 }
 
 function blockingPop(name: 'blpop' | 'brpop', side: Side): CommandSpec {

@@ -68,8 +68,7 @@ function helloArgs(args: Args): Hello {
     } else if (word === 'SETNAME' && at + 1 < args.length) {
       wanted.name = nameArg(args[at + 1]!)
       at += 2
-    } else
-      throw new CommandError(`ERR Syntax error in HELLO option '${args[at]!.toString('latin1', 0, 64).toLowerCase()}'`)
+    } else throw new CommandError(`ERR Syntax error in HELLO option '${args[at]!.toString('latin1', 0, 64)}'`)
   }
   return wanted
 }

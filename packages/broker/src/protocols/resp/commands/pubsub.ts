@@ -152,7 +152,10 @@ function demandKey({ broker, profile, namespace }: Client, permission: 'read' | 
 }
 
 function tellChannels({ server, reply }: Client, args: Args, kind: 'channel' | 'shard'): void {
-  if (args.length > 3) throw new CommandError("ERR wrong number of arguments for 'pubsub|channels' command")
+  if (args.length > 3)
+    throw new CommandError(
+      `ERR unknown subcommand or wrong number of arguments for '${args[1]!.toString('latin1', 0, 64)}'. Try PUBSUB HELP.`,
+    )
   const names = server.pubsub.channels(kind, args[2]?.toString('latin1'))
   reply.array(names.length)
   for (const name of names) reply.binary(name)

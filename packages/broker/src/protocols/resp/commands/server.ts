@@ -4,6 +4,7 @@ import { countArg, floatArg, integerArg } from '../numbers.ts'
 import { word } from './args.ts'
 import type { Args, Client, CommandSpec } from './command.ts'
 import { commandCommand } from './catalogue.ts'
+import { Events } from '../events.ts'
 import { infoText } from './info.ts'
 
 const sub = (
@@ -64,7 +65,7 @@ export const serverCommands: readonly CommandSpec[] = [
     summary: 'Answers 0: there are no replicas. What came before is durable by then.',
     run({ reply }, args) {
       integerArg(args[1])
-      countArg(args[2], 'ERR timeout is negative')
+      demandTimeout(args[2])
       reply.integer(0)
     },
   },
@@ -79,7 +80,7 @@ export const serverCommands: readonly CommandSpec[] = [
       const local = integerArg(args[1])
       if (local < 0 || local > 1) throw new CommandError('ERR value is out of range, must be positive')
       countArg(args[2], 'ERR value is out of range, must be positive')
-      countArg(args[3], 'ERR timeout is negative')
+      demandTimeout(args[3])
       reply.array(2)
       reply.integer(1)
       reply.integer(0)
@@ -137,6 +138,11 @@ export const serverCommands: readonly CommandSpec[] = [
   },
 ]
 
+function demandTimeout(text: Buffer | undefined): void {
+  const ms = integerArg(text, () => new CommandError('ERR timeout is not an integer or out of range'))
+  if (ms < 0) throw new CommandError('ERR timeout is negative')
+}
+
 function sleep(client: Client, args: Args): void {
   const ms = floatArg(args[2]!) * 1000
   if (client.isExecuting || !(ms >= 0 && ms <= 60_000)) throw syntaxError()
@@ -161,21 +167,21 @@ const fixed: Readonly<Record<string, string>> = {
   'tcp-keepalive': '300',
 }
 
-/** Those that may be set to anything: they are about how Redis stores things. */
-const ofNoEffect = new Set([
-  'list-max-ziplist-size',
-  'list-max-listpack-size',
-  'list-compress-depth',
-  'stream-node-max-entries',
-  'stream-node-max-bytes',
-  'lazyfree-lazy-user-del',
-  'latency-tracking',
-  'slowlog-log-slower-than',
-  'hz',
-])
+/** Those that may be set to anything, with what they are in Redis: they are about how it stores things. */
+const ofNoEffect: Readonly<Record<string, string>> = {
+  'list-max-ziplist-size': '-2',
+  'list-max-listpack-size': '-2',
+  'list-compress-depth': '0',
+  'stream-node-max-entries': '100',
+  'stream-node-max-bytes': '4096',
+  'lazyfree-lazy-user-del': 'no',
+  'latency-tracking': 'yes',
+  'slowlog-log-slower-than': '10000',
+  hz: '10',
+}
 
 function settingsOf({ server, keys }: Client): Map<string, string> {
-  const all = new Map(Object.entries(fixed))
+  const all = new Map(Object.entries({ ...fixed, ...ofNoEffect }))
   all.set('notify-keyspace-events', keys.events.flags)
   for (const [name, value] of server.settings) all.set(name, value)
   return all
@@ -196,19 +202,23 @@ function configSet(client: Client, args: Args): void {
   const { keys, server, reply } = client
   client.demand('configure', 'notify-keyspace-events')
   const changes: (() => void)[] = []
+  const names = new Set<string>()
   for (let at = 2; at < args.length; at += 2) {
     const name = word(args, at)
     const value = args[at + 1]!.toString('latin1')
-    if (name === 'notify-keyspace-events') changes.push(() => (keys.events.flags = value))
-    else if (ofNoEffect.has(name)) changes.push(() => server.settings.set(name, value))
+    if (names.has(name)) throw notSet(name, 'duplicate parameter')
+    names.add(name)
+    if (name === 'notify-keyspace-events') {
+      if (!Events.areFlags(value)) throw notSet(name, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+      changes.push(() => (keys.events.flags = value))
+    } else if (name in ofNoEffect) changes.push(() => server.settings.set(name, value))
     else if (name in fixed) {
-      if (fixed[name] !== value) {
-        throw new CommandError(
-          `ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`,
-        )
-      }
+      if (fixed[name] !== value) throw notSet(name, "can't set immutable config")
     } else throw new CommandError(`ERR Unknown option or number of arguments for CONFIG SET - '${name}'`)
   }
   for (const change of changes) change()
   reply.ok()
 }
+
+const notSet = (name: string, why: string): CommandError =>
+  new CommandError(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${why}`)

@@ -1,5 +1,6 @@
 import { CommandError, notAnInteger, notAFloat, syntaxError } from '../errors.ts'
-import { bigintArg, bigintOf, floatArg, floatOf, integerArg } from '../numbers.ts'
+import { longDoubleOf, sumOf, textOf } from '../long-double.ts'
+import { bigintArg, bigintOf, integerArg } from '../numbers.ts'
 import { keyArg, word } from './args.ts'
 import type { Args, Client, CommandSpec, Flag } from './command.ts'
 import { expiryOption, expiryMs } from './expiry.ts'
@@ -144,7 +145,7 @@ function set(client: Client, args: Args): void {
 
 function putFor(client: Client, args: Args, unitMs: number, command: string): void {
   const key = keyArg(args, 1)
-  const expiresMs = expiryMs({ value: integerArg(args[2]), unitMs, isAbsolute: false }, client.nowMs, command)
+  const expiresMs = expiryMs({ text: args[2], unitMs, isAbsolute: false }, client.nowMs, command)
   put(client, key, args[3]!, expiresMs)
   client.keys.changed(key, 'g', 'expire')
   client.reply.ok()
@@ -156,10 +157,10 @@ function getAndExpire(client: Client, args: Args): void {
   const persists = args.length === 3 && word(args, 2) === 'persist'
   const expiry = args.length === 4 ? expiryOption(args, 2) : undefined
   if (args.length > 2 && !persists && !expiry) throw syntaxError()
-  const expiresMs = expiry && expiryMs(expiry, client.nowMs, 'getex')
   const value = keys.string(key)
+  if (!value) return reply.nil()
+  const expiresMs = expiry && expiryMs(expiry, client.nowMs, 'getex')
   tell(reply, value)
-  if (!value) return
   if (persists) {
     if (broker.values.expiryOf(namespace, key) === undefined) return
     broker.values.expire(namespace, key, undefined)
@@ -225,22 +226,19 @@ function add(client: Client, args: Args, by: bigint): void {
 function addFloat(client: Client, args: Args): void {
   const key = keyArg(args, 1)
   const before = client.keys.string(key)
-  const value = before ? floatOf(before) : 0
-  if (value === undefined) throw notAFloat()
-  const sum = value + floatArg(args[2]!)
-  if (!Number.isFinite(sum)) throw new CommandError('ERR increment would produce NaN or Infinity')
-  const text = Buffer.from(decimal(sum))
+  const values = [before ?? noNumber, args[2]!].map(part => part.toString('latin1'))
+  const [value, by] = values.map(longDoubleOf)
+  if (values.some(text => !longDoubleOf(text) && !infinite.test(text))) throw notAFloat()
+  const sum = value && by && sumOf(value, by)
+  if (!sum) throw sumTooLarge()
+  const text = Buffer.from(textOf(sum))
   change(client, key, text, 'incrbyfloat')
   client.reply.bulk(text)
 }
 
-/** Without an exponent, and without zeros at the end. */
-function decimal(value: number): string {
-  const text = String(Number(value.toPrecision(17)) === value ? value : Number(value.toPrecision(17)))
-  if (!text.includes('e')) return text
-  const fixed = value.toFixed(17)
-  return fixed.includes('.') ? fixed.replace(/\.?0+$/, '') : fixed
-}
+const infinite = /^[+-]?inf(?:inity)?$/i
+const noNumber = Buffer.from('0')
+const sumTooLarge = (): CommandError => new CommandError('ERR increment would produce NaN or Infinity')
 
 function append(client: Client, args: Args): void {
   const key = keyArg(args, 1)

@@ -53,9 +53,9 @@ function add(client: Client, args: Args): void {
   const { keys, reply } = client
   const options = trimOptions(client, args, 2, true)
   const fieldsAt = options.end + 1
+  const wanted = newIdArg(args[options.end] ?? noId)
   const count = args.length - fieldsAt
   if (count < 2 || count % 2 !== 0) throw new CommandError("ERR wrong number of arguments for 'xadd' command")
-  const wanted = newIdArg(args[options.end]!)
   if (typeof wanted === 'object' && !('within' in wanted) && compareIds(wanted, idMin) === 0)
     throw new CommandError(refusals['id-zero'])
   const key = keyArg(args, 1)
@@ -74,6 +74,8 @@ function add(client: Client, args: Args): void {
   const end = isCounted ? cutOf(client, stream, options.trim) : (cut ?? 0)
   if (stream.trimTo(end) > 0) keys.changed(key, 't', 'xtrim')
 }
+
+const noId = Buffer.alloc(0)
 
 /** Whether all entries are to go, the new one included. */
 const isBelow = ({ state }: EntryStream, trim: Trim): boolean =>
