@@ -44,6 +44,7 @@ export class Elements {
   readonly #values = new Map<number, Buffer>()
   readonly #reader: RecordReader
   readonly #loads: Load[] = []
+  #isReading = false
   #bytes = 0
 
   constructor(memory: ElementMemory, cell: QueueStreams, stream: StreamId) {
@@ -82,11 +83,12 @@ export class Elements {
     // Many ask for the same.
     if (present) return void present.done.push(done)
     this.#loads.push({ first, last, done: [done] })
-    if (this.#loads.length === 1) this.#next()
+    if (!this.#isReading) this.#next()
   }
 
   #next(): void {
     const [load] = this.#loads
+    this.#isReading = load !== undefined
     if (!load) return this.#reader.clear()
     // Those are needed now; others can be read again.
     if (this.#memory.bytes >= this.#memory.bytesMax) {
@@ -124,6 +126,7 @@ export class Elements {
       if (problem !== undefined) this.#set(at++, nothing)
     }
     this.#loads.shift()
+    // These may ask for more, which is next.
     for (const done of load.done) done()
     this.#next()
   }

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { startBroker, type RunningBroker } from '../../main.ts'
 import type { RecordView } from '../cursor/record-view.ts'
@@ -99,4 +102,33 @@ test('what a consumer holds is in no list, and is back in its place when it is g
   await new Promise<void>(resolve => list.elements.load(0, 3, resolve))
   assert.deepEqual(all(list), ['z', 'a', 'c'])
   assert.equal(String(list.pop('right')), 'c')
+})
+
+test('who asks for elements when others have been read is called once', async t => {
+  const data = mkdtempSync(join(tmpdir(), 'dragoman-lists-'))
+  t.after(() => rmSync(data, { recursive: true, force: true }))
+  const first = await startBroker({ data })
+  const list = first.core.lists.use('/', 'l')
+  // Too much to be read at once.
+  for (const value of ['a', 'b']) {
+    push(list, 'right', value.repeat(600_000))
+    await durable(first.core)
+  }
+  await first.close()
+  const second = await startBroker({ data })
+  t.after(() => second.close())
+  const { elements } = second.core.lists.use('/', 'l')
+  let count = 0
+  await new Promise<void>(resolve => {
+    elements.load(0, 0, () => {
+      assert.equal(elements.get(0)?.[0], 97)
+      elements.load(1, 1, () => {
+        count++
+        // What was to be read twice would be read by then.
+        setTimeout(resolve, 50)
+      })
+    })
+  })
+  assert.equal(count, 1)
+  assert.equal(elements.get(1)?.[0], 98)
 })
