@@ -7,6 +7,8 @@ export interface Wait {
   readonly needsKey?: boolean
   /** A key has changed: writes the answer if it can be given now, and returns whether it did. May throw `NotLoaded`. */
   serve(key: string): boolean
+  /** What may be the answer is being read: nobody can say yet that it has waited in vain. */
+  isBusy?(): boolean
   /** Writes the answer of who has waited in vain. */
   timedOut(): void
 }

@@ -111,17 +111,20 @@ function listed({ reply, nowMs }: Client, { state }: EntryGroup, listing: Listin
   const rows: PendingRow[] = []
   for (const row of state.pending.from(start, consumer?.id)) {
     if (compareIds(row, end) > 0 || rows.length >= countMax) break
-    if (nowMs - row.timeMs >= idleMs) rows.push(row)
+    if (idleMsOf(row, nowMs) >= idleMs) rows.push(row)
   }
   reply.array(rows.length)
   for (const row of rows) {
     reply.array(4)
     reply.word(idText(row))
     reply.binary(state.consumers.get(row.holder)?.name ?? '')
-    reply.integer(Math.max(0, nowMs - row.timeMs))
+    reply.integer(idleMsOf(row, nowMs))
     reply.integer(row.count)
   }
 }
+
+/** The clock may have been set back since. */
+const idleMsOf = ({ timeMs }: PendingRow, nowMs: number): number => Math.max(0, nowMs - timeMs)
 
 interface ClaimRequest {
   readonly ids: EntryId[]
@@ -216,7 +219,7 @@ function chosen(
     if (pending.findId(id)) {
       const { row } = pending
       if (!stream.holds(row.offset)) gone.push(row)
-      else if (stream.nowMs - row.timeMs >= idleMs)
+      else if (idleMsOf(row, stream.nowMs) >= idleMs)
         claims.set(row.offset, { offset: row.offset, id, count: count >= 0 ? count : row.count + (onlyIds ? 0 : 1) })
     } else if (isForced) {
       const other = others.find(each => compareIds(each.id, id) === 0)
@@ -319,7 +322,7 @@ function oldest(stream: EntryStream, { state }: EntryGroup, search: Search): Cho
       return { claims, gone, next: { ms: row.ms, seq: row.seq } }
     const id = { ms: row.ms, seq: row.seq }
     if (!stream.holds(row.offset)) gone.push(row)
-    else if (stream.nowMs - row.timeMs >= search.idleMs)
+    else if (idleMsOf(row, stream.nowMs) >= search.idleMs)
       claims.push({ offset: row.offset, id, count: row.count + (search.onlyIds ? 0 : 1) })
   }
   return { claims, gone, next: idMin }

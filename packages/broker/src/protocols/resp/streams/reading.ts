@@ -10,7 +10,7 @@ import { CommandError, syntaxError } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { toldEntry, writeEntry, type ToldEntry } from './fields.ts'
 import { idArg, idText } from './ids.ts'
-import { afterOwn, consumerOf, Gathering, shown, someBytesMax, streamAt, worked } from './stream-client.ts'
+import { afterOwn, consumerOf, Gathering, isAtWork, shown, someBytesMax, streamAt, worked } from './stream-client.ts'
 
 /** Commands that read what comes. */
 export const readingCommands: readonly CommandSpec[] = [
@@ -129,6 +129,7 @@ function read(client: Client, request: Request): void {
     needsKey: request.isGroup,
     serve: key => serve(client, request, wishes, key),
     timedOut: () => client.reply.nilArray(),
+    isBusy: () => isAtWork(request),
   })
 }
 
@@ -310,7 +311,8 @@ function serve(client: Client, request: Request, wishes: readonly Wish[], key: s
   try {
     // A key that has become something else is no reason to stop waiting, but for groups.
     if (!request.isGroup && client.keys.typeOf(key)?.name !== 'stream') return false
-    found = worked(client, () => readOne(client, request, wish, key))
+    // The connection may go on to other commands before this is read.
+    found = worked(request, () => readOne(client, request, wish, key))
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
     client.reply.error(error.message)

@@ -35,34 +35,32 @@ export function streamFor(client: Client, key: string): EntryStream {
   return broker.entryStreams.open(namespace, name)
 }
 
-/** Commands whose work was done while they waited. */
-const done = new WeakMap<Client, { value: unknown } | { error: unknown }>()
+/** Commands whose work is under way, or was done while they waited. */
+const works = new WeakMap<object, Promise<void> | { value: unknown } | { error: unknown }>()
+
+/** Whether the work of a command has begun, and it waits. */
+export const isAtWork = (owner: object): boolean => works.get(owner) instanceof Promise
 
 /**
  * What `work` gives: at once, or when the command is called again. It is called once for each time that a command is sent, must change
- * nothing before it has waited for the last time, and is the only one of its command.
+ * nothing before it has waited for the last time, and is the only one of its owner: the connection, or a command that it does not wait for.
  */
-export function worked<T>(client: Client, work: () => T | Promise<T>): T {
-  const kept = done.get(client)
+export function worked<T>(owner: object, work: () => T | Promise<T>): T {
+  const kept = works.get(owner)
+  if (kept instanceof Promise) throw new NotLoaded(tell => void kept.then(tell))
   if (kept) {
-    done.delete(client)
+    works.delete(owner)
     if ('error' in kept) throw kept.error
     return kept.value as T
   }
   const result = work()
   if (!(result instanceof Promise)) return result
-  throw new NotLoaded(tell => {
-    result.then(
-      value => {
-        done.set(client, { value })
-        tell()
-      },
-      (error: unknown) => {
-        done.set(client, { error })
-        tell()
-      },
-    )
-  })
+  const settled = result.then(
+    value => void works.set(owner, { value }),
+    (error: unknown) => void works.set(owner, { error }),
+  )
+  works.set(owner, settled)
+  throw new NotLoaded(tell => void settled.then(tell))
 }
 
 /** For each connection, the block of what it added last. */

@@ -303,3 +303,24 @@ test('what is wrong is told in the words of Redis', async t => {
   for (const [line, text] of wrong) assert.equal(await refusal(driver, line), text, line)
   assert.equal(await say(driver, 'XLEN s'), 1)
 })
+
+test('entries that were delivered before the clock was set back are told of, and can be claimed', async t => {
+  const real = realRuntime()
+  let aheadMs = 3_600_000
+  const clock = {
+    nowMs: () => real.clock.nowMs() + aheadMs,
+    monotonicMs: () => real.clock.monotonicMs(),
+    after: (delayMs: number, run: () => void) => real.clock.after(delayMs, run),
+    soon: (run: () => void) => real.clock.soon(run),
+  }
+  const broker = await startBroker({ data: 'memory', resp: 0 }, { runtime: { ...real, clock } })
+  t.after(() => broker.close())
+  const driver = await connect(t, broker)
+  await say(driver, 'XGROUP CREATE s g 0 MKSTREAM')
+  await say(driver, 'XADD s 1-1 a b')
+  await say(driver, 'XREADGROUP GROUP g first STREAMS s >')
+  aheadMs = 0
+  assert.deepEqual(await say(driver, 'XPENDING s g - + 10'), [['1-1', 'first', 0, 1]])
+  assert.deepEqual(await say(driver, 'XCLAIM s g second 0 1-1 JUSTID'), ['1-1'])
+  assert.deepEqual(await say(driver, 'XAUTOCLAIM s g third 0 0 JUSTID'), ['0-0', ['1-1'], []])
+})
