@@ -37,6 +37,26 @@ async function converse(driver: RespDriver, steps: readonly (readonly [string, u
   }
 }
 
+test('an element that the other list does not take stays where it is', async t => {
+  const { broker, open } = await world(t)
+  const driver = await open()
+  const settings = new Map([
+    ['length.max', '1'],
+    ['overflow', 'reject-publish'],
+  ])
+  await broker.core.queues.declare('/', 'full', settings)
+  await converse(driver, [
+    ['RPUSH l a b', 2],
+    ['LMOVE l full LEFT RIGHT', 'a'],
+    ['LMOVE l full LEFT RIGHT', /OOM/],
+    ['LRANGE l 0 -1', ['b']],
+    ['LMOVE l l LEFT RIGHT', 'b'],
+    ['RPUSH l c', 2],
+    ['LMOVE l l LEFT RIGHT', 'b'],
+    ['LRANGE l 0 -1', ['c', 'b']],
+  ])
+})
+
 const wrongType = /WRONGTYPE Operation against a key holding the wrong kind of value/
 
 test('lists are pushed to, taken from and looked at at both ends and within', async t => {

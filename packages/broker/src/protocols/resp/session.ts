@@ -8,7 +8,7 @@ import { Answers } from './answers.ts'
 import type { Args, Client, CommandSpec } from './commands/command.ts'
 import { keysOf } from './commands/registry.ts'
 import { commandOf } from './commands/table.ts'
-import { answerToError, CommandError } from './errors.ts'
+import { answerToError, CommandError, storageFull } from './errors.ts'
 import { strangerBytesMax, type Command, type Packet } from './framing.ts'
 import type { Keyspace } from './keyspace.ts'
 import type { Profile } from './profile.ts'
@@ -169,7 +169,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     if (wait.timeoutMs === 0) return
     const endMs = clock.monotonicMs() + wait.timeoutMs
     const arm = (): void => {
-      const leftMs = endMs - clock.monotonicMs()
+      const leftMs = Math.max(endMs - clock.monotonicMs(), wait.isBusy?.() === true ? 1 : 0)
       if (leftMs > 0) blocked.cancelTimer = clock.after(Math.min(leftMs, waitMsMax), arm)
       else this.unblock()
     }
@@ -312,6 +312,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     profile.lastCommand = spec.name
     if (!this.feeds && spec.flags.includes('write')) this.feeds = true
     try {
+      if (this.broker.cell.isFull && spec.flags.includes('denyoom')) throw storageFull()
       spec.run!(this, args)
     } catch (error) {
       if (error instanceof NotLoaded) return this.#again(error, spec, args)

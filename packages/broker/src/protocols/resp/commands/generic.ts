@@ -1,5 +1,5 @@
 import { Glob } from '../../../core/routing/glob.ts'
-import { CommandError, noSuchKey, syntaxError } from '../errors.ts'
+import { CommandError, noSuchKey, syntaxError, storageFull } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { keyArg, word } from './args.ts'
 import type { Args, Client, CommandSpec, Flag } from './command.ts'
@@ -179,6 +179,7 @@ function rename({ keys, reply, broker }: Client, args: Args, isNew: boolean): vo
   if (!type.rename) throw new CommandError(`ERR a ${type.name} cannot be renamed`)
   const expiresMs = broker.values.expiryOf(keys.namespace, from)
   prepareRename({ keys }, args)
+  if (broker.cell.isFull) throw storageFull()
   if (from !== to) {
     broker.ledger.atomic(() => {
       keys.remove(to)

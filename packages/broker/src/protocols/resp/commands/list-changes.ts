@@ -242,11 +242,13 @@ function moved({ keys, reply, broker }: Client, { source, target, from, to }: Mo
   if (!list) return false
   keys.list(target)
   // Before anything is changed: it may have to be read.
-  const [value] = list.valuesOf(list.offsets(from, 1))
+  const offsets = list.offsets(from, 1)
+  const [value] = list.valuesOf(offsets)
   if (!value) return false
   broker.ledger.atomic(() => {
-    take(list, from)
+    // First what may be refused.
     keys.listForPush(target).push(to, [value])
+    list.remove(offsets)
   })
   reply.bulk(value)
   keys.changed(target, 'l', to === 'left' ? 'lpush' : 'rpush')

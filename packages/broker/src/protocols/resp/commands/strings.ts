@@ -8,6 +8,8 @@ import { expiryOption, expiryMs } from './expiry.ts'
 const oneKey = [1, 1, 1] as const
 const writes: readonly Flag[] = ['write', 'denyoom']
 const quickWrites: readonly Flag[] = ['write', 'denyoom', 'fast']
+/** They add nothing. */
+const takes: readonly Flag[] = ['write', 'fast']
 const quickReads: readonly Flag[] = ['readonly', 'fast']
 const valueBytesMax = 512 * 1024 * 1024
 
@@ -46,7 +48,7 @@ export const stringCommands: readonly CommandSpec[] = [
     put(client, key, args[2]!)
     tell(client.reply, before)
   }),
-  string('getdel', 2, quickWrites, '6.2.0', 'Tells the value of a key and removes it.', ({ keys, reply }, args) => {
+  string('getdel', 2, takes, '6.2.0', 'Tells the value of a key and removes it.', ({ keys, reply }, args) => {
     const key = keyArg(args, 1)
     const value = keys.string(key)
     if (value) {
@@ -55,7 +57,7 @@ export const stringCommands: readonly CommandSpec[] = [
     }
     tell(reply, value)
   }),
-  string('getex', -2, quickWrites, '6.2.0', 'Tells the value of a key and sets until when it lasts.', getAndExpire),
+  string('getex', -2, takes, '6.2.0', 'Tells the value of a key and sets until when it lasts.', getAndExpire),
   string('mget', -2, quickReads, '1.0.0', 'Tells the values of several keys.', getMany, [1, -1, 1]),
   string(
     'mset',

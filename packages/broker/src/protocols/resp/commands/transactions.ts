@@ -1,4 +1,4 @@
-import { CommandError } from '../errors.ts'
+import { answerToError, CommandError, storageFull } from '../errors.ts'
 import { keyArg } from './args.ts'
 import type { Args, Client, CommandSpec, Flag } from './command.ts'
 
@@ -94,6 +94,10 @@ function execute(client: Client): void {
   if (isStale) {
     transaction.end()
     return reply.nilArray()
+  }
+  if (broker.cell.isFull && commands.some(({ spec }) => spec.flags.includes('denyoom'))) {
+    transaction.end()
+    throw new CommandError(`EXECABORT Transaction discarded because of: ${answerToError(storageFull())}`)
   }
   // Throws when something has to be read first; then all of this is done again.
   for (const { spec, args } of commands) prepare(client, spec, args)
