@@ -6,7 +6,7 @@ import { codes } from '../../packages/broker/src/protocols/kafka/errors.ts'
 import { DiskError } from '../../packages/broker/src/runtime/runtime.ts'
 import type { SimProcess } from '../../packages/broker/src/runtime/simulated/process.ts'
 import { Simulator } from '../../packages/broker/src/runtime/simulated/simulator.ts'
-import { amqpPort, beanstalkPort, brokerPort, Client, stompPort } from './client.ts'
+import { amqpPort, beanstalkPort, brokerPort, Client, mqttPort, respPort, stompPort } from './client.ts'
 import { churnTopics, createTopic } from './churn.ts'
 import { PartitionHistory } from './history.ts'
 import { compareReplays } from './replay.ts'
@@ -281,6 +281,8 @@ class BrokerWorld {
         beanstalk: beanstalkPort,
         amqp: amqpPort,
         stomp: stompPort,
+        resp: respPort,
+        mqtt: mqttPort,
         reserveBytes: 64 * 1024,
         topicAutoCreate: 'off',
         logLevel: 'warn',

@@ -9,6 +9,8 @@ export const brokerPort = 9092
 export const beanstalkPort = 11300
 export const amqpPort = 5672
 export const stompPort = 61613
+export const respPort = 6379
+export const mqttPort = 1883
 const answerMsMax = 8_000
 
 /** A client's connection to the broker: made when it is needed, given up when an answer does not come. */

@@ -1,5 +1,10 @@
 import { Restore } from '../../packages/broker/src/cell/restore.ts'
+import { machineKinds } from '../../packages/broker/src/cell/machine.ts'
+import type { CellState } from '../../packages/broker/src/cell/state.ts'
 import { defaultCellSizes } from '../../packages/broker/src/cell/options.ts'
+import { CursorMachine } from '../../packages/broker/src/core/cursor/machine.ts'
+import { ListsMachine } from '../../packages/broker/src/core/lists/machine.ts'
+import type { Order } from '../../packages/broker/src/core/lists/order.ts'
 import { machines } from '../../packages/broker/src/machines.ts'
 import { DiskError } from '../../packages/broker/src/runtime/runtime.ts'
 import type { SimDisk } from '../../packages/broker/src/runtime/simulated/disk.ts'
@@ -53,7 +58,32 @@ async function replay(simulator: Simulator, chain: ChainStore, blobs: BlobStore)
     const block = readBlock((await chain.get(0, seq))!)
     restore.apply(block!)
   }
+  tidyLists(restore.state)
   return restore.digest()
+}
+
+/** What of a list is settled may be forgotten or not: leaves of each order what is not, each message by itself. */
+function tidyLists(state: CellState): void {
+  const lists = state.machine(machineKinds.lists)
+  if (!(lists instanceof ListsMachine)) return
+  for (let id = 0; id < state.nextMachine; id++) {
+    const cursor = state.machine(id)
+    const order = cursor instanceof CursorMachine ? lists.lists.get(cursor.stream)?.order : undefined
+    if (order) tidyOrder(order, cursor as CursorMachine, state.streams.get((cursor as CursorMachine).stream)!.endOffset)
+  }
+}
+
+function tidyOrder(order: Order, cursor: CursorMachine, end: number): void {
+  const { step } = order.open
+  const left: number[] = []
+  for (const run of order.runs) {
+    const last = Math.min(run.last, end - 1)
+    for (let at = run.step === 1 ? run.first : last; at >= run.first && at <= last; at += run.step)
+      if (cursor.stateOf(at) !== 'settled') left.push(at)
+  }
+  const runs = left.map(at => ({ first: at, last: at, step: 1 as const }))
+  const open = { first: end, last: Infinity, step }
+  order.runs.splice(0, Infinity, ...(step === 1 ? [...runs, open] : [open, ...runs]))
 }
 
 function withoutNewestCheckpoint(blobs: BlobStore): BlobStore {

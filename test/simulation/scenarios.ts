@@ -1,6 +1,7 @@
 import { brokenBrokerRules } from './broker-rules.ts'
 import { declareBroken, loadBroken, type BrokenRule } from './broken-rules.ts'
 import { brokenChainRules } from './chain-rules.ts'
+import { brokenKeyRules } from './key-rules.ts'
 import { brokenQueueRules } from './queue-rules.ts'
 import type { Scenario } from './report.ts'
 
@@ -12,6 +13,7 @@ export interface ScenarioEntry {
 export const scenarios: Record<string, ScenarioEntry> = {
   chain: { url: new URL('chain.ts', import.meta.url), broken: brokenChainRules },
   broker: { url: new URL('broker.ts', import.meta.url), broken: brokenBrokerRules },
+  keys: { url: new URL('keys.ts', import.meta.url), broken: brokenKeyRules },
   queues: { url: new URL('queues.ts', import.meta.url), broken: brokenQueueRules },
 }
 

@@ -1,0 +1,16 @@
+import { runWorld, type WorkloadMaker } from './broker-world.ts'
+import { EntryStreams } from './entry-streams.ts'
+import { Lists } from './lists.ts'
+import type { Report } from './report.ts'
+import { Values } from './values.ts'
+
+const workloads: readonly WorkloadMaker[] = [
+  shared => (shared.simulator.random.chance(0.7) ? new Lists(shared) : undefined),
+  shared => (shared.simulator.random.chance(0.7) ? new EntryStreams(shared) : undefined),
+  shared => (shared.simulator.random.chance(0.5) ? new Values(shared) : undefined),
+]
+
+/** Values by their keys: lists, streams of entries, single values. */
+export function run(seed: number, onTrace?: (lines: string[]) => void): Promise<Report> {
+  return runWorld(seed, onTrace, workloads)
+}

@@ -1,0 +1,189 @@
+import type { Client } from './client.ts'
+import type { RecordId } from './history.ts'
+import { idOf, valueOf } from './records.ts'
+import { RespClient, surely, type Told } from './resp-client.ts'
+import type { Shared, Workload } from './workload.ts'
+
+const counter = 'count'
+const [pairA, pairB, pairCount] = ['pair-a', 'pair-b', 'pair-count']
+const pairsMax = 500
+
+/** What may be the value of a key: an index of what its writer has set, or -1 when there is none. */
+interface Attempt {
+  readonly index: number
+  readonly untilMs: number
+}
+
+/** One key that one client writes and reads. What was answered, or read, stays until something else is set, or a lost command takes effect. */
+class Register {
+  readonly key: string
+  readonly producer: number
+  index = -1
+  /** Since when at the earliest it has been so. */
+  sinceMs = -Infinity
+  lost: Attempt[] = []
+  next = 0
+
+  constructor(key: string, producer: number) {
+    this.key = key
+    this.producer = producer
+  }
+
+  set(index: number, { answer, askedMs, untilMs }: Told): void {
+    if (answer instanceof Error) return
+    if (answer === undefined) this.lost.push({ index, untilMs })
+    else this.#become(index, askedMs)
+  }
+
+  #become(index: number, sinceMs: number): void {
+    this.index = index
+    this.sinceMs = sinceMs
+    this.lost = this.lost.filter(({ untilMs }) => untilMs > sinceMs)
+  }
+
+  /** False: that cannot be. */
+  found(index: number, askedMs: number): boolean {
+    if (index === this.index) return true
+    if (!this.lost.some(each => each.index === index && each.untilMs > this.sinceMs)) return false
+    this.#become(index, askedMs)
+    return true
+  }
+}
+
+/**
+ * Values by their keys, a counter that several raise, and two lists and a counter that change together.
+ *
+ * Holds: what was answered lasts; a counter never tells the same number twice, nor a lower one than before; of a transaction all is there or nothing.
+ */
+export class Values implements Workload {
+  readonly shared: Shared
+  readonly #registers: Register[] = []
+  #checks = 0
+  /** The highest answer, and how many commands were answered and lost. */
+  #countMax = 0
+  readonly #counts = new Set<number>()
+  #lostCounts = 0
+  /** Pairs that were answered for. */
+  readonly #pairs = new Set<number>()
+  #pairsAsked = 0
+
+  constructor(shared: Shared) {
+    this.shared = shared
+  }
+
+  async create(): Promise<void> {}
+
+  async run(): Promise<void> {
+    const { random } = this.shared.simulator
+    const tasks: Promise<void>[] = []
+    for (let number = random.between(1, 3); number > 0; number--) {
+      const registers = Array.from(
+        { length: random.between(1, 5) },
+        (_, at) => new Register(`value-${number}-${at}`, number * 10 + at),
+      )
+      this.#registers.push(...registers)
+      tasks.push(this.#repeat(`writer-${number}`, client => this.#write(client, random.pick(registers))))
+    }
+    for (let number = random.between(0, 2); number > 0; number--)
+      tasks.push(this.#repeat(`counter-${number}`, client => this.#count(client)))
+    if (random.chance(0.6)) tasks.push(this.#repeat('pairs', client => this.#pair(client)))
+    await Promise.all(tasks)
+  }
+
+  async #repeat(name: string, task: (client: RespClient) => Promise<void>): Promise<void> {
+    const { simulator } = this.shared
+    const { random } = simulator
+    const client = new RespClient(this.shared, `values-${name}`)
+    while (!this.shared.isEnding) {
+      await task(client)
+      this.shared.operations++
+      if (random.chance(0.01)) client.drop()
+      await simulator.sleep(random.float() * (random.chance(0.1) ? 300 : 10))
+    }
+    client.drop()
+  }
+
+  async #write(client: RespClient, register: Register): Promise<void> {
+    const { random } = this.shared.simulator
+    if (random.chance(0.3)) return this.#read(await client.ask('GET', register.key), register)
+    if (random.chance(0.1)) return register.set(-1, await client.ask('DEL', register.key))
+    const index = register.next++
+    const value = valueOf({ producer: register.producer, index })
+    const told = await (random.chance(0.2)
+      ? client.ask('GETSET', register.key, value)
+      : client.ask('SET', register.key, value))
+    // The old value is no refusal.
+    register.set(index, told.answer === null ? { ...told, answer: 'OK' } : told)
+    if (told.answer !== undefined) this.shared.acknowledged++
+  }
+
+  #read({ answer, askedMs }: Told, register: Register): void {
+    if (answer === undefined || answer instanceof Error) return
+    const { simulator } = this.shared
+    const { producer, index }: RecordId =
+      answer === null ? { producer: register.producer, index: -1 } : idOf(0, answer as Buffer)
+    const what = `${register.key} is ${index} of ${producer}`
+    if (producer !== register.producer) simulator.fail(`${what}, which was never set there`)
+    else if (!register.found(index, askedMs)) {
+      const lost = register.lost.map(each => each.index).join()
+      simulator.fail(`${what}, and was ${register.index}; without an answer: ${lost || 'nothing'}`)
+    }
+  }
+
+  async #count(client: RespClient): Promise<void> {
+    const { simulator } = this.shared
+    const floor = this.#countMax
+    const commands = Array.from({ length: simulator.random.chance(0.3) ? 10 : 1 }, () => ['INCR', counter])
+    for (const { answer, untilMs } of await client.askAll(commands)) {
+      if (answer === undefined && untilMs > -Infinity) this.#lostCounts++
+      if (typeof answer !== 'number') continue
+      if (answer <= floor) simulator.fail(`the counter says ${answer}, and has said ${floor}`)
+      if (this.#counts.has(answer)) simulator.fail(`the counter says ${answer} twice`)
+      this.#counts.add(answer)
+      this.#countMax = Math.max(this.#countMax, answer)
+      this.shared.acknowledged++
+    }
+  }
+
+  async #pair(client: RespClient): Promise<void> {
+    if (this.#pairsAsked >= pairsMax) return
+    const value = String(this.#pairsAsked++)
+    const commands = [['MULTI'], ['RPUSH', pairA, value], ['LPUSH', pairB, value], ['INCR', pairCount], ['EXEC']]
+    const { answer } = (await client.askAll(commands)).at(-1)!
+    if (!Array.isArray(answer)) return
+    this.#pairs.add(Number(value))
+    const [a, b, count] = answer
+    if (a !== b || a !== count)
+      this.shared.simulator.fail(`a pair was added, and the lengths are ${answer.map(String).join()}`)
+  }
+
+  // The end
+
+  async check(_client: Client): Promise<void> {
+    const { shared } = this
+    await shared.simulator.sleep(5_000)
+    const client = new RespClient(shared, `values-check-${++this.#checks}`)
+    for (const register of this.#registers) this.#read(await surely(shared, client, 'GET', register.key), register)
+    const { answer } = await surely(shared, client, 'GET', counter)
+    const count = Number(answer ?? 0)
+    const [least, most] = [Math.max(this.#countMax, this.#counts.size), this.#counts.size + this.#lostCounts]
+    if (count < least || count > most) shared.simulator.fail(`the counter is ${count}, not from ${least} to ${most}`)
+    await this.#checkPairs(client)
+    client.drop()
+  }
+
+  async #checkPairs(client: RespClient): Promise<void> {
+    const { shared } = this
+    const all = async (key: string): Promise<number[]> => {
+      const { answer } = await surely(shared, client, 'LRANGE', key, 0, -1)
+      return (answer as Buffer[]).map(value => Number(String(value)))
+    }
+    const a = await all(pairA)
+    const b = await all(pairB)
+    const { answer } = await surely(shared, client, 'GET', pairCount)
+    if (a.join() !== b.toReversed().join() || a.length !== Number(answer ?? 0))
+      shared.simulator.fail(`of pairs, ${a.length} and ${b.length} halves are there, ${String(answer)} were counted`)
+    for (const value of this.#pairs)
+      if (!a.includes(value)) shared.simulator.fail(`pair ${value} was added, and is not there`)
+  }
+}
