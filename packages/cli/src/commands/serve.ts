@@ -59,13 +59,12 @@ jobs in any more (DRAINING), and those that are there are worked off.`,
     const startMs = performance.now()
     process.on('uncaughtException', stopAtBug)
     const settings = await readSettings(words)
+    await loadCode(settings)
     const broker = await openBroker(settings)
     drainAtSignal(broker)
     const stopped = stopSignal()
     announce(broker, settings, Math.round(performance.now() - startMs))
     giveBackMemory()
-    // See dragoman.js: from here on, what V8 does by default.
-    setFlagsFromString('--semi-space-growth-factor=2')
     await stopped
     return shutDown(broker)
   },
@@ -78,6 +77,16 @@ async function readSettings(args: readonly string[]): Promise<Settings> {
   const sources: Given[] = [flags, environment]
   if (path !== undefined) sources.push(readFileOptions(table, await parseYaml(await readConfig(path), path), path))
   return settle(entries, sources)
+}
+
+/** Loads what will listen before it is needed: until then V8 optimizes nothing (see dragoman.js), and restoring a directory is work. */
+async function loadCode({ listeners }: Settings): Promise<void> {
+  const isOn = ({ name }: (typeof entries)[number]): boolean => {
+    const values = listeners.get(name)
+    return values !== undefined && (values.at !== 'off' || values.tls !== 'off')
+  }
+  await Promise.all(entries.filter(isOn).map(entry => entry.load()))
+  for (const flag of ['--opt', '--maglev']) setFlagsFromString(flag)
 }
 
 async function readConfig(path: string): Promise<string> {
@@ -100,15 +109,18 @@ function announce(broker: RunningBroker, { data, durability }: Settings, tookMs:
   process.stdout.write(`ready      dragoman ${packageVersion}, data ${data}, ${how}, started in ${tookMs} ms\n`)
 }
 
-/** The pause grows with what is in the heap: 35 ms for 20 MB of code. A broker that has restored more state than that goes on at once. */
+/** The pause grows with what is in the heap: 35 ms for 20 MB of code. A broker that has restored more than that goes on at once. */
 const collectedBytesMax = 48 * 2 ** 20
 
 /** Loading the code leaves 8 MB that V8 would give back to the system only much later, or never if nobody connects. */
 function giveBackMemory(): void {
-  if (process.memoryUsage().heapUsed > collectedBytesMax) return
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as NodeJS.GCFunction
-  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  if (process.memoryUsage().heapUsed < collectedBytesMax) {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as NodeJS.GCFunction
+    collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  }
+  // See dragoman.js: from here on the young generation grows as it does by default.
+  setFlagsFromString('--semi-space-growth-factor=2')
 }
 
 const durabilityWords = {
