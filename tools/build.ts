@@ -1,7 +1,17 @@
 // `npm run build`: what is published. Each package becomes `dist/<package>/`: JavaScript, type declarations and a package.json that
-// points at them. Works on the oldest Node that `engines` names, whatever Node the repository itself runs on.
+// points at them. Works on the oldest Node that `engines` names, whatever Node the repository itself runs on. The packages find each
+// other there, so what is published can be tried in place: `node dist/cli/src/dragoman.js`. Another directory can be named.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { root } from './static.ts'
 
@@ -15,19 +25,26 @@ interface Manifest {
   [field: string]: unknown
 }
 
-const target = path.join(root, 'dist')
+const target = path.resolve(root, process.argv[2] ?? 'dist')
 rmSync(target, { recursive: true, force: true })
-const compiler = path.join(root, 'node_modules', '.bin', 'tsc')
-const compiled = spawnSync(compiler, ['-p', 'tsconfig.build.json'], {
-  cwd: root,
-  stdio: 'inherit',
-})
-if (compiled.status !== 0) process.exit(1)
+run('tsc', ['-p', 'tsconfig.build.json', '--outDir', target])
+run('rolldown', ['--config', 'tools/rolldown.config.js', '--log-level', 'warn'])
+const scope = path.join(target, 'node_modules', '@dragoman')
+mkdirSync(scope, { recursive: true })
 for (const name of readdirSync(path.join(root, 'packages'))) {
   const source = path.join(root, 'packages', name)
-  if (existsSync(path.join(source, 'package.json'))) finish(source, path.join(target, name))
+  if (!existsSync(path.join(source, 'package.json'))) continue
+  finish(source, path.join(target, name))
+  symlinkSync(path.join('..', '..', name), path.join(scope, name))
 }
 
+function run(tool: string, args: readonly string[]): void {
+  const program = path.join(root, 'node_modules', '.bin', tool)
+  const env = { ...process.env, BUILD_DIRECTORY: target }
+  const { status, error } = spawnSync(program, args, { cwd: root, stdio: 'inherit', env })
+  if (error !== undefined) console.error(`Cannot run ${tool}: ${error.message}`)
+  if (status !== 0) process.exit(1)
+}
 function finish(source: string, folder: string): void {
   const manifest = JSON.parse(readFileSync(path.join(source, 'package.json'), 'utf8')) as Manifest
   mkdirSync(folder, { recursive: true })

@@ -1,15 +1,18 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { entries } from '@dragoman/broker/entries'
 import { ServerProcess } from './server-process.ts'
 
 export interface DragomanOptions {
   /** A directory, or `memory`. */
   data: string
   durability?: 'fsync' | 'os'
-  /** The only listener. */
-  protocol?: 'kafka' | 'amqp' | 'beanstalk' | 'stomp' | 'resp' | 'mqtt'
+  /** The only listener. With `all` every one listens, each on any free port, and Kafka's is told. */
+  protocol?: 'kafka' | 'amqp' | 'beanstalk' | 'stomp' | 'resp' | 'mqtt' | 'all'
   /** 0 takes any free port. */
   port?: number
+  /** The command of a build; else that of the sources. */
+  main?: string
   /** Further arguments of `dragoman serve`. */
   args?: string[]
   nodeArgs?: string[]
@@ -32,13 +35,27 @@ const main = join(repository, 'packages', 'cli', 'src', 'dragoman.js')
 /** True when the command is in this tree: tests that need the real process skip themselves without it. */
 export const dragomanIsThere = existsSync(main)
 
-/** Runs `dragoman serve` as a process of its own, with one listener, Kafka's unless another is named, and waits until it is ready. */
+/** Runs `dragoman serve` as a process of its own, with one listener, Kafka's unless another is named or all are, and waits until it is ready. */
 export async function startDragoman(options: DragomanOptions): Promise<Dragoman> {
-  const { data, durability = 'fsync', protocol = 'kafka', port = 0, args = [], nodeArgs = [] } = options
-  const serve = ['serve', '--data', data, '--durability', durability, '--only', protocol, `--${protocol}`, String(port)]
+  const { data, durability = 'fsync', port = 0, args = [], nodeArgs = [] } = options
+  const isWhole = options.protocol === 'all'
+  const protocol = isWhole ? 'kafka' : (options.protocol ?? 'kafka')
+  const listeners = isWhole
+    ? entries.flatMap(({ name }) => [`--${name}`, '0'])
+    : ['--only', protocol, `--${protocol}`, String(port)]
   const started = await ServerProcess.start({
     command: process.execPath,
-    args: [...nodeArgs, main, ...serve, ...args],
+    args: [
+      ...nodeArgs,
+      options.main ?? main,
+      'serve',
+      '--data',
+      data,
+      '--durability',
+      durability,
+      ...listeners,
+      ...args,
+    ],
     isReady: line => line.startsWith('ready'),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
