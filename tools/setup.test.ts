@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { capable, outdated } from './setup.js'
+import { capable, compileAhead, outdated } from './setup.js'
 
 const lock = {
   packages: {
@@ -52,4 +52,11 @@ test('capable accepts every Node that runs TypeScript without a flag', () => {
     true,
     true,
   ])
+})
+
+test('what is compiled ahead needs a broker that ends by itself, without having listened', () => {
+  const { status, stdout, stderr } = compileAhead(process.execPath)
+  assert.equal(status, 1)
+  assert.equal(stdout, '')
+  assert.match(stderr, /Cannot let kafka/)
 })
