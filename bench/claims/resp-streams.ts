@@ -59,7 +59,7 @@ function side(bench: Bench, peer: Peer, durability: Durability, size: number): S
         durability,
         async running => {
           const words = ['--port', running.port, '--size', size]
-          await runTool('redis-streams', ...words, '--key', 'warm', '--count', Math.round(count / 10))
+          await runTool('redis-streams', ...words, '--key', 'warm', '--count', count)
           return bench.measure(
             running,
             () => runTool('redis-streams', ...words, '--count', count),
