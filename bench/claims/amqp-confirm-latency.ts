@@ -62,10 +62,14 @@ function measured(bench: Bench, peer: Peer, type: QueueType): Measured {
         const load = (seconds = bench.options.seconds) =>
           amqp('flow', running, '--seconds', seconds, '--rate', rate, ...words)
         await load(warmSeconds)
-        return bench.measure(running, () => load(), report => {
-          reports.push(report)
-          return report['confirmP99Ms'] ?? Number.NaN
-        })
+        return bench.measure(
+          running,
+          () => load(),
+          report => {
+            reports.push(report)
+            return report['confirmP99Ms'] ?? Number.NaN
+          },
+        )
       },
       'amqp',
     )

@@ -1,12 +1,14 @@
 import { DiskError } from '../runtime/runtime.ts'
 import { crc32c } from '../storage/crc32c.ts'
-import * as batches from '../storage/record-batch.ts'
 import { chunkRowBytes, readChunk } from '../storage/segment.ts'
 import type { Chunk } from '../storage/segment.ts'
 import { Slab, SlabPool } from '../storage/slab.ts'
 import type { Cell } from './cell.ts'
 import type { StreamRead } from './client.ts'
 import { nameOf } from './checkpoint.ts'
+import { ReadAhead } from './read-ahead.ts'
+import { chunksFor, cutBatches, noBytes, placedChunks } from './stretch.ts'
+import type { Found, Stretch, Wanted } from './stretch.ts'
 import { extent, tail } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -32,9 +34,14 @@ export class StreamReader {
   readonly #tables = new Map<string, Buffer>()
   #tableBytes = 0
   readonly #buffers = new Map<number, SlabPool>()
+  readonly #ahead: ReadAhead
 
   constructor(cell: Cell) {
     this.#cell = cell
+    this.#ahead = new ReadAhead(cell.clock, async (stream, offset, bytes) => {
+      const row = stream.extentAt(offset)
+      return row < stream.extents.count ? this.#loadStretch(stream, row, offset, bytes) : undefined
+    })
   }
 
   /**
@@ -130,6 +137,7 @@ export class StreamReader {
     }
     answer.startOffset = stream.startOffset
     answer.endOffset = stream.visibleEnd
+    if (!answer.error) this.#ahead.note(stream, offset, next, bytesMax)
     return next
   }
 
@@ -148,21 +156,21 @@ export class StreamReader {
     bytesMax: number,
     atLeastOne: boolean,
   ): Promise<Found | undefined> {
+    const limits = { end, bytesMax, atLeastOne }
+    const ahead = await this.#ahead.take(stream, offset)
+    if (ahead) held.push(ahead.slab)
     for (;;) {
       if (this.#isGone(stream) || offset < stream.startOffset) return undefined
+      if (ahead) return cutBatches(ahead, limits)
       const row = stream.extentAt(offset)
       if (row === stream.extents.count)
         return { batches: noBytes, next: Math.max(offset, stream.tailStart), goesOn: true }
-      const from = Math.max(offset, stream.extents.get(row, extent.first))
-      const last = stream.extents.get(row, extent.last)
       const segment = stream.extents.get(row, extent.segment)
       const position = stream.extents.get(row, extent.chunkPosition)
       try {
-        const table = await this.#table(stream, row)
-        const wanted = chunksFor(table, from, Math.max(bytesMax, 1))
-        const slab = await this.#load(stream, wanted)
-        held.push(slab) // Held since it was taken from the pool.
-        return cutBatches(slab.bytes, wanted, { offset: from, end, bytesMax, atLeastOne }, last)
+        const stretch = await this.#loadStretch(stream, row, offset, bytesMax)
+        held.push(stretch.slab)
+        return cutBatches(stretch, limits)
       } catch (error) {
         if (!(error instanceof DamagedRange)) throw error
         // What is wrong may be the table as it was read, and the next read may be right.
@@ -172,6 +180,14 @@ export class StreamReader {
         if (isThere && offset >= stream.startOffset && !this.#isGone(stream)) throw error
       }
     }
+  }
+
+  /** Of the extent in `row`, from `offset` on as much as `bytesMax` asks for. */
+  async #loadStretch(stream: Stream, row: number, offset: number, bytesMax: number): Promise<Stretch> {
+    const from = Math.max(offset, stream.extents.get(row, extent.first))
+    const last = stream.extents.get(row, extent.last)
+    const wanted = chunksFor(await this.#table(stream, row), from, Math.max(bytesMax, 1))
+    return { slab: await this.#load(stream, wanted), wanted, from, last }
   }
 
   /** Batches of the tail that lie in a segment which is not finished: those that lie together from `row` on. */
@@ -312,102 +328,4 @@ function tell({ stream, answer, abortedFrom }: Reading, committed: boolean, offs
   if (stream.abortedFrom > Math.max(abortedFrom, offset)) return { ...answer, batches: [], bytes: 0 }
   answer.aborted = stream.abortedIn(offset, next)
   return answer
-}
-
-interface Found {
-  batches: Buffer
-  /** The offset behind them. */
-  next: number
-  /** Reading may go on there: the stretch has no more, or a hole was passed. */
-  goesOn: boolean
-}
-
-const noBytes = Buffer.alloc(0)
-
-interface Wanted {
-  segment: number
-  /** Back to back. */
-  chunks: Chunk[]
-  /** There are more, for which there is no room. */
-  isLimited: boolean
-  /** Offset at which the chunk behind them begins; undefined when the stretch has no more. */
-  following: number | undefined
-}
-
-/** The chunk that holds `offset` and those behind it, as many as `bytesMax` asks for. */
-function chunksFor(table: { rows: Buffer; count: number; segment: number }, offset: number, bytesMax: number): Wanted {
-  let low = 0
-  let high = table.count - 1
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1
-    if (batches.readInt64(table.rows, middle * chunkRowBytes) <= offset) low = middle
-    else high = middle - 1
-  }
-  const chunks: Chunk[] = []
-  let bytes = 0
-  let row = low
-  let isLimited = false
-  for (; row < table.count; row++) {
-    const chunk = readChunk(table.rows, row)
-    const before = chunks.at(-1)
-    if (before) {
-      isLimited = bytes >= bytesMax || bytes + chunk.bytes > bytesMax + chunkSlack
-      // A large batch lies where it was put, perhaps among those of other streams.
-      if (isLimited || before.position + before.bytes !== chunk.position) break
-    }
-    chunks.push(chunk)
-    bytes += chunk.bytes
-  }
-  const following = row < table.count ? batches.readInt64(table.rows, row * chunkRowBytes) : undefined
-  return { segment: table.segment, chunks, isLimited, following }
-}
-
-/** Batches that lie together in a segment, from `row` of the tail on, up to `endOffset`. */
-function placedChunks(
-  { tail: rows, tailSlabs }: Stream,
-  first: number,
-  endOffset: number,
-  bytesMax: number,
-  atLeastOne: boolean,
-): Wanted {
-  const segment = rows.get(first, tail.segment)
-  const chunks: Chunk[] = []
-  let end = rows.get(first, tail.position)
-  let left = bytesMax
-  for (let row = first; row < rows.count && rows.get(row, tail.last) < endOffset && !tailSlabs[row]; row++) {
-    const position = rows.get(row, tail.position)
-    if (rows.get(row, tail.segment) !== segment || position !== end) break
-    const bytes = rows.get(row, tail.bytes)
-    if (bytes > left && !(atLeastOne && row === first))
-      return { segment, chunks, isLimited: true, following: undefined }
-    left -= bytes
-    end += bytes
-    const crc = rows.get(row, tail.crc)
-    chunks.push({ baseOffset: rows.get(row, tail.base), maxTimestamp: 0, position, bytes, crc })
-  }
-  return { segment, chunks, isLimited: false, following: undefined }
-}
-
-/** The first chunk may hold bytes before the offset: so much more is read to fill the answer. */
-const chunkSlack = 64 * 1024
-
-function cutBatches(
-  bytes: Buffer,
-  wanted: Wanted,
-  { offset, end, bytesMax, atLeastOne }: { offset: number; end: number; bytesMax: number; atLeastOne: boolean },
-  extentLast: number,
-): Found {
-  const bytesEnd = wanted.chunks.at(-1)!.position + wanted.chunks.at(-1)!.bytes - wanted.chunks[0]!.position
-  let start = 0
-  while (start < bytesEnd && batches.lastOffset(bytes, start) < offset) start += batches.batchBytes(bytes, start)
-  let stop = start
-  let next = offset
-  while (stop < bytesEnd && batches.lastOffset(bytes, stop) < end) {
-    const after = stop + batches.batchBytes(bytes, stop)
-    if (after - start > bytesMax && !(atLeastOne && stop === start)) break
-    next = batches.lastOffset(bytes, stop) + 1
-    stop = after
-  }
-  if (start === bytesEnd) return { batches: noBytes, next: wanted.following ?? extentLast + 1, goesOn: true }
-  return { batches: bytes.subarray(start, stop), next, goesOn: !wanted.isLimited && stop === bytesEnd }
 }

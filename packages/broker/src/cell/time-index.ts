@@ -27,7 +27,9 @@ export async function timeLookup(
   for (let offset = stream.startOffset; ;) {
     const range = nextRange(stream, Math.max(offset, stream.startOffset), at)
     if (!range) return undefined
-    const found = await scan(stream, reader, range, bytes => firstAt(bytes, range.from, at))
+    const found = await scan(stream, reader, range, bytes =>
+      firstAt(bytes, Math.max(range.from, stream.startOffset), at),
+    )
     if (found) return found
     offset = range.last + 1
   }
@@ -103,8 +105,10 @@ async function scan(
 ): Promise<TimedOffset | undefined> {
   for (let offset = from; offset <= last && offset < stream.visibleEnd;) {
     const held: Slab[] = []
+    offset = Math.max(offset, stream.startOffset)
     try {
-      const read = await reader.read(stream, Math.max(offset, stream.startOffset), readBytes, true, held)
+      const read = await reader.read(stream, offset, readBytes, true, held)
+      if (read.error === 'offset-out-of-range' && stream.startOffset > offset) continue // It was trimmed under the read.
       if (read.error === 'storage-corrupt')
         throw new DamagedRange(`stream ${stream.id} cannot be read at offset ${offset}`)
       if (read.error || read.batches.length === 0) return undefined
