@@ -8,6 +8,7 @@ import { Connections } from './core/connections.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { EntryStreams } from './core/entry-streams/entry-streams.ts'
+import { Produced } from './core/entry-streams/produced.ts'
 import { KeyedValues } from './core/values/keyed-values.ts'
 import { nameOfKey } from './core/values/keys.ts'
 import { Lists } from './core/lists/lists.ts'
@@ -287,6 +288,7 @@ type Queueing = Pick<
   | 'work'
   | 'lists'
   | 'values'
+  | 'produced'
 >
 
 /** Queues, what leads to them and what holds messages back before them, and the namespaces that all of it is in. */
@@ -331,7 +333,8 @@ function openQueues(
     const list = lists.find(namespace, nameOfKey(key))
     if (list) lists.clear(list)
   })
-  return { connections, namespaces, policies, queues, ...published, topicConsumers, work, lists, values }
+  const produced = new Produced({ ...base, values, topics })
+  return { connections, namespaces, policies, queues, ...published, topicConsumers, work, lists, values, produced }
 }
 
 function openCell(

@@ -4,6 +4,7 @@ import type { Delayed } from './delayed/delayed.ts'
 import type { Connections } from './connections.ts'
 import type { Schedules } from './delayed/schedules.ts'
 import type { EntryStreams } from './entry-streams/entry-streams.ts'
+import type { Produced } from './entry-streams/produced.ts'
 import type { Ledger } from '../cell/machine.ts'
 import type { KeyedValues } from './values/keyed-values.ts'
 import type { Lists } from './lists/lists.ts'
@@ -60,6 +61,8 @@ export interface Broker {
   readonly work: WorkQueues
   /** Topics as streams of entries that have ids. */
   readonly entryStreams: EntryStreams
+  /** What was added to those by names that producers give their entries. */
+  readonly produced: Produced
   /** Queues whose messages are taken and added at both ends, and found by their places. */
   readonly lists: Lists
   /** Single values by their keys, and until when keys last. */

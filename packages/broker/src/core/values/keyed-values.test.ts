@@ -29,7 +29,7 @@ test('values and times are there after a restart, and what ended meanwhile is no
   assert.equal(String(after.get('/', 'for ever')), 'v')
   assert.equal(after.count, 2)
   after.clear('/')
-  assert.deepEqual([after.count, after.bytes, after.expiringCount], [0, 0, 0])
+  assert.deepEqual([after.count, after.bytes, after.expiringCount('/')], [0, 0, 0])
   await broker.close()
 })
 

@@ -58,8 +58,8 @@ export class KeyedValues {
     return this.#machine.bytes
   }
   /** Keys that do not last for ever. */
-  get expiringCount(): number {
-    return this.#heap.size
+  expiringCount(namespace: string): number {
+    return this.#byKey.get(namespace)?.size ?? 0
   }
 
   get(namespace: string, key: string): Buffer | undefined {
@@ -77,9 +77,17 @@ export class KeyedValues {
 
   /** `expiresMs` undefined: for ever. Throws `BrokerError`. */
   set(namespace: string, key: string, value: Uint8Array, expiresMs?: number): void {
+    this.demandRoom(namespace, key, value.length)
+    const bytes = Buffer.from(key, 'latin1')
+    this.#write(valueFacts.set, set, { namespace, key: bytes, value: Buffer.from(value), expiresMs: expiresMs ?? 0 })
+    this.#note(namespace, key, expiresMs)
+  }
+
+  /** Throws `BrokerError` when a value of that size could not be set. */
+  demandRoom(namespace: string, key: string, valueBytes: number): void {
     const { valuesMax, valueBytesMax } = this.#options.limits
     const before = this.get(namespace, key)
-    const more = value.length - (before?.length ?? -(key.length + valueOverhead))
+    const more = valueBytes - (before?.length ?? -(key.length + valueOverhead))
     if (!before && this.#machine.count >= valuesMax) {
       throw new BrokerError('limit-reached', `there are ${valuesMax} values, which is the most allowed`)
     }
@@ -87,9 +95,6 @@ export class KeyedValues {
       throw new BrokerError('limit-reached', `all values together would be more than ${valueBytesMax} bytes`)
     }
     if (this.#options.cell.isFull) throw full()
-    const bytes = Buffer.from(key, 'latin1')
-    this.#write(valueFacts.set, set, { namespace, key: bytes, value: Buffer.from(value), expiresMs: expiresMs ?? 0 })
-    this.#note(namespace, key, expiresMs)
   }
 
   /** Whether there was a value. The key lasts for ever again, whatever else it names. */

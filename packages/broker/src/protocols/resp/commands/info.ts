@@ -83,7 +83,9 @@ function factsOf(client: Client, section: Section): [string, string | number][] 
     case 'keyspace': {
       let count = 0
       for (const _key of keys.keys()) count++
-      return count === 0 ? [] : [['db0', `keys=${count},expires=${broker.values.expiringCount},avg_ttl=0`]]
+      return count === 0
+        ? []
+        : [['db0', `keys=${count},expires=${broker.values.expiringCount(client.namespace)},avg_ttl=0`]]
     }
   }
 }

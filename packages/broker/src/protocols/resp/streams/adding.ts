@@ -6,6 +6,7 @@ import { CommandError, noSuchKey } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { recordOfFields } from './fields.ts'
 import { idArg, idText, newIdArg } from './ids.ts'
+import { addNamed, configCommand, demandNextId, productionOf } from './naming.ts'
 import { cutOf, trimOptions, type Trim } from './trimming.ts'
 import { afterOwn, gather, noteAdded, streamAt, streamFor, worked, type Gathering } from './stream-client.ts'
 
@@ -41,6 +42,7 @@ export const addingCommands: readonly CommandSpec[] = [
     summary: 'Sets the newest id of a stream.',
     run: setId,
   },
+  configCommand,
 ]
 
 const refusals = {
@@ -58,12 +60,20 @@ function add(client: Client, args: Args): void {
   if (count < 2 || count % 2 !== 0) throw new CommandError("ERR wrong number of arguments for 'xadd' command")
   if (typeof wanted === 'object' && !('within' in wanted) && compareIds(wanted, idMin) === 0)
     throw new CommandError(refusals['id-zero'])
+  const { producer } = options
+  if (producer) demandNextId(wanted)
   const key = keyArg(args, 1)
   const known = streamAt(client, key)
   if (!known && options.mustExist) return reply.nil()
+  const repeated = known && producer && client.broker.produced.find(productionOf(known, producer, args, fieldsAt))
+  if (repeated) return reply.word(idText(repeated))
   const cut = known && options.trim?.kind === 'id' ? cutOf(client, known, options.trim) : undefined
   const stream = known ?? streamFor(client, key)
-  const refusal = stream.add(recordOfFields(args, fieldsAt), wanted, client.isExecuting)
+  const production = producer && productionOf(stream, producer, args, fieldsAt)
+  if (production) client.broker.produced.demandRoom(production)
+  const refusal = addNamed(client, stream, production, () =>
+    stream.add(recordOfFields(args, fieldsAt), wanted, client.isExecuting),
+  )
   if (refusal !== undefined) throw new CommandError(refusals[refusal])
   noteAdded(client)
   reply.word(idText(stream.state.lastId))

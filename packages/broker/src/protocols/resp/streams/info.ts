@@ -10,6 +10,7 @@ import { integerArg } from '../numbers.ts'
 import { writeEntry, type ToldEntry } from './fields.ts'
 import { helpOf } from './help.ts'
 import { idArg, idText } from './ids.ts'
+import { namesOf } from './naming.ts'
 import { byName } from './pending.ts'
 import { afterOwn, gather, shown, streamAt, worked, type Gathering } from './stream-client.ts'
 
@@ -109,7 +110,7 @@ function endsOf(client: Client, stream: EntryStream): Ends | Promise<Ends> {
 const firstIdOf = ({ first }: Ends): string => first?.id ?? idText(idMin)
 
 /** What both forms begin with. */
-function head({ reply }: Client, { state, length }: EntryStream, ends: Ends): void {
+function head({ reply }: Client, { state, length }: EntryStream, ends: Ends, names: readonly [string, number][]): void {
   // There is no tree; tools want to see that there is something.
   const nodes = Math.ceil(length / 100)
   reply.text('length')
@@ -126,12 +127,17 @@ function head({ reply }: Client, { state, length }: EntryStream, ends: Ends): vo
   reply.integer(state.added)
   reply.text('recorded-first-entry-id')
   reply.text(firstIdOf(ends))
+  for (const [name, count] of names) {
+    reply.text(name)
+    reply.integer(count)
+  }
 }
 
 function shortOf(client: Client, stream: EntryStream, ends: Ends): void {
   const { reply } = client
-  reply.map(10)
-  head(client, stream, ends)
+  const names = namesOf(client, stream)
+  reply.map(10 + names.length)
+  head(client, stream, ends, names)
   reply.text('groups')
   reply.integer(stream.state.groups.size)
   for (const end of ['first', 'last'] as const) {
@@ -144,8 +150,9 @@ function shortOf(client: Client, stream: EntryStream, ends: Ends): void {
 
 function fullOf(client: Client, stream: EntryStream, ends: Ends, some: Gathering, count: number): void {
   const { reply } = client
-  reply.map(9)
-  head(client, stream, ends)
+  const names = namesOf(client, stream)
+  reply.map(9 + names.length)
+  head(client, stream, ends, names)
   reply.text('entries')
   some.write()
   reply.text('groups')

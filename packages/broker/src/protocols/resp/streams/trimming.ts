@@ -5,6 +5,7 @@ import type { Args, Client, CommandSpec } from '../commands/command.ts'
 import { CommandError, syntaxError } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { idArg } from './ids.ts'
+import { isNaming, namingAt, type Naming } from './naming.ts'
 import { afterOwn, streamAt, worked } from './stream-client.ts'
 
 export const trimmingCommands: readonly CommandSpec[] = [
@@ -31,6 +32,8 @@ export interface TrimOptions {
   readonly trim: Trim | undefined
   /** Nothing is made when there is no such stream. */
   readonly mustExist: boolean
+  /** How the producer calls the entry, if it wants it to be added once. */
+  readonly producer?: Naming | undefined
   /** Where what is no option begins. */
   readonly end: number
 }
@@ -48,6 +51,7 @@ export function trimOptions(client: Client, args: Args, from: number, isAdd: boo
   let isAbout = false
   let limit: number | undefined
   let mustExist = false
+  let producer: Naming | undefined
   let at = from
   for (; at < args.length; at++) {
     const left = args.length - at - 1
@@ -74,6 +78,11 @@ export function trimOptions(client: Client, args: Args, from: number, isAdd: boo
       limit = integerArg(args[++at])
       if (limit < 0) throw new CommandError('ERR The LIMIT argument must be >= 0.')
     } else if (isAdd && name === 'nomkstream') mustExist = true
+    else if (isAdd && isNaming(name, left)) {
+      if (producer) throw new CommandError('ERR IDMP/IDMPAUTO specified multiple times')
+      producer = namingAt(args, at, name)
+      at += producer.name ? 2 : 1
+    }
     // What is to become of references is for those who have them; see XDELEX.
     else if (name === 'keepref') continue
     else if (isAdd) break
@@ -84,7 +93,7 @@ export function trimOptions(client: Client, args: Args, from: number, isAdd: boo
   const common = { isAbout, limit: bound === 0 ? Infinity : bound }
   const trim: Trim | undefined =
     kind === 'length' ? { kind, max, ...common } : kind === 'id' && min ? { kind, min, ...common } : undefined
-  return { trim, mustExist, end: at }
+  return { trim, mustExist, producer, end: at }
 }
 
 const star = 42
