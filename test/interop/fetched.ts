@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { repository } from '../support/dragoman.ts'
 
 /** A program that prepares what a client needs. */
@@ -20,7 +20,7 @@ export function cacheDirectory(name: string): string {
 }
 
 /**
- * Runs steps that fill a directory of the cache, unless they once all succeeded there.
+ * Runs steps that fill a directory of the cache, unless they once all succeeded there, or somebody has filled it.
  * Returns why it cannot be filled, or undefined.
  */
 export function fill(directory: string, steps: (directory: string) => Step[]): string | undefined {
@@ -30,7 +30,7 @@ export function fill(directory: string, steps: (directory: string) => Step[]): s
   mkdirSync(directory, { recursive: true })
   for (const step of steps(directory)) {
     const failure = failureOf(step, directory)
-    if (failure !== undefined) return failure
+    if (failure !== undefined) return `${failure} (${relative(repository, directory)} can be filled by hand)`
   }
   writeFileSync(whole, '')
   return undefined
