@@ -64,13 +64,6 @@ export const knownFailures: KnownFailure[] = [
       'The test wants no more than 4096 bytes before the size of frames is agreed; here it is 8192, as in RabbitMQ 4.',
   },
   {
-    client: "RabbitMQ's Java client, its functional tests",
-    case: 'test: server.Bug19219Test.it',
-    reason:
-      'A hundred publishers that wait for nothing, with 1,500 queues for each message: new connections are not served before what has come is worked off, ' +
-      'which takes longer than the test waits.',
-  },
-  {
     client: 'Redis, its own tests',
     case: 'test: unit/keyspace: Regression for pattern matching very long nested loops',
     reason: 'The pattern matches, and is told so here; Redis gives up on it, and the test wants no key.',

@@ -7,6 +7,7 @@ import type { Protocol } from './protocols/protocol.ts'
 import { NetworkError, type Address, type Runtime } from './runtime/runtime.ts'
 import { StartError } from './start-error.ts'
 import { Admission, ProtocolListener, type ListenerOptions, type Pressure } from './transport/listener.ts'
+import { ReadingTurns } from './transport/reading-turns.ts'
 
 export interface OpenListener {
   /** The protocol's, and `-tls` behind it where connections are protected. */
@@ -84,6 +85,7 @@ export async function bindListeners(
   isLoginRequired: boolean,
 ): Promise<OpenListener[]> {
   const admission = new Admission(connectionsMax)
+  const turns = new ReadingTurns(runtime.clock)
   const open: OpenListener[] = []
   try {
     for (const wanted of wantedListeners(settings)) {
@@ -98,7 +100,7 @@ export async function bindListeners(
         log('warn', 'Clients must say who they are, and these cannot: whoever reaches this listener may do everything')
       }
       const protocol = await wanted.entry.load()
-      const shared = { protocol, network, clock, random, limits: settings, admission, pressure, log }
+      const shared = { protocol, network, clock, random, limits: settings, admission, turns, pressure, log }
       const options = { ...shared, tls: wanted.isSecure ? tls : undefined }
       const listener = await bind(options, wanted, logFor('broker'))
       if (listener === undefined) continue

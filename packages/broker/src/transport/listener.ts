@@ -4,6 +4,7 @@ import type { Protocol, ProtocolLimits, SessionContext } from '../protocols/prot
 import type { Address, Cancel, Clock, Connection, Listener, ListenerTls, Network } from '../runtime/runtime.ts'
 import { WebSocketConnection } from './websocket/connection.ts'
 import { Pump, type Flushable, type PumpHost, type PumpLimits } from './pump.ts'
+import type { ReadingTurns } from './reading-turns.ts'
 
 export interface ListenerOptions<P> {
   protocol: Protocol<P>
@@ -11,8 +12,9 @@ export interface ListenerOptions<P> {
   clock: Clock
   random: Random
   limits: TransportLimits
-  /** Shared by all listeners of a broker. */
+  // Shared by all listeners of a broker.
   admission: Admission
+  turns: ReadingTurns
   pressure: Pressure
   /** Connections are protected. */
   tls?: Omit<ListenerTls, 'failed'> | undefined
@@ -77,6 +79,7 @@ const refusalLogMs = 1000
  */
 export class ProtocolListener<P> implements PumpHost {
   readonly limits: TransportLimits
+  readonly turns: ReadingTurns
   readonly log: SessionContext['log']
   readonly #options: ListenerOptions<P>
   readonly #pumps = new Set<Pump<P>>()
@@ -101,6 +104,7 @@ export class ProtocolListener<P> implements PumpHost {
   private constructor(options: ListenerOptions<P>) {
     this.#options = options
     this.limits = options.limits
+    this.turns = options.turns
     this.log = options.log
     const { firstRequestTimeoutMs, frameTimeoutMs, writeTimeoutMs } = options.limits
     this.#sweepMs = Math.max(25, Math.min(firstRequestTimeoutMs, frameTimeoutMs, writeTimeoutMs) / 4)

@@ -2,10 +2,12 @@ import { ProtocolError } from '@dragoman/wire'
 import type { Decoder, Outbox, Session, SessionContext } from '../protocols/protocol.ts'
 import type { Connection } from '../runtime/runtime.ts'
 import { Fenced } from '../storage/errors.ts'
+import { muchBytes, type Reading, type ReadingTurns } from './reading-turns.ts'
 
 /** What the connections of one listener have in common. */
 export interface PumpHost {
   readonly limits: PumpLimits
+  readonly turns: ReadingTurns
   /** Whether the broker has more to make durable than it wants. Then nothing is read until `reconsider` is called again. */
   saturated(): boolean
   log: SessionContext['log']
@@ -43,11 +45,12 @@ type State =
  *   connection -> decoder -> session -> outbox (this) -> connection
  *
  * All that a session writes in one turn leaves in one write. While the session has too much in flight, the peer does not take
- * its answers, or it brings data and the broker is saturated, the connection is not read, and the peer feels it.
+ * its answers, or it brings data and the broker is saturated, the connection is not read, and the peer feels it. Nor is it while others have
+ * their turn.
  *
  * Invariant: the connection is paused exactly while `#reading` is false.
  */
-export class Pump<P> implements Outbox, Flushable {
+export class Pump<P> implements Outbox, Flushable, Reading {
   readonly #host: PumpHost
   readonly #connection: Connection
   readonly #decoder: Decoder<P>
@@ -55,6 +58,8 @@ export class Pump<P> implements Outbox, Flushable {
   #state: State = 'open'
   #reading = true
   #held = false
+  /** Others have their turn. */
+  #rests = false
 
   #parts: Uint8Array[] = []
   #written: (() => void)[] = []
@@ -158,6 +163,11 @@ export class Pump<P> implements Outbox, Flushable {
     this.reconsider()
   }
 
+  goOn(): void {
+    this.#rests = false
+    this.reconsider()
+  }
+
   /** Reads or does not read, as things are now; closes when a peer that has ended is answered. */
   reconsider(): void {
     if (this.#state === 'ended' && this.#session.inFlight === 0) return this.close()
@@ -166,6 +176,7 @@ export class Pump<P> implements Outbox, Flushable {
       this.#session.inFlight < this.#host.limits.requestsInFlightMax &&
       !this.#session.muted &&
       !this.#held &&
+      !this.#rests &&
       this.queuedBytes <= this.#host.limits.outboxBytesMax &&
       !(this.#session.feeds && this.#host.saturated())
     if (reading === this.#reading || this.#state === 'closing' || this.#state === 'closed') return
@@ -206,11 +217,15 @@ export class Pump<P> implements Outbox, Flushable {
       return this.close()
     }
     this.#receivedBytes += chunk.length
+    const { turns } = this.#host
+    const isMuch = chunk.length >= muchBytes
+    if (isMuch) turns.begin()
     try {
       this.#decoder.push(chunk, this.#receive)
     } catch (error) {
       this.#fault(error)
     }
+    if (isMuch && !this.#rests) this.#rests = turns.rests(this)
     this.reconsider()
   }
 

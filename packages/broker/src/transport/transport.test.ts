@@ -7,6 +7,7 @@ import type { Decoder, Outbox, Protocol, Session } from '../protocols/protocol.t
 import type { Connection, Runtime } from '../runtime/runtime.ts'
 import { Simulator } from '../runtime/simulated/simulator.ts'
 import { Admission, ProtocolListener, type TransportLimits } from './listener.ts'
+import { muchBytes, ReadingTurns } from './reading-turns.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 
@@ -32,6 +33,7 @@ class LineSession implements Session<string> {
     this.#world.received.push(line)
     if (line.startsWith('feed')) this.feeds = true
     if (line === 'breach') throw new ProtocolError('Cannot take a breach')
+    if (line.startsWith('work')) this.#world.workedMs += 15
     if (line === 'bug') throw new TypeError('A bug')
     if (line === 'mute') this.muted = true
     if (line === 'bye') return this.#outbox.close()
@@ -90,6 +92,8 @@ class World {
   readonly sessions: LineSession[] = []
   readonly logged: string[] = []
   closedSessions = 0
+  /** Time that has gone by while sessions worked. */
+  workedMs = 0
   /** Buffers that sessions have lent to the transport and not got back. */
   lent = 0
   listener!: ProtocolListener<string>
@@ -102,6 +106,8 @@ class World {
   }
   /** Writes that reached a connection of the server. */
   writes = 0
+  /** How often a connection of the server was paused. */
+  pauses = 0
   #client!: Runtime
 
   constructor() {
@@ -122,12 +128,26 @@ class World {
     }
     const { clock, random } = runtime
     const { admission, pressure } = this
+    const turns = new ReadingTurns({
+      monotonicMs: () => clock.monotonicMs() + this.workedMs,
+      soon: run => clock.soon(run),
+    })
     const network: Runtime['network'] = {
       ...runtime.network,
       listen: (address, accept) => runtime.network.listen(address, connection => accept(this.#counted(connection))),
     }
     const log = (level: string, message: string): void => void this.logged.push(`${level}: ${message}`)
-    const options = { protocol, network, clock, random, admission, pressure, log, limits: { ...limits, ...changed } }
+    const options = {
+      protocol,
+      network,
+      clock,
+      random,
+      admission,
+      turns,
+      pressure,
+      log,
+      limits: { ...limits, ...changed },
+    }
     this.listener = await ProtocolListener.bind(options, { host: 'server', port: 0 })
   }
 
@@ -147,6 +167,11 @@ class World {
 
   #counted(connection: Connection): Connection {
     const write = connection.write.bind(connection)
+    const pause = connection.pause.bind(connection)
+    connection.pause = () => {
+      this.pauses++
+      pause()
+    }
     connection.write = (parts, written) => {
       if (parts.length > 0) this.writes++
       write(parts, written)
@@ -255,6 +280,24 @@ transportTest('Pump does not read one that brings data while the broker is satur
     world.received.filter(line => line.startsWith('feed')),
     ['feed 1', 'feed 2', 'feed 3'],
   )
+})
+
+transportTest('Pump rests after a long turn if it has brought much, and goes on in its turn', async world => {
+  world.serve()
+  world.simulator.network.faults.splitChance = 0
+  const [busy, other, small] = [await world.connect(), await world.connect(), await world.connect()]
+  const much = `work ${'x'.repeat(muchBytes)}\n`
+  // All of it lies there before anything is read.
+  for (const client of [busy, other]) for (let index = 0; index < 20; index++) client.send(much)
+  for (let index = 0; index < 20; index++) small.send('small\n')
+  await world.simulator.sleep(5000)
+  assert.equal(world.received.filter(line => line.startsWith('work')).length, 40)
+  assert.equal(world.received.filter(line => line === 'small').length, 20)
+  assert.ok(world.pauses > 0, 'nobody had to rest')
+  const before = world.pauses
+  for (let index = 0; index < 20; index++) small.send('work\n')
+  await world.simulator.sleep(500)
+  assert.equal(world.pauses, before, 'who brings little is not held up')
 })
 
 transportTest('a breach of the protocol closes after what is queued was sent', async world => {

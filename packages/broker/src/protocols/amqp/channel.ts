@@ -1,4 +1,5 @@
 import { ProtocolError, Reader } from '@dragoman/wire'
+import { Ring } from '../../core/cursor/ring.ts'
 import type { ChannelInfo } from '../../core/connections.ts'
 import type { Connection } from './connection.ts'
 import { AmqpException, asException } from './errors.ts'
@@ -15,6 +16,9 @@ interface Later {
   readonly type: number
   readonly payload: Buffer
 }
+
+/** Of each, besides its payload. */
+const laterOverhead = 128
 
 type State =
   | 'open'
@@ -42,7 +46,7 @@ export class Channel {
   lastQueue: string | undefined
   #state: State = 'open'
   #isBlocked = false
-  #later: Later[] = []
+  readonly #later = new Ring<Later>()
   /** A method is being carried out; with `#isBlocked`, until it is durable. */
   #isBusy = false
   #behind: (() => void)[] = []
@@ -89,7 +93,7 @@ export class Channel {
     if (this.#state !== 'open') return this.#afterClose(type, payload)
     if (!this.#isBlocked) return this.#take(type, payload)
     this.#later.push({ type, payload: Buffer.from(payload) })
-    this.connection.waiting(0, payload.length)
+    this.connection.waiting(0, laterBytes(payload))
   }
 
   /** Ends the channel, or the connection, as the error demands. */
@@ -115,12 +119,10 @@ export class Channel {
 
   #end(state: State): void {
     this.#state = state
-    const later = this.#later
-    this.#later = []
-    this.connection.waiting(0, -later.reduce((sum, { payload }) => sum + payload.length, 0))
     this.basic.end()
     // The peer may have closed it before it knew.
-    if (state === 'closing') for (const { type, payload } of later) this.#afterClose(type, payload)
+    for (let next = this.#shift(); next; next = this.#shift())
+      if (state === 'closing') this.#afterClose(next.type, next.payload)
   }
 
   #afterClose(type: number, payload: Buffer): void {
@@ -220,21 +222,23 @@ export class Channel {
   #unblock(): void {
     this.#isBlocked = false
     this.#answered()
-    const later = this.#later
-    this.#later = []
-    for (const [index, { type, payload }] of later.entries()) {
-      this.connection.waiting(0, -payload.length)
-      if (this.#state !== 'open') this.#afterClose(type, payload)
-      else if (!this.#isBlocked) this.#take(type, payload)
-      else {
-        this.connection.waiting(0, payload.length)
-        this.#later = later.slice(index)
-        break
-      }
+    for (let next = this.#shift(); next; next = this.#isBlocked ? undefined : this.#shift()) {
+      if (this.#state === 'open') this.#take(next.type, next.payload)
+      else this.#afterClose(next.type, next.payload)
     }
     this.connection.waiting(-1, 0)
   }
+
+  /** The next one that waits. */
+  #shift(): Later | undefined {
+    const next = this.#later.shift()
+    if (next) this.connection.waiting(0, -laterBytes(next.payload))
+    return next
+  }
 }
+
+/** What a frame that waits takes in memory. */
+const laterBytes = (payload: Buffer): number => laterOverhead + payload.length
 
 const methodOf = (payload: Buffer): Method | undefined =>
   payload.length < 4 ? undefined : methodsById.get(payload.readUInt32BE(0))

@@ -15,6 +15,7 @@ import { changed } from './rewriting.ts'
 import { PropertyScan, propertyBits } from './scan.ts'
 import type { Sending } from './sending.ts'
 import { fieldOf, type Field, type Table } from './table.ts'
+import { Turns } from './turns.ts'
 
 /** A body gets its buffer in steps, so that an announcement alone costs nothing. */
 const firstBodyBytesMax = 256 * 1024
@@ -128,7 +129,8 @@ export class Publishing {
   rest(): Promise<void> | undefined {
     if (this.#copies < copiesPerTurnMax) return undefined
     this.#copies = 0
-    return new Promise(resolve => this.#channel.connection.context.clock.soon(resolve))
+    const { broker, context } = this.#channel.connection
+    return Turns.of(broker).next(context.clock)
   }
 
   /** The channel is over: nobody is told any more. */
