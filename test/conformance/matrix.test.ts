@@ -36,11 +36,12 @@ async function takesAll(
   consumer: ConformanceConsumer,
   expected: SharedMessage,
   bodies: readonly string[],
+  looked: readonly Property[] = properties,
 ): Promise<void> {
   const { message, settle } = await consumer.next()
   await settle()
   assert.deepEqual(message.body, expected.body)
-  for (const property of properties) assert.deepEqual(message[property], expected[property], property)
+  for (const property of looked) assert.deepEqual(message[property], expected[property], property)
   for (const body of bodies) {
     const next = await consumer.next()
     assert.equal(next.message.body.toString(), body)
@@ -108,6 +109,31 @@ describe('published about a subject, consumed from a place that is bound to it',
           await takesAll(await consumer.consume(place, 'q'), survivor, bodies)
         })
       }
+    }
+  }
+})
+
+describe('published to a topic that is fed to an exchange, consumed by its subject', { concurrency: true }, () => {
+  for (const [from, source] of protocols.filter(([, { places }]) => places.includes('topic'))) {
+    for (const [to, target] of protocols.filter(([, each]) => reachOf(each).includes('subject'))) {
+      test(`${from} to ${to}`, options, async t => {
+        const { client, feed } = await world(t)
+        const publisher = await client(from, source)
+        await publisher.declare('topic', 'q')
+        await feed('q')
+        const subscriber = await client(to, target)
+        await subscriber.declare('subject', 'news')
+        const bodies = bodiesFor(source.bodyBytesMax('topic'), target.bodyBytesMax('subject'))
+        // The key is the subject.
+        await publisher.publish('topic', 'q', { ...whole, key: 'news' })
+        for (const body of bodies) await publisher.publish('topic', 'q', { body: Buffer.from(body), key: 'news' })
+        const survivor = survivorOf(
+          property => carries(source, 'topic', property) && carries(target, 'subject', property),
+        )
+        // Some tell the key besides.
+        const looked = properties.filter(property => property !== 'key')
+        await takesAll(await subscriber.consume('subject', 'news'), survivor, bodies, looked)
+      })
     }
   }
 })

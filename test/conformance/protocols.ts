@@ -26,6 +26,8 @@ export interface World {
   client(name: ProtocolName, conformance: Conformance): Promise<ConformanceClient>
   /** What is published about the subject goes to the place, too, as if somebody had bound it by hand. */
   bind(subject: string, place: Place, name: string): Promise<void>
+  /** What comes to the topic is published about the subjects that its keys name. */
+  feed(topic: string): Promise<void>
   /** Stops the broker and starts it again over what is on its disk. */
   restart(): Promise<void>
 }
@@ -55,6 +57,7 @@ export async function world(t: TestContext): Promise<World> {
       await channel.bind(name, 'amq.topic', subject)
       driver.destroy()
     },
+    feed: topic => broker.core.feeds.set({ namespace: '/', name: 'feed', topic, exchange: 'amq.topic' }),
     async restart() {
       for (const client of clients.splice(0)) client.cut()
       await broker.close()

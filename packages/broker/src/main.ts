@@ -8,6 +8,7 @@ import { Connections } from './core/connections.ts'
 import { Cursors } from './core/cursor/cursors.ts'
 import type { TopicSight } from './core/groups/assigned/interests.ts'
 import { EntryStreams } from './core/entry-streams/entry-streams.ts'
+import { Feeds } from './core/feeds/feeds.ts'
 import { Produced } from './core/entry-streams/produced.ts'
 import { KeyedValues } from './core/values/keyed-values.ts'
 import { nameOfKey } from './core/values/keys.ts'
@@ -238,6 +239,7 @@ async function openCore(
     connectionCounts: () => shown.connectionCounts(),
   }
   core.namespaces.resume()
+  core.feeds.resume()
   core.sessions.resume()
   const stop = stopsOf(core, [shareGroups, cursors])
   return { cell, core, groups, transactions, addresses, shown, stop }
@@ -245,8 +247,9 @@ async function openCore(
 
 /** What ends before the cell does, in this order. */
 function stopsOf(core: Broker, [shareGroups, cursors]: readonly [ShareGroups, Cursors]): (() => void)[] {
-  const { sessions, retained, namespaces, schedules, delayed, lists, values, work, queues } = core
+  const { feeds, sessions, retained, namespaces, schedules, delayed, lists, values, work, queues } = core
   const closing = [
+    feeds,
     sessions,
     retained,
     namespaces,
@@ -289,6 +292,7 @@ type Queueing = Pick<
   | 'lists'
   | 'values'
   | 'produced'
+  | 'feeds'
 >
 
 /** Queues, what leads to them and what holds messages back before them, and the namespaces that all of it is in. */
@@ -334,7 +338,21 @@ function openQueues(
     if (list) lists.clear(list)
   })
   const produced = new Produced({ ...base, values, topics })
-  return { connections, namespaces, policies, queues, ...published, topicConsumers, work, lists, values, produced }
+  const feeding = { router, topicConsumers, topics, namespaces, shareGroups, headersOf, pressure: cell }
+  const feeds = new Feeds({ ...base, ...feeding, log: logFor('feeds') })
+  return {
+    connections,
+    namespaces,
+    policies,
+    queues,
+    ...published,
+    topicConsumers,
+    work,
+    lists,
+    values,
+    produced,
+    feeds,
+  }
 }
 
 function openCell(

@@ -3,6 +3,7 @@ import type { Address } from '../runtime/runtime.ts'
 import type { Delayed } from './delayed/delayed.ts'
 import type { Connections } from './connections.ts'
 import type { Schedules } from './delayed/schedules.ts'
+import type { Feeds } from './feeds/feeds.ts'
 import type { EntryStreams } from './entry-streams/entry-streams.ts'
 import type { Produced } from './entry-streams/produced.ts'
 import type { Ledger } from '../cell/machine.ts'
@@ -59,6 +60,8 @@ export interface Broker {
   readonly schedules: Schedules
   /** Queues whose messages have numbers and priorities, and may wait. */
   readonly work: WorkQueues
+  /** Topics whose records are published to exchanges, too. */
+  readonly feeds: Feeds
   /** Topics as streams of entries that have ids. */
   readonly entryStreams: EntryStreams
   /** What was added to those by names that producers give their entries. */

@@ -187,7 +187,9 @@ async function importLimits(call: Call, vhost: string, limits: unknown): Promise
 async function importParameter(call: Call, fields: Fields): Promise<void> {
   const component = textOf(fields, 'component', '')
   const vhost = vhostOf(call, fields)
-  if (component !== operatorComponent) return setParameter(call, vhost, component, fields.value)
+  if (component !== operatorComponent) {
+    return setParameter(call, { vhost, component, name: named(fields), value: fields.value })
+  }
   if (!isFields(fields.value)) throw badRequest('the value of an operator policy must be an object')
   await setPolicy(call, 'operator', vhost, named(fields), fields.value)
 }

@@ -233,6 +233,7 @@ test('definitions of one broker make another one like it, users with their passw
     ['/api/topic-permissions/v/ann', { exchange: 'amq.topic', write: 'x', read: 'y' }],
     ['/api/policies/v/p', { pattern: '.*', definition: { 'max-length': 3 }, 'apply-to': 'queues' }],
     ['/api/operator-policies/v/o', { pattern: '.*', definition: { 'max-length': 3 }, 'apply-to': 'queues' }],
+    ['/api/parameters/feed/%2F/f', { value: { topic: 'orders', exchange: 'amq.topic' } }],
     ['/api/global-parameters/note', { value: { any: ['thing'] } }],
     ['/api/queues/%2F/q', { arguments: { 'x-message-ttl': 1000, 'x-queue-type': 'quorum' } }],
     ['/api/queues/%2F/log', { arguments: { 'x-queue-type': 'stream', 'x-max-age': '1h' } }],
@@ -262,6 +263,7 @@ test('definitions of one broker make another one like it, users with their passw
     { queues: [1] },
     { queues: [{ name: 'q', vhost: 'none' }] },
     { parameters: [{ component: 'x', vhost: '/', name: 'n', value: {} }] },
+    { parameters: [{ component: 'feed', vhost: '/', name: 'n', value: { topic: 't' } }] },
     'x',
   ]) {
     assert.equal(await second.status('POST', '/api/definitions', wrong), 400, JSON.stringify(wrong))

@@ -1,5 +1,5 @@
 import type { Parameter } from '../../core/namespaces/machine.ts'
-import { integerOf, isFields, required, type Call } from './call.ts'
+import { integerOf, isFields, required, textOf, type Call } from './call.ts'
 import { badRequest, notFound } from './errors.ts'
 import type { Item } from './listing.ts'
 import { madeOrChanged, noContent, type Route } from './route.ts'
@@ -7,7 +7,8 @@ import { limitsOf, setVhostLimit, vhostLimitNames } from './vhosts.ts'
 
 /** Parameters of the whole broker, which are for clients alone. */
 const globalComponent = 'global'
-/** The one component that there is here for namespaces. */
+/** Topics whose records are published to exchanges. */
+const feedComponent = 'feed'
 const limitsComponent = 'vhost-limits'
 const limitsName = 'limits'
 
@@ -84,7 +85,21 @@ async function removeGlobal(call: Call): Promise<unknown> {
 
 /** Limits of namespaces are told as parameters, too. */
 export function parameterItems(call: Call): Item[] {
-  if (call.has('component') && call.param('component') !== limitsComponent) return []
+  const component = call.has('component') ? call.param('component') : undefined
+  return [
+    ...(component === undefined || component === limitsComponent ? limitItems(call) : []),
+    ...(component === undefined || component === feedComponent ? feedItems(call) : []),
+  ]
+}
+
+const feedItems = ({ core, vhosts }: Call): Item[] =>
+  vhosts.flatMap(vhost =>
+    core.feeds.list(vhost).map(({ name, topic, exchange }) => {
+      return { vhost, component: feedComponent, name, value: { topic, exchange } }
+    }),
+  )
+
+function limitItems(call: Call): Item[] {
   return call.vhosts.flatMap(vhost => {
     const found = call.core.namespaces.get(vhost)
     if (!found || found.limits.size === 0) return []
@@ -99,7 +114,11 @@ function parameterOf(call: Call): Item {
 }
 
 /** Throws `Refusal` for what no part of the broker would read. */
-export async function setParameter(call: Call, vhost: string, component: string, value: unknown): Promise<void> {
+export async function setParameter(
+  call: Call,
+  { vhost, component, name, value }: { vhost: string; component: string; name: string; value: unknown },
+): Promise<void> {
+  if (component === feedComponent) return setFeed(call, vhost, name, value)
   if (component !== limitsComponent) {
     throw badRequest(`Validation failed\n\ncomponent ${component} not found\n`)
   }
@@ -109,16 +128,27 @@ export async function setParameter(call: Call, vhost: string, component: string,
   }
 }
 
+async function setFeed({ core }: Call, namespace: string, name: string, value: unknown): Promise<void> {
+  if (!isFields(value)) throw badRequest('the value must be an object')
+  const unknown = Object.keys(value).find(key => key !== 'topic' && key !== 'exchange')
+  if (unknown !== undefined) throw badRequest(`Validation failed\n\nUnrecognised terms [${unknown}] in feed\n`)
+  required(value, 'topic', 'exchange')
+  await core.feeds.set({ namespace, name, topic: textOf(value, 'topic', ''), exchange: textOf(value, 'exchange', '') })
+}
+
 async function putParameter(call: Call): Promise<unknown> {
   required(call.fields, 'value')
   const { vhost } = call
-  const isNew = parameterItems(call).length === 0
-  await setParameter(call, vhost, call.param('component'), call.fields.value)
+  const [component, name] = [call.param('component'), call.param('name')]
+  const isNew = !parameterItems(call).some(of => of.name === name)
+  await setParameter(call, { vhost, component, name, value: call.fields.value })
   return madeOrChanged(isNew)
 }
 
 async function removeParameter(call: Call): Promise<unknown> {
   parameterOf(call)
-  await setParameter(call, call.vhost, call.param('component'), {})
+  const [component, name] = [call.param('component'), call.param('name')]
+  if (component === feedComponent) await call.core.feeds.remove(call.vhost, name)
+  else await setParameter(call, { vhost: call.vhost, component, name, value: {} })
   return noContent
 }
