@@ -1,4 +1,4 @@
-import type { Infer, Reader, Writer } from '@dragoman/wire'
+import { keptCopy, type Infer, type Reader, type Writer } from '@dragoman/wire'
 import type { Machine } from '../../cell/machine.ts'
 import { hashAlgorithms, type PasswordHash } from './hashes.ts'
 import { Grants } from './grants.ts'
@@ -107,12 +107,12 @@ export class IdentityMachine implements Machine {
     const { name, isSuper, credentials, hashes, isGoverned, tags, limits } = stored
     const restored = credentials.map(({ mechanism, iterations, salt, storedKey, serverKey }): Credential => {
       // The bytes of a fact are only lent.
-      const keys = { salt: Buffer.from(salt), storedKey: Buffer.from(storedKey), serverKey: Buffer.from(serverKey) }
+      const keys = { salt: keptCopy(salt), storedKey: keptCopy(storedKey), serverKey: keptCopy(serverKey) }
       return { mechanism: known(scramMechanisms, mechanism), iterations, ...keys }
     })
     const byMechanism = new Map(restored.map(credential => [credential.mechanism, credential]))
     const [hash] = hashes.map(({ algorithm, salt, digest }) => {
-      return { algorithm: known(hashAlgorithms, algorithm), salt: Buffer.from(salt), digest: Buffer.from(digest) }
+      return { algorithm: known(hashAlgorithms, algorithm), salt: keptCopy(salt), digest: keptCopy(digest) }
     })
     const bounds = new Map(limits.map(({ kind, max }) => [known(userLimits, kind), max]))
     this.users.set(name, { name, isSuper, credentials: byMechanism, hash, isGoverned, tags, limits: bounds })

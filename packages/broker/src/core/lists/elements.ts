@@ -1,3 +1,4 @@
+import { addNewcomer, keptCopy, type Keeper } from '@dragoman/wire'
 import type { StreamId } from '../../cell/client.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
@@ -37,7 +38,7 @@ interface Load {
 }
 
 /** The elements of one list that are in memory: those that were pushed a short while ago, and those that were read. */
-export class Elements {
+export class Elements implements Keeper {
   readonly #memory: ElementMemory
   readonly #cell: QueueStreams
   readonly #stream: StreamId
@@ -61,6 +62,11 @@ export class Elements {
   /** Keeps an element if there is room for it. */
   offer(offset: number, value: Buffer): void {
     if (this.#memory.bytes < this.#memory.bytesMax) this.#set(offset, value)
+  }
+
+  own(offset: number): void {
+    const value = this.#values.get(offset)
+    if (value && value.buffer.byteLength > value.length) this.#values.set(offset, keptCopy(value))
   }
 
   delete(offset: number, value: Buffer): void {
@@ -140,6 +146,7 @@ export class Elements {
     if (this.#values.has(offset)) return
     this.#values.set(offset, value)
     this.#count(value.length + overheadBytes)
+    addNewcomer(this, offset)
   }
 
   #count(bytes: number): void {

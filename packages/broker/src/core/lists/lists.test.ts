@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { newcomersMax } from '@dragoman/wire'
 import { startBroker, type RunningBroker } from '../../main.ts'
 import type { RecordView } from '../cursor/record-view.ts'
 import type { Queue } from '../queues/queue.ts'
@@ -131,4 +132,15 @@ test('who asks for elements when others have been read is called once', async t 
   })
   assert.equal(count, 1)
   assert.equal(elements.get(1)?.[0], 98)
+})
+
+test('elements that stay take their own memory and no more', async t => {
+  const core = await open(t)
+  const [list, other] = [core.lists.use('/', 'l'), core.lists.use('/', 'other')]
+  push(list, 'right', 'one', 'two')
+  const [first] = list.offsets('left', 1)
+  for (let count = 0; count < newcomersMax; count++) push(other, 'right', String(count))
+  const kept = list.elements.get(first!)
+  assert.deepEqual([String(kept), kept?.buffer.byteLength], ['one', 3])
+  assert.deepEqual(all(list), ['one', 'two'])
 })

@@ -1,3 +1,4 @@
+import { addNewcomer, keptCopy, type Keeper } from '@dragoman/wire'
 import type { Destination } from '../../core/routing/place.ts'
 import type { PublishError } from '../../core/routing/publisher.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
@@ -42,7 +43,7 @@ interface PublishBlock {
 const noBlock: PublishBlock = { seq: -1, first: 0, last: 0 }
 
 /** Takes the messages that are published in one channel, and confirms them. */
-export class Publishing {
+export class Publishing implements Keeper {
   readonly confirms = new Confirms()
   isConfirming = false
   /** When the channel is transactional: takes what is published until the commit. */
@@ -74,6 +75,8 @@ export class Publishing {
   /** The key of the last message, alone and as bytes: many have the same. */
   #onlyKey: readonly string[] = ['']
   #keyBytes: Buffer | null = null
+  /** Of the newest copies that are kept for the next message. */
+  #copyNumber = 0
 
   constructor(channel: ChannelHost, sending: Sending) {
     this.#channel = channel
@@ -101,6 +104,7 @@ export class Publishing {
       const envelope = envelopeOf(properties, 0, properties.length)
       this.#scan.read(envelope, envelopeHeadBytes, envelope.length)
       this.#envelope = envelope
+      addNewcomer(this, ++this.#copyNumber)
     }
     this.#bodyBytes = bodyBytes
     this.#filled = 0
@@ -137,6 +141,15 @@ export class Publishing {
   end(): void {
     this.#isOver = true
     this.#forgetBody()
+  }
+
+  own(number: number): void {
+    if (number !== this.#copyNumber) return
+    this.#keyBytes = this.#keyBytes && keptCopy(this.#keyBytes)
+    if (this.#envelope.length === 0) return
+    const envelope = keptCopy(this.#envelope)
+    this.#scan.read(envelope, envelopeHeadBytes, envelope.length)
+    this.#envelope = envelope
   }
 
   #forgetBody(): void {
@@ -263,6 +276,7 @@ export class Publishing {
     if (key !== this.#onlyKey[0]) {
       this.#onlyKey = [key]
       this.#keyBytes = key === '' ? null : Buffer.from(key)
+      addNewcomer(this, ++this.#copyNumber)
     }
     return this.#keyBytes
   }

@@ -1,3 +1,4 @@
+import { addNewcomer, keptCopy, type Keeper } from '@dragoman/wire'
 import { envelopeHeader, type Header } from '../../core/message.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
 import { subjectExchange } from '../../core/routing/exchange.ts'
@@ -15,6 +16,8 @@ const targetsMax = 1000
 const priorityMax = 255
 /** The longest time to live: as many milliseconds as 32 bits count. */
 const ttlMsMax = 0xffff_ffff
+
+const emptyEnvelope = keptCopy(envelopeOf(''))
 
 /** Where a message goes. */
 interface Target {
@@ -47,13 +50,15 @@ export interface PublishingHost {
 }
 
 /** Takes the messages that a client sends. */
-export class Publishing {
+export class Publishing implements Keeper {
   readonly #connection: Connection
   readonly #host: PublishingHost
   readonly #targets = new Map<string, Target>()
   /** Of the last message: the next one mostly has the same. */
-  #envelope: Buffer = envelopeOf('')
+  #envelope: Buffer = emptyEnvelope
   #ownHeaders = [{ key: envelopeHeader, value: this.#envelope }]
+  /** Of the envelopes there have been. */
+  #envelopeNumber = 0
 
   /** The headers of the last message; none when the next one has to be read all the same. */
   #read: readonly string[] = noLines
@@ -102,6 +107,13 @@ export class Publishing {
     this.#envelope = envelopeOf(this.#linesOf(headers))
     this.#ownHeaders = [{ key: envelopeHeader, value: this.#envelope }]
     if (!this.#isAsking) this.#read = headers.lines
+    addNewcomer(this, ++this.#envelopeNumber)
+  }
+
+  own(number: number): void {
+    if (number !== this.#envelopeNumber) return
+    this.#envelope = keptCopy(this.#envelope)
+    this.#ownHeaders = [{ key: envelopeHeader, value: this.#envelope }]
   }
 
   /** Makes the queue that the message goes to, if it is not there. What comes next waits for what is returned. */
@@ -192,7 +204,7 @@ export class Publishing {
 
   #resolve(text: string, destination: Destination): Target {
     const [exchange, key, isMade] = this.#placeOf(destination)
-    const keyBytes = key === '' ? null : Buffer.from(key)
+    const keyBytes = key === '' ? null : keptCopy(Buffer.from(key))
     const target = { destination: text, exchange, key, keyBytes, keys: [key], isMade }
     this.#check(target)
     return target
