@@ -14,6 +14,8 @@ export interface Comparison {
   readonly steps: number
   readonly protocolVersion: 2 | 3
   readonly forms: readonly Form[]
+  /** Sent before, for what they do. */
+  readonly first?: readonly (readonly string[])[]
   /** Events of keys are compared, too. */
   readonly isWatched?: boolean
   /** Called with each difference; absent: the first one is the end. */
@@ -68,7 +70,7 @@ export async function compare(ours: Address, theirs: Address, comparison: Compar
   }
 }
 
-async function open(address: Address, { protocolVersion, isWatched }: Comparison): Promise<Side> {
+async function open(address: Address, { protocolVersion, isWatched, first: before = [] }: Comparison): Promise<Side> {
   const connected = async (): Promise<PlainClient> => PlainClient.connect(address)
   const actors = await Promise.all(Array.from({ length: actorCount }, connected))
   const [listener, marker] = [await connected(), await connected()]
@@ -76,6 +78,7 @@ async function open(address: Address, { protocolVersion, isWatched }: Comparison
   const [first] = actors
   assert(first)
   await first.ask(['FLUSHALL'])
+  for (const command of before) await first.ask(command)
   await first.ask(['CONFIG', 'SET', 'notify-keyspace-events', isWatched ? 'KEA' : ''])
   if (isWatched) await listener.ask(['PSUBSCRIBE', events])
   return { actors, listener, marker }
@@ -101,15 +104,26 @@ async function outcome(
   return [answer, ...told].join('\n         ')
 }
 
-/** What does not depend on the moment or on chance. */
+/** What does not depend on the moment, on chance or on the release. */
 function timeless(command: readonly string[], answer: RespValue): RespValue {
-  const name = command[0]?.toUpperCase()
-  if (name === 'KEYS' && 'items' in answer) {
-    return { kind: answer.kind, items: answer.items.toSorted((a, b) => (shown(a) < shown(b) ? -1 : 1)) }
+  const name = command[0]?.toUpperCase() ?? ''
+  if ('items' in answer) {
+    const items = answer.items.map(each => timeless([], each))
+    // For how long nobody has touched an entry is the third item.
+    if (isPendingRow(answer)) items.splice(2, 1)
+    return { kind: answer.kind, items: name === 'KEYS' ? items.sort((a, b) => (shown(a) < shown(b) ? -1 : 1)) : items }
+  }
+  if (answer.kind === 'error') {
+    const isOfRelease = String(answer.text).startsWith('ERR Unbalanced ')
+    return isOfRelease ? { kind: 'error', text: null } : answer
   }
   const isTime = name === 'TTL' || name === 'PTTL' || name === 'EXPIRETIME' || name === 'PEXPIRETIME'
-  if (!isTime || !('text' in answer) || answer.kind !== 'integer') return answer
+  if (!isTime || answer.kind !== 'integer') return answer
   const number = Number(answer.text)
   const unit = name.startsWith('P') ? 60_000 : 60
   return number < 0 ? answer : { kind: 'integer', text: Buffer.from(String(Math.round(number / unit))) }
 }
+
+/** As `XPENDING` tells of an entry: id, consumer, time, count. */
+const isPendingRow = (answer: RespValue): boolean =>
+  'items' in answer && answer.items.map(({ kind }) => kind).join(' ') === 'bulk bulk integer integer'

@@ -4,7 +4,7 @@ import type { EntryGroup } from '../../../core/entry-streams/entry-group.ts'
 import type { EntryStream } from '../../../core/entry-streams/entry-stream.ts'
 import { keyArg, word } from '../commands/args.ts'
 import type { Args, Client, CommandSpec } from '../commands/command.ts'
-import { CommandError, syntaxError } from '../errors.ts'
+import { CommandError } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { boundArg, idArg } from './ids.ts'
 import { shown, streamAt, streamFor } from './stream-client.ts'
@@ -95,7 +95,10 @@ function groupOptions(args: Args, from: number, isNew: boolean): GroupOptions {
       entriesRead = integerArg(args[++at])
       if (entriesRead < 0 && entriesRead !== -1)
         throw new CommandError('ERR value for ENTRIESREAD must be positive or -1')
-    } else throw syntaxError()
+    } else {
+      const name = args[1]!.toString('latin1', 0, 64)
+      throw new CommandError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try XGROUP HELP.`)
+    }
   }
   return { mayMake, entriesRead }
 }
