@@ -182,13 +182,14 @@ function claim(client: Client, args: Args): void {
   afterOwn(client)
   // Which of those are there that nobody holds.
   const others = request.isForced ? request.ids.filter(id => !group.state.pending.findId(id)) : []
-  const claimed = worked(client, () => {
+  const found = worked(client, () => {
     if (others.length === 0) return readClaimed(client, stream, chosen(stream, group, request, []), request.onlyIds)
     const located = stream.locate(others)
-    const read = (found: readonly Located[]): Claimed | Promise<Claimed> =>
-      readClaimed(client, stream, chosen(stream, group, request, found), request.onlyIds)
+    const read = (some: readonly Located[]): Claimed | Promise<Claimed> =>
+      readClaimed(client, stream, chosen(stream, group, request, some), request.onlyIds)
     return located instanceof Promise ? located.then(read) : read(located)
   })
+  const claimed = stillDue(stream, group, found, request)
   if (request.lastId && compareIds(request.lastId, group.state.lastId) > 0)
     stream.setGroup(group, request.lastId, group.state.entriesRead)
   release(group, claimed.gone)
@@ -199,7 +200,7 @@ function claim(client: Client, args: Args): void {
 /** What a consumer is to have, and what there is not any more and nobody is to hold. */
 interface Claimed {
   readonly claims: readonly Claim[]
-  readonly entries: readonly ToldEntry[]
+  readonly entries: readonly (ToldEntry | undefined)[]
   readonly gone: readonly PendingRow[]
   /** What the bytes of the entries are of. */
   readonly reader: EntryReader
@@ -250,6 +251,21 @@ function readClaimed(
   return later ? later.then(() => ({ claims, entries, gone, reader })) : { claims, entries, gone, reader }
 }
 
+/** While they were read, others may have acknowledged some, or claimed them. */
+function stillDue(
+  stream: EntryStream,
+  { state: { pending } }: EntryGroup,
+  claimed: Claimed,
+  { idleMs, isForced }: Pick<ClaimRequest, 'idleMs' | 'isForced'>,
+): Claimed {
+  const isDue = ({ offset }: Claim): boolean =>
+    pending.find(offset) ? idleMsOf(pending.row, stream.nowMs) >= idleMs : isForced && stream.holds(offset)
+  const { claims, entries } = claimed
+  if (claims.every(isDue)) return claimed
+  const kept = claims.map((claim, index) => ({ claim, entry: entries[index] })).filter(({ claim }) => isDue(claim))
+  return { ...claimed, claims: kept.map(({ claim }) => claim), entries: kept.map(({ entry }) => entry) }
+}
+
 function release(group: EntryGroup, rows: readonly PendingRow[]): void {
   if (rows.length > 0) group.release(rows.map(({ offset }) => offset).sort((a, b) => a - b))
 }
@@ -290,11 +306,12 @@ function claimAll(client: Client, args: Args): void {
   }
   const key = keyArg(args, 1)
   const { stream, group } = groupAt(client, key, keyArg(args, 2))
-  const { claimed, next } = worked(client, () => {
-    const { next: cursor, ...found } = oldest(stream, group, { start, idleMs, countMax, onlyIds })
-    const read = readClaimed(client, stream, found, onlyIds)
-    return read instanceof Promise ? read.then(of => ({ claimed: of, next: cursor })) : { claimed: read, next: cursor }
+  const { found, next } = worked(client, () => {
+    const { next: cursor, ...some } = oldest(stream, group, { start, idleMs, countMax, onlyIds })
+    const read = readClaimed(client, stream, some, onlyIds)
+    return read instanceof Promise ? read.then(of => ({ found: of, next: cursor })) : { found: read, next: cursor }
   })
+  const claimed = stillDue(stream, group, found, { idleMs, isForced: false })
   release(group, claimed.gone)
   take(client, args, group, keyArg(args, 3), claimed, client.nowMs)
   const { reply } = client

@@ -324,3 +324,25 @@ test('entries that were delivered before the clock was set back are told of, and
   assert.deepEqual(await say(driver, 'XCLAIM s g second 0 1-1 JUSTID'), ['1-1'])
   assert.deepEqual(await say(driver, 'XAUTOCLAIM s g third 0 0 JUSTID'), ['0-0', ['1-1'], []])
 })
+
+test('an entry that is acknowledged while it is read for who claims it is held by nobody', async t => {
+  const data = mkdtempSync(join(tmpdir(), 'dragoman-streams-'))
+  t.after(() => rmSync(data, { recursive: true, force: true }))
+  const first = await startBroker({ data, resp: 0 })
+  const adder = await RespDriver.connect(network, { host: '127.0.0.1', port: first.port('resp') })
+  const ids = Array.from({ length: 40 }, (_, index) => `1-${index + 1}`)
+  for (const id of ids) void say(adder, `XADD s ${id} a ${'b'.repeat(20_000)}`)
+  await say(adder, 'XGROUP CREATE s g 0')
+  await say(adder, 'XREADGROUP GROUP g c STREAMS s >')
+  adder.close()
+  await first.close()
+  const broker = await start(t, { data })
+  const claimer = await connect(t, broker)
+  const acker = await connect(t, broker)
+  for (const id of ids) {
+    const claiming = say(claimer, `XCLAIM s g other 0 ${id}`)
+    for (let turns = 0; turns < 3; turns++) await new Promise(resolve => setImmediate(resolve))
+    await Promise.all([claiming, say(acker, `XACK s g ${id}`)])
+  }
+  assert.deepEqual(await say(acker, 'XPENDING s g'), [0, null, null, null])
+})
