@@ -58,9 +58,9 @@ export class Retained {
    * durable, or why it is refused.
    */
   keep(namespace: string, key: string, message: QueueMessage): number | AppendError | 'limit-reached' {
-    const { ledger, cell, limits } = this.#options
+    const { ledger, cell } = this.#options
     const machine = this.#machine
-    if (machine.byOffset.size >= limits.retainedMax && !machine.get(namespace, key)) return 'limit-reached'
+    if (!this.mayKeep(namespace, key)) return 'limit-reached'
     let refusal: AppendError | undefined
     try {
       const seq = atomically(ledger, () => {
@@ -79,6 +79,12 @@ export class Retained {
     } finally {
       releaseBodies()
     }
+  }
+
+  /** Whether there is room for the last message of one more subject, or it has one. */
+  mayKeep(namespace: string, key: string): boolean {
+    const { byOffset } = this.#machine
+    return byOffset.size < this.#options.limits.retainedMax || this.#machine.get(namespace, key) !== undefined
   }
 
   /** The subject has no last message any more. Returns the block that makes that durable; -1 when it had none. */

@@ -219,11 +219,15 @@ export class Incoming {
     const { broker, namespace } = this.#host
     const { router, retained } = broker
     let result: Decided = { seq: -1, error: undefined, isRouted: false }
+    const isCleared = message.value?.length === 0
+    if (!isCleared && broker.cell.isFull) return { ...result, error: 'storage-full' }
+    if (!isCleared && !retained.mayKeep(namespace, key)) return { ...result, error: 'limit-reached' }
     router.atomic(() => {
-      const isCleared = message.value?.length === 0
+      const { seq, error, isRouted } = router.postTo(destinations, key, message)
+      // What is refused changes nothing.
+      if (error !== undefined) return void (result = { seq, error, isRouted })
       const kept = isCleared ? retained.remove(namespace, key) : retained.keep(namespace, key, message)
       if (typeof kept !== 'number') return void (result = { seq: -1, error: kept, isRouted: false })
-      const { seq, error, isRouted } = router.postTo(destinations, key, message)
       result = { seq: Math.max(kept, seq), error, isRouted: isRouted || !isCleared }
     })
     return result

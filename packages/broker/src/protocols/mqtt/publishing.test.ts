@@ -165,3 +165,21 @@ test('a client that sends more than it may at a time is sent away', async t => {
   for (let id = 1; id <= max; id++) await client.ack(types.pubrec, id)
   assert.equal(await client.refusal(), reasons.receiveMaximum)
 })
+
+test('a message that is refused is not the last one of its topic, and does not remove that one', async t => {
+  const broker = await start(t)
+  const { queues, router } = broker.core
+  const settings = new Map([
+    ['length.max', '1'],
+    ['overflow', 'reject-publish'],
+  ])
+  await queues.declare('/', 'full', settings)
+  await router.bind('/', { source: 'amq.topic', kind: 'queue', destination: 'full', key: 'r', arguments: [] })
+  const publisher = await connect(t, broker, { clientId: 'p' })
+  const publish = (text: string): Promise<number> => publisher.publish('r', text, { qos: 1, isRetained: true })
+  assert.equal(await publish('first'), 0)
+  for (const text of ['second', '']) assert.equal(await publish(text), reasons.quotaExceeded)
+  const subscriber = await connect(t, broker, { clientId: 's' })
+  await subscriber.subscribe('r', 0)
+  assert.equal(String((await subscriber.message()).payload), 'first')
+})
