@@ -3,6 +3,7 @@ import { declareBroken, loadBroken, type BrokenRule } from './broken-rules.ts'
 import { brokenChainRules } from './chain-rules.ts'
 import { brokenKeyRules } from './key-rules.ts'
 import { brokenQueueRules } from './queue-rules.ts'
+import { brokenSessionRules } from './session-rules.ts'
 import type { Scenario } from './report.ts'
 
 export interface ScenarioEntry {
@@ -14,6 +15,7 @@ export const scenarios: Record<string, ScenarioEntry> = {
   chain: { url: new URL('chain.ts', import.meta.url), broken: brokenChainRules },
   broker: { url: new URL('broker.ts', import.meta.url), broken: brokenBrokerRules },
   keys: { url: new URL('keys.ts', import.meta.url), broken: brokenKeyRules },
+  sessions: { url: new URL('sessions.ts', import.meta.url), broken: brokenSessionRules },
   queues: { url: new URL('queues.ts', import.meta.url), broken: brokenQueueRules },
 }
 

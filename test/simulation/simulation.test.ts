@@ -5,7 +5,7 @@ import { catchBroken, loadScenario } from './scenarios.ts'
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31)
 
 /** How often each scenario runs here; the long campaigns are `npm run sim -- --minutes M`. */
-const seedCounts = { chain: 30, broker: 2, queues: 2, keys: 2 }
+const seedCounts = { chain: 30, broker: 2, queues: 2, keys: 2, sessions: 2 }
 
 for (const [name, count] of Object.entries(seedCounts)) {
   test(`scenario ${name} keeps all promises (SEED=${seed})`, async () => {
@@ -51,6 +51,7 @@ const quick = {
     'a message that comes again is not marked',
     'a dead letter is lost',
   ],
+  sessions: ['a message is acknowledged before it is durable', 'what was sent exactly once is taken again'],
   keys: ['a command is answered before it is durable', 'who holds an entry is not in checkpoints'],
 }
 

@@ -1,0 +1,130 @@
+import { MqttDriver, type DriverOptions } from '../../packages/broker/src/protocols/mqtt/driver.ts'
+import { pingreq, types, type Publish } from '../../packages/broker/src/protocols/mqtt/messages.ts'
+import type { Connection, Network, Runtime } from '../../packages/broker/src/runtime/runtime.ts'
+import { mqttPort } from './client.ts'
+import type { Shared } from './workload.ts'
+
+/** Silence for so long, though it was asked whether anybody is there, ends a connection. */
+const silenceMsMax = 6_000
+const pingEveryMs = 1_500
+const connectMsMax = 8_000
+
+export interface MqttEvents {
+  message(message: Publish): void
+  /** PUBACK, PUBREC, PUBREL or PUBCOMP. */
+  ack(type: number, packetId: number, reason: number): void
+}
+
+/** What has come of CONNECT: the connection, and whether the broker knew the client. */
+export interface Opened {
+  readonly link: MqttLink
+  readonly isPresent: boolean
+}
+
+/** One connection of a client, until it is over. */
+export class MqttLink {
+  readonly driver: MqttDriver
+  readonly #shared: Shared
+  #heardMs: number
+  #isOver = false
+
+  constructor(shared: Shared, driver: MqttDriver) {
+    this.#shared = shared
+    this.driver = driver
+    this.#heardMs = shared.simulator.nowMs
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Hands on what comes. */
+  begin(events: MqttEvents): void {
+    void this.#messages(events)
+    void this.#packets(events)
+    void this.#watch()
+  }
+
+  send(bytes: Buffer): void {
+    if (!this.#isOver) this.driver.send(bytes)
+  }
+
+  /** As a client that has crashed. */
+  drop(): void {
+    this.#isOver = true
+    this.driver.destroy()
+  }
+
+  async #messages(events: MqttEvents): Promise<void> {
+    try {
+      for (;;) {
+        const message = await this.driver.message()
+        if (this.#isOver) return
+        this.#heardMs = this.#shared.simulator.nowMs
+        events.message(message)
+      }
+    } catch {
+      this.#isOver = true
+    }
+  }
+
+  async #packets(events: MqttEvents): Promise<void> {
+    for (;;) {
+      const got = await this.driver.next().catch(() => undefined)
+      if (!got || this.#isOver) return void (this.#isOver = true)
+      this.#heardMs = this.#shared.simulator.nowMs
+      if (got.type < types.puback || got.type > types.pubcomp) continue
+      const { packetId, rest } = got.value as { packetId: number; rest: { reason: number } }
+      events.ack(got.type, packetId, rest.reason)
+    }
+  }
+
+  /** Gives the connection up when nobody is there. */
+  async #watch(): Promise<void> {
+    const { simulator } = this.#shared
+    while (!this.#isOver) {
+      await simulator.sleep(pingEveryMs)
+      if (simulator.nowMs - this.#heardMs > silenceMsMax) this.drop()
+      else this.send(pingreq.encode({}, this.driver.version))
+    }
+  }
+}
+
+/** Makes connections for one client, which has the same name on each. */
+export class MqttDialer {
+  readonly #shared: Shared
+  readonly #runtime: Runtime
+  readonly #options: DriverOptions
+
+  constructor(shared: Shared, options: DriverOptions & { clientId: string }) {
+    this.#shared = shared
+    this.#options = { ...options, acknowledges: false }
+    this.#runtime = shared.simulator.process(`mqtt-${options.clientId}`).start()
+  }
+
+  /** Undefined: it may have been done, or not. */
+  async open(): Promise<Opened | undefined> {
+    const { simulator } = this.#shared
+    let socket: Connection | undefined
+    const { network } = this.#runtime
+    const keeping: Pick<Network, 'connect'> = {
+      connect: async address => (socket = await network.connect(address)),
+    }
+    const address = { host: 'broker', port: mqttPort }
+    try {
+      const driver = await this.inTime(MqttDriver.connect({ ...network, ...keeping }, address, this.#options))
+      return { link: new MqttLink(this.#shared, driver), isPresent: driver.connack.flags === 1 }
+    } catch {
+      socket?.destroy()
+      await simulator.sleep(20 + simulator.random.float() * 100)
+      return undefined
+    }
+  }
+
+  inTime<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#shared.simulator.at(connectMsMax, 'no answer', () => reject(new Error('no answer')))
+      promise.then(resolve, reject).finally(cancel)
+    })
+  }
+}

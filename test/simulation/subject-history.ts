@@ -1,0 +1,146 @@
+import type { World } from '../../packages/broker/src/runtime/simulated/world.ts'
+import type { RecordId } from './history.ts'
+import { keyOf } from './list-history.ts'
+
+/** A message that somebody publishes until it is answered. */
+export interface Sent {
+  readonly id: RecordId
+  readonly topic: string
+  readonly qos: number
+  /** Undefined: there is no answer yet. */
+  isTaken: boolean | undefined
+}
+
+export const nameOf = ({ id, topic, qos }: Sent): string =>
+  `message ${id.index} of publisher ${id.producer} to ${topic} with quality ${qos}`
+
+/** What a subscriber has had of a message. */
+interface Receipt {
+  count: number
+  /** On which of its connections it came last. */
+  connection: number
+}
+
+/**
+ * All that one subscriber, whose session outlives its connections, was sent.
+ *
+ * Holds: what was taken while it was subscribed comes, with the lower of both qualities: 1 at least once, and not twice on one connection; 2 exactly once. The
+ * messages that one publisher sends to one topic with one quality come in their order, but for those that come again.
+ */
+export class SubscriberHistory {
+  readonly name: string
+  readonly qos: number
+  readonly #world: World
+  readonly #wants: (topic: string) => boolean
+  readonly #receipts = new Map<number, Receipt>()
+  /** By publisher, topic and quality, the newest that came. */
+  readonly #newest = new Map<string, number>()
+  /** Messages of quality 2 that are the client's, by their identifiers, which the broker has not released. */
+  readonly #held = new Map<number, Sent>()
+
+  constructor(world: World, name: string, qos: number, wants: (topic: string) => boolean) {
+    this.#world = world
+    this.name = name
+    this.qos = qos
+    this.#wants = wants
+  }
+
+  get heldCount(): number {
+    return this.#held.size
+  }
+
+  came(sent: Sent, found: { packetId: number; qos: number; topic: string }, connection: number): void {
+    const { id, topic, qos } = sent
+    if (topic !== found.topic) this.#fail(`${nameOf(sent)} comes from ${found.topic}`)
+    if (!this.#wants(topic)) this.#fail(`${nameOf(sent)} comes, and was not subscribed to`)
+    if (found.qos !== Math.min(qos, this.qos)) this.#fail(`${nameOf(sent)} comes with quality ${found.qos}`)
+    if (sent.isTaken === false) this.#fail(`${nameOf(sent)} was refused, and comes`)
+    if (found.qos === 2) {
+      const held = this.#held.get(found.packetId)
+      if (held) {
+        if (held !== sent) this.#fail(`${nameOf(sent)} has the identifier of ${nameOf(held)}, which is not released`)
+        return
+      }
+      this.#held.set(found.packetId, sent)
+    }
+    this.#count(sent, found.qos, connection)
+    const group = `${id.producer} ${topic} ${qos}`
+    const newest = this.#newest.get(group) ?? -1
+    if (this.#receipts.get(keyOf(id))!.count === 1 && id.index < newest)
+      this.#fail(`${nameOf(sent)} comes for the first time after ${newest}`)
+    this.#newest.set(group, Math.max(newest, id.index))
+  }
+
+  #count(sent: Sent, qos: number, connection: number): void {
+    const key = keyOf(sent.id)
+    const receipt = this.#receipts.get(key)
+    if (!receipt) return void this.#receipts.set(key, { count: 1, connection })
+    if (qos === 2 && sent.qos === 2) this.#fail(`${nameOf(sent)} comes a second time`)
+    // What is published at least once may be taken twice, too.
+    if (sent.qos === 2 && receipt.connection === connection) this.#fail(`${nameOf(sent)} comes twice on a connection`)
+    receipt.count++
+    receipt.connection = connection
+  }
+
+  released(packetId: number): void {
+    this.#held.delete(packetId)
+  }
+
+  /** One of those that must have come by now, and has not. */
+  missing(all: Iterable<Sent>): Sent | undefined {
+    for (const sent of all)
+      if (sent.isTaken === true && this.#wants(sent.topic) && !this.#receipts.has(keyOf(sent.id))) return sent
+    return undefined
+  }
+
+  #fail(message: string): void {
+    this.#world.fail(`subscriber ${this.name}: ${message}`)
+  }
+}
+
+/** What the last message of a topic may be: the newest one that was answered, or one that is under way. */
+export class RetainedHistory {
+  readonly topic: string
+  readonly #world: World
+  /** Whether each of what its publisher has sent, in that order, removes it; undefined: it was refused. */
+  readonly #attempts: (boolean | undefined)[] = []
+  /** The newest that was answered, from when on. */
+  #known = -1
+
+  constructor(world: World, topic: string) {
+    this.#world = world
+    this.topic = topic
+  }
+
+  /** Returns its number. */
+  sending(removes: boolean): number {
+    return this.#attempts.push(removes) - 1
+  }
+
+  answered(attempt: number, isTaken: boolean): void {
+    if (isTaken) this.#known = Math.max(attempt, this.#known)
+    else this.#attempts[attempt] = undefined
+  }
+
+  /** The newest that was answered: who asks from now on must find this one or a newer one. */
+  get known(): number {
+    return this.#known
+  }
+
+  /** Somebody who had asked when `known` was this was shown attempt `found`; -1: nothing. */
+  found(found: number, known: number): void {
+    const { length } = this.#attempts
+    if (found >= 0) {
+      if (this.#attempts[found] !== false) this.#fail(`${found} is there, and was refused or never sent`)
+      if (found < known) this.#fail(`${found} is there, and ${known} was answered`)
+      return
+    }
+    if (known < 0) return
+    for (let attempt = known; attempt < length; attempt++) if (this.#attempts[attempt] === true) return
+    this.#fail(`nothing is there, and ${known} was answered`)
+  }
+
+  #fail(message: string): void {
+    this.#world.fail(`the last message of ${this.topic}: ${message}`)
+  }
+}

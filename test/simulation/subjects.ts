@@ -1,0 +1,216 @@
+import type { MqttDriver } from '../../packages/broker/src/protocols/mqtt/driver.ts'
+import type { Publish } from '../../packages/broker/src/protocols/mqtt/messages.ts'
+import { pingreq, types } from '../../packages/broker/src/protocols/mqtt/messages.ts'
+import type { Client } from './client.ts'
+import type { RecordId } from './history.ts'
+import { keyOf } from './list-history.ts'
+import { MqttDialer } from './mqtt-client.ts'
+import { MqttPublisher } from './mqtt-publisher.ts'
+import { MqttSubscriber } from './mqtt-subscriber.ts'
+import { idOf, valueOf } from './records.ts'
+import { RetainedHistory, SubscriberHistory, nameOf, type Sent } from './subject-history.ts'
+import type { Shared, Workload } from './workload.ts'
+
+const topics = ['t/0', 't/1', 't/a/b', 'u']
+const filters: readonly (readonly [string, (topic: string) => boolean])[] = [
+  ['t/#', topic => topic.startsWith('t/')],
+  ['t/+', topic => /^t\/[^/]+$/.test(topic)],
+  ['u', topic => topic === 'u'],
+  ['#', () => true],
+]
+const messagesMax = 3_000
+/** Those of the last messages of topics are not in the way of the others. */
+const keeperNumber = 900
+
+/** Publishers and subscribers whose sessions outlive their connections, and topics of which the last message is kept. */
+export class Subjects implements Workload {
+  readonly shared: Shared
+  readonly #sent = new Map<number, Sent>()
+  readonly #subscribers: MqttSubscriber[] = []
+  readonly #publishers: MqttPublisher[] = []
+  readonly #kept: { history: RetainedHistory; number: number }[] = []
+  #isOver = false
+  #checks = 0
+
+  constructor(shared: Shared) {
+    this.shared = shared
+    const { random } = shared.simulator
+    for (let number = random.between(1, 4); number > 0; number--) {
+      const [filter, wants] = random.pick(filters)
+      const history = new SubscriberHistory(shared.simulator, `subscriber-${number}`, random.pick([1, 2, 2]), wants)
+      this.#subscribers.push(new MqttSubscriber(shared, history, filter, this.#sent))
+    }
+    for (let number = random.between(0, 3); number > 0; number--)
+      this.#kept.push({
+        history: new RetainedHistory(shared.simulator, `kept/${number}`),
+        number: keeperNumber + number,
+      })
+  }
+
+  async create(): Promise<void> {}
+
+  async run(): Promise<void> {
+    const { shared } = this
+    const { simulator } = shared
+    const { random } = simulator
+    const isEnding = (): boolean => shared.isEnding
+    const subscribers = this.#subscribers.map(each =>
+      each.run(
+        () => this.#isOver,
+        () => !shared.isEnding,
+      ),
+    )
+    while (this.#subscribers.some(({ isSubscribed }) => !isSubscribed)) await simulator.sleep(20)
+    const tasks: Promise<void>[] = []
+    const windowMax = random.pick([1, 5, 20])
+    for (let number = random.between(1, 3); number > 0; number--) {
+      const publisher = new MqttPublisher(shared, `publisher-${number}`, windowMax)
+      this.#publishers.push(publisher)
+      tasks.push(publisher.run(isEnding), this.#publish(publisher, number))
+    }
+    for (const { history, number } of this.#kept) {
+      const publisher = new MqttPublisher(shared, `keeper-${number}`, 1)
+      tasks.push(publisher.run(isEnding), this.#keep(publisher, history, number))
+    }
+    if (this.#kept.length > 0) tasks.push(this.#look())
+    await Promise.all(tasks)
+    await this.#settle()
+    this.#isOver = true
+    await Promise.all(subscribers)
+  }
+
+  async #publish(publisher: MqttPublisher, number: number): Promise<void> {
+    const { simulator } = this.shared
+    const { random } = simulator
+    for (let index = 0; !this.shared.isEnding;) {
+      if (publisher.hasRoom) this.#publishOne(publisher, { producer: number, index: index++ })
+      await simulator.sleep(random.float() * (this.#sent.size > messagesMax ? 3_000 : random.chance(0.05) ? 300 : 3))
+    }
+  }
+
+  #publishOne(publisher: MqttPublisher, id: RecordId): void {
+    const { random } = this.shared.simulator
+    const sent: Sent = { id, topic: random.pick(topics), qos: random.pick([1, 2]), isTaken: undefined }
+    this.#sent.set(keyOf(id), sent)
+    const answered = (isTaken: boolean): void => void (sent.isTaken = isTaken)
+    publisher.publish({ topic: sent.topic, qos: sent.qos, payload: valueOf(id), isRetained: false, answered })
+  }
+
+  // The last messages of topics
+
+  async #keep(publisher: MqttPublisher, history: RetainedHistory, producer: number): Promise<void> {
+    const { simulator } = this.shared
+    const { random } = simulator
+    while (!this.shared.isEnding) {
+      if (publisher.hasRoom) {
+        const removes = random.chance(0.1)
+        const index = history.sending(removes)
+        const id = { producer, index }
+        const payload = removes ? Buffer.alloc(0) : valueOf(id)
+        const { topic } = history
+        // It is shown to those who subscribe to all, too.
+        const sent: Sent = { id, topic, qos: random.pick([1, 2]), isTaken: undefined }
+        if (!removes) this.#sent.set(keyOf(id), sent)
+        const answered = (isTaken: boolean): void => {
+          sent.isTaken = isTaken
+          history.answered(index, isTaken)
+        }
+        publisher.publish({ topic, qos: sent.qos, payload, isRetained: true, answered })
+      }
+      await simulator.sleep(random.float() * (random.chance(0.2) ? 1_000 : 100))
+    }
+  }
+
+  /** Subscribes anew, now and then, and looks at what was kept. */
+  async #look(): Promise<void> {
+    const { simulator } = this.shared
+    for (let number = 0; !this.shared.isEnding; number++) {
+      await this.#lookOnce(`looker-${number}`)
+      await simulator.sleep(simulator.random.float() * 2_000)
+    }
+  }
+
+  /** False: nobody knows. */
+  async #lookOnce(clientId: string): Promise<boolean> {
+    const { simulator } = this.shared
+    const dialer = new MqttDialer(this.shared, { clientId })
+    const opened = await dialer.open()
+    if (!opened) return false
+    const { driver } = opened.link
+    const known = this.#kept.map(({ history }) => history.known)
+    const found = new Map<string, Publish>()
+    const isKnown = await dialer.inTime(this.#retained(driver, found)).catch(() => false)
+    driver.destroy()
+    // Reading a failing disk gives nothing.
+    if (!isKnown || this.shared.mayFail()) return false
+    for (const [at, { history, number }] of this.#kept.entries()) {
+      const message = found.get(history.topic)
+      simulator.note(`${clientId}: ${history.topic} is ${String(message && idOf(0, message.payload).index)}`)
+      // With a block that finds no room, what is told waits, too.
+      if (message || !this.shared.mayBeFull()) history.found(message ? this.#indexOf(message, number) : -1, known[at]!)
+    }
+    return true
+  }
+
+  #indexOf({ payload, topic }: Publish, number: number): number {
+    const { producer, index } = idOf(0, payload)
+    if (producer !== number) this.shared.simulator.fail(`${topic} keeps a message of publisher ${producer}`)
+    return index
+  }
+
+  async #retained(driver: MqttDriver, found: Map<string, Publish>): Promise<boolean> {
+    const { simulator } = this.shared
+    if ((await driver.subscribe('kept/+', 0)) !== 0) return false
+    // They are read, and come one after the other: a broker that answers at once all the time has read them.
+    for (let quick = 0; quick < 5;) {
+      await simulator.sleep(300)
+      const askedMs = simulator.nowMs
+      driver.send(pingreq.encode({}, driver.version))
+      await driver.expect(types.pingresp)
+      quick = simulator.nowMs < askedMs + 100 ? quick + 1 : 0
+    }
+    while (driver.waitingMessages > 0) {
+      const message = await driver.message()
+      if (message.isRetained) found.set(message.topic, message)
+    }
+    return !driver.isOver
+  }
+
+  // The end
+
+  /** Until everybody has everything, or time is over. */
+  async #settle(): Promise<void> {
+    const { simulator } = this.shared
+    const isComplete = ({ history }: MqttSubscriber): boolean =>
+      history.heldCount === 0 && history.missing(this.#sent.values()) === undefined
+    for (let waitedMs = 0; waitedMs < 60_000 && !this.#subscribers.every(isComplete); waitedMs += 200)
+      await simulator.sleep(200)
+    // What comes twice comes now.
+    await simulator.sleep(3_000)
+  }
+
+  async check(_client: Client): Promise<void> {
+    const { shared } = this
+    this.#checks++
+    if (this.#checks > 1) {
+      this.#isOver = false
+      const subscribers = this.#subscribers.map(each =>
+        each.run(
+          () => this.#isOver,
+          () => false,
+        ),
+      )
+      await shared.simulator.sleep(5_000)
+      this.#isOver = true
+      await Promise.all(subscribers)
+    }
+    for (const { history } of this.#subscribers) {
+      if (history.heldCount > 0)
+        shared.simulator.fail(`${history.heldCount} messages are taken by ${history.name}, and never released`)
+      const missing = history.missing(this.#sent.values())
+      if (missing) shared.simulator.fail(`${nameOf(missing)} was taken, and ${history.name} does not get it`)
+    }
+    for (let number = 0; !(await this.#lookOnce(`checker-${this.#checks}-${number}`)); number++)
+      await shared.simulator.sleep(100)
+  }
+}
