@@ -44,6 +44,8 @@ export async function runWorld(
 export type WorkloadMaker = (shared: Shared) => Workload | undefined
 
 const dataPath = 'data'
+/** As its disk calls a write of a block. */
+const journalWrite = `write ${dataPath}/cell/0/b/`
 /** As simulated processes have it. */
 const wallClockStartMs = 1_767_225_600_000
 /** After all faults have ended, everything must be done within this. */
@@ -371,23 +373,23 @@ class BrokerWorld {
     const { random } = simulator
     const { disk } = this.#broker
     const kind = random.pick([
-      'write',
-      'write',
-      'write',
-      'write',
-      'sync',
-      'rename',
-      'sync directory',
-      'create',
-      'remove',
-      '',
+      'write ',
+      'write ',
+      journalWrite,
+      journalWrite,
+      'sync ',
+      'rename ',
+      'sync directory ',
+      'create ',
+      'remove ',
+      ' ',
     ])
     const { incarnation } = this.#broker
     let skip = random.below(5)
     await new Promise<void>(resolve => {
       simulator.at(300, 'crash anyway', resolve)
       disk.applied = label => {
-        if (label.startsWith(`${kind} `) && skip-- <= 0) simulator.at(0, 'crash inside', resolve)
+        if (label.startsWith(kind) && skip-- <= 0) simulator.at(0, 'crash inside', resolve)
       }
     })
     disk.applied = () => {}
