@@ -51,8 +51,8 @@ const quick = {
     'a message that comes again is not marked',
     'a dead letter is lost',
   ],
-  sessions: ['a message is acknowledged before it is durable', 'what was sent exactly once is taken again'],
-  keys: ['a command is answered before it is durable', 'who holds an entry is not in checkpoints'],
+  sessions: ['a message is acknowledged before it is durable', 'subscriptions are not in checkpoints'],
+  keys: ['a command is answered before it is durable', 'the end at which elements were pushed is not in checkpoints'],
 }
 
 for (const [name, rules] of Object.entries(quick)) {
