@@ -90,7 +90,6 @@ const others: readonly [string, string][] = [
   ['/should increase dirty', 'counts what a snapshot would have to write; there are none'],
   ['/CVE-', 'needs DEBUG or DUMP'],
   ['/MULTI with (SAVE|SHUTDOWN)', 'these commands are not there'],
-  ['/COPY basic usage for stream', 'streams cannot be copied'],
   ['/evicted events', 'nothing is evicted'],
   ['/commandstats', 'commands are not counted one by one'],
   [

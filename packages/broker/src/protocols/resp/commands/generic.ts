@@ -1,6 +1,7 @@
 import { Glob } from '../../../core/routing/glob.ts'
 import { CommandError, noSuchKey, syntaxError, storageFull } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
+import { putStream, streamCopyOf } from '../streams/copying.ts'
 import { keyArg, word } from './args.ts'
 import type { Args, Client, CommandSpec, Flag } from './command.ts'
 import { expiryCommands } from './expiries.ts'
@@ -225,13 +226,14 @@ function copy(client: Client, args: Args): void {
   if (from === to) throw new CommandError('ERR source and destination objects are the same')
   const type = keys.typeOf(from)
   if (!type) return reply.integer(0)
-  if (!type.copy) throw new CommandError(`ERR a ${type.name} cannot be copied`)
   if (keys.typeOf(to) && !replaces) return reply.integer(0)
   prepareRename(client, args)
+  const stream = streamCopyOf(client, from)
   const expiresMs = broker.values.expiryOf(keys.namespace, from)
   broker.ledger.atomic(() => {
     keys.remove(to)
-    type.copy?.(from, to)
+    if (stream) putStream(client, stream, to)
+    else type.copy?.(from, to)
     if (expiresMs !== undefined) broker.values.expire(keys.namespace, to, expiresMs)
   })
   keys.changed(to, 'g', 'copy_to')
