@@ -82,6 +82,14 @@ export function newMessage(body: Uint8Array | null, timestampMs: number): Messag
   }
 }
 
+/** What its protocol has put before the headers of a record; undefined when there is nothing. */
+export function envelopeIn<B extends Uint8Array>(
+  headers: readonly { readonly key: string; readonly value: B | null }[],
+): B | undefined {
+  const [first] = headers
+  return first?.key === envelopeHeader ? (first.value ?? undefined) : undefined
+}
+
 /** The value as text, for a target that has no such type. Bytes become base64; lists and maps, JSON. */
 export function headerText(value: HeaderValue): string {
   if (value === null) return ''

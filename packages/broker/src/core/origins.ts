@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { StoredRecord } from '../storage/record-batch.ts'
 import { entryMarkHeader } from './entry-streams/entry-mark.ts'
-import { envelopeHeader, type Message } from './message.ts'
+import { envelopeHeader, envelopeIn, newMessage, type Message } from './message.ts'
 import { readStamp, stampIndex } from './queues/stamp.ts'
 
 /** A stored record as mappings read it, wherever it lies. */
@@ -17,6 +17,14 @@ export interface Origin {
   readonly isPlain?: boolean
   /** The record as a message between protocols. Never throws: bytes that are no envelope of its own are a header like any other. */
   toMessage(record: MappedRecord): Message
+}
+
+/** The record as a message of which no more is known than the record says, for mappings: its headers are headers, whatever they hold. */
+export function bareMessage({ key, value, headers, timestampMs }: MappedRecord): Message {
+  const message = newMessage(value, timestampMs)
+  message.key = key
+  for (const header of headers) message.headers.push({ name: header.key, value: header.value })
+  return message
 }
 
 /** Reads records whoever wrote them, so that no protocol has to know another. */
@@ -36,8 +44,7 @@ export class Origins {
 
   /** Whose mapping reads the record. */
   of({ headers }: MappedRecord): Origin {
-    const [first] = headers
-    const number = first?.key === envelopeHeader && first.value !== null ? first.value[1] : undefined
+    const number = envelopeIn(headers)?.[1]
     return (number === undefined ? undefined : this.#byNumber.get(number)) ?? this.#plain
   }
 

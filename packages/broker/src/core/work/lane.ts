@@ -2,7 +2,7 @@ import type { CellClient } from '../../cell/client.ts'
 import type { ConsumerId, Cursor } from '../cursor/cursor.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import type { RecordView } from '../cursor/record-view.ts'
-import { envelopeHeader } from '../message.ts'
+import { envelopeIn } from '../message.ts'
 import { asideName } from './facts.ts'
 import type { LaneState, MessageNumber, Note } from './machine.ts'
 
@@ -125,9 +125,7 @@ function copyOf(record: RecordView): FoundMessage {
 
 /** The producer's own properties, where the message has any. */
 export function envelopeOf(record: RecordView): Buffer | undefined {
-  if (record.headerCount === 0) return undefined
-  const [first] = record.headers()
-  return first?.key === envelopeHeader ? (first.value ?? undefined) : undefined
+  return record.headerCount === 0 ? undefined : envelopeIn(record.headers())
 }
 
 const noSink = { run: (): void => {} }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Heartbeat } from './heartbeat.ts'
-import { Traffic } from './traffic.ts'
+import { Traffic } from '../live-connection.ts'
 
 /** Turns a clock that only the test moves. */
 function bench(seconds: number) {

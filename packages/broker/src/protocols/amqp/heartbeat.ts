@@ -1,5 +1,5 @@
 import type { SessionContext } from '../protocol.ts'
-import type { Traffic } from './traffic.ts'
+import type { Traffic } from '../live-connection.ts'
 
 /** Missed beats after which a peer is taken for dead. */
 const missedMax = 2

@@ -1,12 +1,12 @@
 import type { ChannelInfo, ConnectionInfo } from '../../core/connections.ts'
+import type { Header } from '../../core/message.ts'
+import { LiveConnection, type Traffic } from '../live-connection.ts'
 import type { SessionContext } from '../protocol.ts'
 import type { Agreed } from './handshake.ts'
 import { headerOf } from './mapping.ts'
 import { fieldOf } from './table.ts'
-import type { Traffic } from './traffic.ts'
 
 export interface LiveSource {
-  readonly name: string
   readonly context: SessionContext
   readonly traffic: Traffic
   readonly queuedBytes: number
@@ -17,45 +17,53 @@ export interface LiveSource {
 }
 
 /** An open connection as it is shown to who looks after the broker. */
-export function liveConnection(source: LiveSource, agreed: Agreed): ConnectionInfo {
-  const { name, context, traffic } = source
-  const { remote, local, tls, clock } = context
-  const { namespace, user, mechanism, channelMax, frameMax, heartbeat, clientProperties } = agreed
-  const given = fieldOf(clientProperties, 'connection_name')
-  return {
-    name,
-    protocol: 'AMQP 0-9-1',
-    namespace,
-    user,
-    mechanism,
-    remote,
-    local,
-    isSecure: tls !== undefined,
-    connectedMs: clock.nowMs(),
-    channelMax,
-    frameMax,
-    heartbeatSeconds: heartbeat,
-    clientProperties: clientProperties.map(headerOf),
-    givenName: given?.type === 'S' && typeof given.value === 'string' ? given.value : undefined,
-    get state() {
-      return source.state
-    },
-    get receivedBytes() {
-      return traffic.receivedBytes
-    },
-    get sentBytes() {
-      return traffic.sentBytes
-    },
-    get receivedPackets() {
-      return traffic.receivedPackets
-    },
-    get sentPackets() {
-      return traffic.sentPackets
-    },
-    get queuedBytes() {
-      return source.queuedBytes
-    },
-    channels: () => source.channelInfos(),
-    close: reason => source.force(reason),
+export class AmqpConnection extends LiveConnection {
+  readonly #source: LiveSource
+  readonly #agreed: Agreed
+
+  constructor(source: LiveSource, agreed: Agreed) {
+    super(source.context, source.traffic, source)
+    this.#source = source
+    this.#agreed = agreed
+  }
+
+  get protocol(): string {
+    return 'AMQP 0-9-1'
+  }
+  get namespace(): string {
+    return this.#agreed.namespace
+  }
+  get user(): string {
+    return this.#agreed.user
+  }
+  get mechanism(): string {
+    return this.#agreed.mechanism
+  }
+  get channelMax(): number {
+    return this.#agreed.channelMax
+  }
+  get frameMax(): number {
+    return this.#agreed.frameMax
+  }
+  get heartbeatSeconds(): number {
+    return this.#agreed.heartbeat
+  }
+  get givenName(): string | undefined {
+    const given = fieldOf(this.#agreed.clientProperties, 'connection_name')
+    return given?.type === 'S' && typeof given.value === 'string' ? given.value : undefined
+  }
+  override get clientProperties(): readonly Header[] {
+    return this.#agreed.clientProperties.map(headerOf)
+  }
+  override get state(): ConnectionInfo['state'] {
+    return this.#source.state
+  }
+
+  channels(): readonly ChannelInfo[] {
+    return this.#source.channelInfos()
+  }
+
+  close(reason: string): void {
+    this.#source.force(reason)
   }
 }

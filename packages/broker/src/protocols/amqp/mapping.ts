@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { ProtocolError, Reader, Writer } from '@dragoman/wire'
-import { envelopeHeader, newMessage, type Header, type HeaderValue, type Message } from '../../core/message.ts'
-import type { MappedRecord, Origin } from '../../core/origins.ts'
+import { envelopeIn, newMessage, type Header, type HeaderValue, type Message } from '../../core/message.ts'
+import { bareMessage, type MappedRecord, type Origin } from '../../core/origins.ts'
 import type { Death, Stamp } from '../../core/queues/stamp.ts'
 import { properties, type Properties } from './messages/basic.ts'
 import { table, type Field, type FieldValue, type Table } from './table.ts'
@@ -74,8 +74,8 @@ export function decodeProperties(bytes: Buffer): Properties {
 }
 
 /** The properties that a publisher of this protocol gave the record; undefined when it was another protocol. */
-function ownProperties({ headers: [first] }: MappedRecord): { envelope: Buffer; found: Properties } | undefined {
-  const envelope = first?.key === envelopeHeader ? first.value : undefined
+function ownProperties({ headers }: MappedRecord): { envelope: Buffer; found: Properties } | undefined {
+  const envelope = envelopeIn(headers)
   if (!envelope || !isOwn(envelope[0], envelope[1])) return undefined
   try {
     return { envelope, found: decodeProperties(envelope.subarray(envelopeHeadBytes)) }
@@ -86,13 +86,10 @@ function ownProperties({ headers: [first] }: MappedRecord): { envelope: Buffer; 
 }
 
 export function toMessage(record: MappedRecord): Message {
+  const own = ownProperties(record)
+  if (!own) return bareMessage(record)
   const message = newMessage(record.value, record.timestampMs)
   message.key = record.key
-  const own = ownProperties(record)
-  if (!own) {
-    for (const { key: name, value } of record.headers) message.headers.push({ name, value })
-    return message
-  }
   const { found, envelope } = own
   message.origin = { protocol: 'amqp', bytes: envelope }
   message.contentType = found.contentType

@@ -15,7 +15,7 @@ import { emptyFrameBytes, frameEnd, frameTypes, protocolHeader, type Frame } fro
 import { encodeMethod } from './frames.ts'
 import { Handshake, type Agreed } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { liveConnection } from './live.ts'
+import { AmqpConnection } from './live.ts'
 import { Login } from './login.ts'
 import { basicCancel, basicPublish } from './messages/basic.ts'
 import {
@@ -29,7 +29,7 @@ import {
 import { channelCloseOk, channelOpen, channelOpenOk } from './messages/channel.ts'
 import { methodsById } from './messages/index.ts'
 import type { Method } from './messages/method.ts'
-import { Traffic } from './traffic.ts'
+import { connectionName, Traffic } from '../live-connection.ts'
 
 /** Until both sides have agreed upon more. */
 const frameMaxBefore = 8192
@@ -92,8 +92,8 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.bodies = new BodyBudget(broker.limits.messageBytesMax)
     this.context = context
     this.#outbox = outbox
-    const { remote, local, limits, clock } = context
-    this.name = `${remote.host}:${remote.port} -> ${local.host}:${local.port}`
+    const { limits, clock } = context
+    this.name = connectionName(context)
     limits.frameBytesMax = Math.min(limits.frameBytesMax, frameMaxBefore)
     this.#cancelTimeout = clock.after(handshakeMs, () => this.#giveUp('Connection closed: it was not opened in time'))
     this.#alarm = new Alarm({
@@ -334,7 +334,7 @@ export class AmqpSession implements Session<Frame>, Connection {
     this.#state = 'open'
     this.#cancelTimeout?.()
     this.#cancelTimeout = undefined
-    this.#live = liveConnection(this, agreed)
+    this.#live = new AmqpConnection(this, agreed)
     this.broker.connections.add(this.#live)
     this.#login = new Login(this.broker, this.context, agreed.known, () => this.force('credential expired'))
     if (agreed.heartbeat === 0) return

@@ -1,4 +1,4 @@
-import { envelopeHeader, newMessage, type Message } from '../../core/message.ts'
+import { envelopeHeader, envelopeIn, newMessage, type Message } from '../../core/message.ts'
 import type { MappedRecord, Origin } from '../../core/origins.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
 
@@ -48,8 +48,7 @@ export const numbersOf = (envelope: Buffer | undefined): JobNumbers => readEnvel
 /** What is more urgent than ordinary keeps its distance from it; what is less urgent has the default of the others, 0. */
 export function toMessage(record: MappedRecord): Message {
   const message = newMessage(record.value, record.timestampMs)
-  const [first] = record.headers
-  const envelope = first?.key === envelopeHeader ? (first.value ?? undefined) : undefined
+  const envelope = envelopeIn(record.headers)
   const numbers = readEnvelope(envelope)
   if (!envelope || !numbers) return message
   message.priority = Math.max(0, ordinary.priority - numbers.priority)

@@ -1,16 +1,9 @@
-import type { ChannelInfo, ConnectionInfo } from '../../core/connections.ts'
+import type { ChannelInfo } from '../../core/connections.ts'
 import type { Header } from '../../core/message.ts'
-import type { Address } from '../../runtime/runtime.ts'
+import { LiveConnection, type Traffic } from '../live-connection.ts'
 import type { Outbox, SessionContext } from '../protocol.ts'
 import type { Client } from './client.ts'
 import { versions } from './messages.ts'
-
-export interface Traffic {
-  receivedBytes: number
-  sentBytes: number
-  receivedPackets: number
-  sentPackets: number
-}
 
 export interface LiveSource {
   readonly context: SessionContext
@@ -28,18 +21,12 @@ const titles: Readonly<Record<number, string>> = {
   [versions.mqtt5]: '5.0',
 }
 
-/** An open connection as it is shown to who looks after the broker. There are many: one costs little. */
-export class LiveConnection implements ConnectionInfo {
-  readonly name: string
-  readonly connectedMs: number
-  readonly state = 'running'
-  readonly channelMax = 0
+/** An open connection as it is shown to who looks after the broker. */
+export class MqttConnection extends LiveConnection {
   readonly #source: LiveSource
 
   constructor(source: LiveSource) {
-    const { remote, local, clock } = source.context
-    this.name = `${remote.host}:${remote.port} -> ${local.host}:${local.port}`
-    this.connectedMs = clock.nowMs()
+    super(source.context, source.traffic, source.outbox)
     this.#source = source
   }
 
@@ -55,14 +42,8 @@ export class LiveConnection implements ConnectionInfo {
   get mechanism(): string {
     return this.#source.mechanism
   }
-  get remote(): Address {
-    return this.#source.context.remote
-  }
-  get local(): Address {
-    return this.#source.context.local
-  }
-  get isSecure(): boolean {
-    return this.#source.context.tls !== undefined
+  get channelMax(): number {
+    return 0
   }
   get frameMax(): number {
     return this.#source.client.agreed.packetBytesMax
@@ -70,7 +51,7 @@ export class LiveConnection implements ConnectionInfo {
   get heartbeatSeconds(): number {
     return this.#source.keepAliveSeconds
   }
-  get clientProperties(): readonly Header[] {
+  override get clientProperties(): readonly Header[] {
     const { client } = this.#source
     return [
       { name: 'client_id', value: client.agreed.clientId },
@@ -80,22 +61,6 @@ export class LiveConnection implements ConnectionInfo {
   get givenName(): string {
     return this.#source.client.agreed.clientId
   }
-  get receivedBytes(): number {
-    return this.#source.traffic.receivedBytes
-  }
-  get sentBytes(): number {
-    return this.#source.traffic.sentBytes
-  }
-  get receivedPackets(): number {
-    return this.#source.traffic.receivedPackets
-  }
-  get sentPackets(): number {
-    return this.#source.traffic.sentPackets
-  }
-  get queuedBytes(): number {
-    return this.#source.outbox.queuedBytes
-  }
-
   channels(): readonly ChannelInfo[] {
     return []
   }

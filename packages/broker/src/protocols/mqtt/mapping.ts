@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { ProtocolError, Reader } from '@dragoman/wire'
-import { envelopeHeader, headerText, newMessage, type Message } from '../../core/message.ts'
-import type { MappedRecord, Origin } from '../../core/origins.ts'
+import { envelopeIn, headerText, newMessage, type Message } from '../../core/message.ts'
+import { bareMessage, type MappedRecord, type Origin } from '../../core/origins.ts'
 import type { QueueMessage } from '../../core/queues/queue.ts'
 import { publishProperties } from './messages.ts'
 import { encodeProperties, propertyIds, readProperties, type Properties } from './properties.ts'
@@ -74,8 +74,7 @@ const stored = new Set(
 
 /** The properties of an envelope; undefined when it is none of this protocol, or was written by somebody who does not know how. */
 function ownProperties(record: MappedRecord): { envelope: Buffer; found: Properties } | undefined {
-  const [first] = record.headers
-  const envelope = first?.key === envelopeHeader ? first.value : undefined
+  const envelope = envelopeIn(record.headers)
   if (!isOwn(envelope)) return undefined
   const found = soundProperties(envelope)
   return found && { envelope, found }
@@ -93,13 +92,10 @@ export function soundProperties(envelope: Buffer): Properties | undefined {
 }
 
 export function toMessage(record: MappedRecord): Message {
+  const own = ownProperties(record)
+  if (!own) return bareMessage(record)
   const message = newMessage(record.value, record.timestampMs)
   message.key = record.key
-  const own = ownProperties(record)
-  if (!own) {
-    for (const { key: name, value } of record.headers) message.headers.push({ name, value })
-    return message
-  }
   const { envelope, found } = own
   message.origin = { protocol: 'mqtt', bytes: envelope }
   message.persistent = ((envelope[2] ?? 0) & flagBits.qos) !== 0

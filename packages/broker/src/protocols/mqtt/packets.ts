@@ -1,5 +1,5 @@
 import type { RecordView } from '../../core/cursor/record-view.ts'
-import { envelopeHeader } from '../../core/message.ts'
+import { envelopeIn } from '../../core/message.ts'
 import type { Origins } from '../../core/origins.ts'
 import type { Form, Passing } from '../../core/routing/sink.ts'
 import { envelopeHeadBytes, flagBits, fromMessage, isOwn, qosShift, soundProperties } from './mapping.ts'
@@ -123,8 +123,7 @@ export class Packets {
     const topic = topicBytesOf(key)
     if (!topic) return undefined
     const { value, headers = [], expiresMs = -1 } = message
-    const [first] = headers
-    const envelope = first?.key === envelopeHeader ? first.value : null
+    const envelope = envelopeIn(headers)
     if (isOwn(envelope)) return own(topic, value, envelope, expiresMs)
     const qos = message.isTransient === true ? 0 : foreignQos
     const record = { key: bufferOf(message.key), value: bufferOf(value), timestampMs, headers: headers.map(asHeader) }

@@ -2,12 +2,13 @@ import { ProtocolError, Reader } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
 import type { ConnectionInfo } from '../../core/connections.ts'
 import { BrokerError } from '../../core/errors.ts'
+import { Traffic } from '../live-connection.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { Client } from './client.ts'
 import { malformed, PacketError, reasonOfFault, reasonOfRefusal, violation } from './errors.ts'
 import type { Packet } from './framing.ts'
 import { KeepAlive } from './keep-alive.ts'
-import { LiveConnection } from './live.ts'
+import { MqttConnection } from './live.ts'
 import { Login, type Known } from './login.ts'
 import {
   auth,
@@ -68,7 +69,7 @@ export class MqttSession implements Session<Packet>, Holder {
   #isOver = false
   #cancelExpiry: (() => void) | undefined
   feeds = false
-  readonly traffic = { receivedBytes: 0, sentBytes: 0, receivedPackets: 0, sentPackets: 0 }
+  readonly traffic = new Traffic()
 
   constructor(broker: Broker, outbox: Outbox, context: SessionContext) {
     this.#broker = broker
@@ -295,7 +296,7 @@ export class MqttSession implements Session<Packet>, Holder {
         this.fail(reasons.keepAliveTimeout)
       })
     this.#limitTime(known)
-    this.#live = new LiveConnection({
+    this.#live = new MqttConnection({
       context: this.#context,
       traffic: this.traffic,
       outbox: this.#outbox,

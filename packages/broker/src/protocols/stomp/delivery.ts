@@ -1,6 +1,6 @@
 import type { Broker } from '../../core/broker.ts'
 import type { RecordView } from '../../core/cursor/record-view.ts'
-import { envelopeHeader } from '../../core/message.ts'
+import { envelopeIn } from '../../core/message.ts'
 import { noStamp, type Death, type Stamp } from '../../core/queues/stamp.ts'
 import { subjectExchange } from '../../core/routing/exchange.ts'
 import type { Form, Passing } from '../../core/routing/sink.ts'
@@ -175,8 +175,7 @@ export const liveForms = perBroker((broker): Readonly<Record<Version, Form<Buffe
 
 export function passingLines(broker: Broker, passing: Passing, version: Version): Buffer {
   const { message, key, timestampMs } = passing
-  const [first] = message.headers ?? []
-  const envelope = first?.key === envelopeHeader ? first.value : null
+  const envelope = envelopeIn(message.headers ?? [])
   if (envelope && isOwn(envelope)) {
     const lines = ownLines(bufferOf(envelope), version)
     if (lines) return lines

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { envelopeHeader, headerText, newMessage, type Message } from '../../core/message.ts'
-import type { MappedRecord, Origin } from '../../core/origins.ts'
+import { envelopeIn, headerText, newMessage, type Message } from '../../core/message.ts'
+import { bareMessage, type MappedRecord, type Origin } from '../../core/origins.ts'
 import { isRoutedByKey, neutralAddress, ownAddress } from './destinations.ts'
 import { headerLine, headersOf } from './headers.ts'
 
@@ -76,15 +76,11 @@ export function linesOf(envelope: Buffer): string | undefined {
 const isSound = (lines: string): boolean => /^(?:[^:\n\r\0]+:[^\n\r\0]*\n)*$/.test(lines)
 
 export function toMessage(record: MappedRecord): Message {
+  const envelope = envelopeIn(record.headers)
+  const lines = envelope && isOwn(envelope) ? linesOf(envelope) : undefined
+  if (!envelope || lines === undefined) return bareMessage(record)
   const message = newMessage(record.value, record.timestampMs)
   message.key = record.key
-  const [first] = record.headers
-  const envelope = first?.key === envelopeHeader ? first.value : null
-  const lines = envelope && isOwn(envelope) ? linesOf(envelope) : undefined
-  if (!envelope || lines === undefined) {
-    for (const { key: name, value } of record.headers) message.headers.push({ name, value })
-    return message
-  }
   message.origin = { protocol: 'stomp', bytes: envelope }
   message.persistent = false
   const seen = new Set<string>()

@@ -4,6 +4,7 @@ import type { ChannelInfo, ConnectionInfo } from '../../core/connections.ts'
 import type { Access } from '../../core/identity/authorizer.ts'
 import type { NamespaceAccess } from '../../core/identity/namespace-access.ts'
 import { anonymous } from '../../core/identity/permissions.ts'
+import { Traffic } from '../live-connection.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import type { Connection } from './connection.ts'
 import { Consuming } from './consuming.ts'
@@ -11,13 +12,13 @@ import { asStompError, StompError } from './errors.ts'
 import { headBytesMax, type Packet } from './framing.ts'
 import { escaped, Headers, readHeaders, shown, type Version } from './headers.ts'
 import { agreedBeats, Heartbeat } from './heartbeat.ts'
-import { liveConnection } from './live-connection.ts'
 import { agreedVersion, enter, login, namespaceOf, type Known } from './login.ts'
 import { isCommand, type CommandName } from './messages.ts'
 import { Publishing, type Outgoing } from './publishing.ts'
 import { flagOf } from './queue-options.ts'
 import { Receipts } from './receipts.ts'
 import { owned } from './scheduling.ts'
+import { StompConnection } from './stomp-connection.ts'
 import type { Outcome } from './subscription.ts'
 import { Transactions } from './transaction.ts'
 
@@ -53,8 +54,7 @@ export class StompSession implements Session<Packet>, Connection {
   readonly context: SessionContext
   readonly owner = {}
   readonly sessionId: string
-  readonly traffic = { sentPackets: 0, receivedPackets: 0, sentBytes: 0, receivedBytes: 0 }
-  readonly connectedMs: number
+  readonly traffic = new Traffic()
   version: Version = '1.2'
   namespace = homeNamespace
   clientId: string | undefined
@@ -82,7 +82,6 @@ export class StompSession implements Session<Packet>, Connection {
     this.#outbox = outbox
     const { clock, limits, remote, random } = context
     this.sessionId = `session-${random.bytes(sessionIdBytes).toString('base64url')}`
-    this.connectedMs = clock.nowMs()
     this.#bodyBytesMax = Math.min(limits.frameBytesMax, broker.limits.messageBytesMax)
     // Who has not said who they are has nothing to send that is large.
     limits.frameBytesMax = Math.min(this.#bodyBytesMax, headBytesMax)
@@ -286,7 +285,7 @@ export class StompSession implements Session<Packet>, Connection {
       ...(receipt === undefined ? [] : [`receipt-id:${receipt}`]),
     ]
     this.write([Buffer.from(`CONNECTED\n${lines.join('\n')}\n\n\0`)])
-    this.#live = liveConnection(this)
+    this.#live = new StompConnection(this)
     this.broker.connections.add(this.#live)
     this.heartbeatMs = expectMs
     this.#heartbeat = new Heartbeat(beats, this.context.clock, {

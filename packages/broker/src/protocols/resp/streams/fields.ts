@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { ProtocolError, Reader } from '@dragoman/wire'
 import type { EntryBody } from '../../../core/entry-streams/entry-stream.ts'
 import type { RecordView } from '../../../core/cursor/record-view.ts'
-import { envelopeHeader, headerText, newMessage, type Header, type Message } from '../../../core/message.ts'
+import { envelopeHeader, envelopeIn, headerText, newMessage, type Header, type Message } from '../../../core/message.ts'
 import type { MappedRecord, Origins } from '../../../core/origins.ts'
 import type { ReplyWriter } from '../reply.ts'
 
@@ -219,8 +219,7 @@ function fieldsOf(message: Message): Buffer[] {
 
 /** An entry as a message between protocols; undefined when the record is none. */
 export function messageOfEntry({ headers, key, value, timestampMs }: MappedRecord): Message | undefined {
-  const [first] = headers
-  const envelope = first?.key === envelopeHeader ? first.value : undefined
+  const envelope = envelopeIn(headers)
   if (!envelope || !isEntry(envelope)) return undefined
   const message = newMessage(value, timestampMs)
   message.key = key
