@@ -1,6 +1,7 @@
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import { BatchWindow, type RecordView } from '../cursor/record-view.ts'
 import type { CellClient } from '../../cell/client.ts'
+import { BrokerError } from '../errors.ts'
 import { compareIds, type EntryId } from './entry-id.ts'
 import { entryMarkHeader, readMark } from './entry-mark.ts'
 import type { EntryStreamState } from './machine.ts'
@@ -129,22 +130,25 @@ export class EntryReader {
     return index.idAt(offset) ?? lastId
   }
 
-  /** Undefined: it is known what is there. Else a promise that says whether it can be. */
+  /** Undefined: it is known what is there. Else a promise that says whether it can be; rejects with `BrokerError` when it cannot be read. */
   #load(offset: number, isAhead: boolean): Promise<boolean> | undefined {
     if (this.#find(offset) !== 'unread') return undefined
-    let settle: ((isThere: boolean) => void) | undefined
+    let settle: ((problem: ReadError | undefined) => void) | undefined
     let error: ReadError | undefined
     let isOver = false
     const isAtOnce = this.#records.read(offset, isAhead, found => {
       error = found
       isOver = true
-      settle?.(found === undefined)
+      settle?.(found)
     })
     if (isAtOnce) return undefined
-    if (isOver) return Promise.resolve(error === undefined)
-    return new Promise(resolve => {
-      settle = resolve
-    })
+    const isThere = (problem: ReadError | undefined): boolean => {
+      // What was trimmed is gone; what is damaged, or on a disk that fails, is not passed over.
+      if (problem !== 'storage-corrupt') return problem === undefined
+      throw new BrokerError('storage-corrupt', 'an entry cannot be read')
+    }
+    const told = isOver ? Promise.resolve(error) : new Promise<ReadError | undefined>(resolve => (settle = resolve))
+    return told.then(isThere)
   }
 
   /** The same with what lies before it, as far as it comes along. */

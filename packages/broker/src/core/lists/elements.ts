@@ -1,5 +1,6 @@
 import { addNewcomer, keptCopy, type Keeper } from '@dragoman/wire'
 import type { StreamId } from '../../cell/client.ts'
+import { BrokerError } from '../errors.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
 
@@ -34,6 +35,8 @@ export class NotLoaded extends Error {
 interface Load {
   readonly first: number
   readonly last: number
+  /** Nobody needs it yet. */
+  readonly isAhead: boolean
   readonly done: (() => void)[]
 }
 
@@ -47,6 +50,8 @@ export class Elements implements Keeper {
   readonly #loads: Load[] = []
   #isReading = false
   #bytes = 0
+  /** Those that were needed, and could not be read: who asks is told so once, and then it is tried again. */
+  readonly #unreadable = new Set<number>()
 
   constructor(memory: ElementMemory, cell: QueueStreams, stream: StreamId) {
     this.#memory = memory
@@ -57,6 +62,13 @@ export class Elements implements Keeper {
 
   get(offset: number): Buffer | undefined {
     return this.#values.get(offset)
+  }
+
+  /** The same for who has asked for it to be read. Throws `BrokerError` when it could not be. */
+  demand(offset: number): Buffer | undefined {
+    if (this.#unreadable.size > 0 && this.#unreadable.delete(offset))
+      throw new BrokerError('storage-corrupt', 'an element cannot be read')
+    return this.get(offset)
   }
 
   /** Keeps an element if there is room for it. */
@@ -83,12 +95,12 @@ export class Elements implements Keeper {
     this.#count(-this.#bytes)
   }
 
-  /** Reads those of [first, last] that are visible; what cannot be read is empty. Calls `done` in a later turn, or in this one. */
-  load(first: number, last: number, done: () => void): void {
-    const present = this.#loads.find(load => first >= load.first && first <= load.last)
+  /** Reads those of [first, last] that are visible, up to one that cannot be read. Calls `done` in a later turn, or in this one. */
+  load(first: number, last: number, done: () => void, isAhead = false): void {
+    const present = this.#loads.find(load => first >= load.first && first <= load.last && (isAhead || !load.isAhead))
     // Many ask for the same.
     if (present) return void present.done.push(done)
-    this.#loads.push({ first, last, done: [done] })
+    this.#loads.push({ first, last, isAhead, done: [done] })
     if (!this.#isReading) this.#next()
   }
 
@@ -129,8 +141,19 @@ export class Elements implements Keeper {
       isWithin = false
       if (isThere) continue
       if (!isOver) return
+      if (problem === 'storage-corrupt') return this.#failed(load, at)
+      // It is trimmed.
       if (problem !== undefined) this.#set(at++, nothing)
     }
+    this.#end(load)
+  }
+
+  #failed(load: Load, at: number): void {
+    if (!load.isAhead) this.#unreadable.add(at)
+    this.#end(load)
+  }
+
+  #end(load: Load): void {
     this.#loads.shift()
     // These may ask for more, which is next.
     for (const done of load.done) done()
@@ -138,6 +161,7 @@ export class Elements implements Keeper {
   }
 
   #goOn(load: Load, at: number, error: ReadError | undefined): void {
+    if (error === 'storage-corrupt') return this.#failed(load, at)
     if (error !== undefined) this.#set(at, nothing)
     this.#read(load, error === undefined ? at : at + 1)
   }

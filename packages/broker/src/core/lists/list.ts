@@ -128,7 +128,7 @@ export class List {
     const values: Buffer[] = []
     let bytes = 0
     for (const offset of offsets) {
-      const value = this.elements.get(offset)
+      const value = this.elements.demand(offset)
       if (!value) this.#needs(offsets)
       bytes += value!.length
       if (bytes > this.#host.lookBytesMax) throw tooLarge(this.#host.lookBytesMax)
@@ -301,7 +301,7 @@ export class List {
 
   /** The element at `offset`; those that will be asked for next are read with it. */
   #value(offset: number, to: number, step: 1 | -1): Buffer {
-    const value = this.elements.get(offset)
+    const value = this.elements.demand(offset)
     if (value) return value
     const run = this.#order.runs.find(({ first, last }) => offset >= first && offset <= last)
     const isUp = (run?.step ?? 1) === step
@@ -337,7 +337,7 @@ export class List {
     const visible = this.queue.streams.bounds(this.queue.definition.stream)?.endOffset ?? 0
     if (next < run.first || next > run.last || next >= visible || this.elements.get(next)) return
     const first = isUp ? next : Math.max(run.first, next - readAheadMax + 1)
-    this.elements.load(first, isUp ? next + readAheadMax - 1 : next, () => {})
+    this.elements.load(first, isUp ? next + readAheadMax - 1 : next, () => {}, true)
   }
 
   #load(first: number, last: number, needed: number, done: () => void): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -345,4 +345,38 @@ test('an entry that is acknowledged while it is read for who claims it is held b
     await Promise.all([claiming, say(acker, `XACK s g ${id}`)])
   }
   assert.deepEqual(await say(acker, 'XPENDING s g'), [0, null, null, null])
+})
+
+/** Changes a byte of what holds this text, in all files of segments. */
+function damage(data: string, text: string): void {
+  const directory = join(data, 'cell', '0', 's')
+  for (const name of readdirSync(directory)) {
+    const bytes = readFileSync(join(directory, name))
+    const at = bytes.indexOf(text)
+    if (at < 0) continue
+    bytes[at]! ^= 1
+    writeFileSync(join(directory, name), bytes)
+  }
+}
+
+test('what is damaged is told of, and neither passed over nor taken', async t => {
+  const data = mkdtempSync(join(tmpdir(), 'dragoman-streams-'))
+  t.after(() => rmSync(data, { recursive: true, force: true }))
+  const first = await startBroker({ data, resp: 0 })
+  const writer = await RespDriver.connect(network, { host: '127.0.0.1', port: first.port('resp') })
+  await say(writer, 'XADD s 1-1 a entry-to-damage')
+  await say(writer, 'XGROUP CREATE s g 0')
+  await say(writer, 'RPUSH l element-to-damage')
+  writer.close()
+  await first.close()
+  for (const text of ['entry-to-damage', 'element-to-damage']) damage(data, text)
+  const driver = await connect(t, await start(t, { data }))
+  for (let round = 0; round < 2; round++) {
+    assert.match(await refusal(driver, 'XREADGROUP GROUP g c STREAMS s >'), /an entry cannot be read$/)
+    assert.match(await refusal(driver, 'XRANGE s - +'), /an entry cannot be read$/)
+    assert.match(await refusal(driver, 'LPOP l'), /an element cannot be read$/)
+    assert.match(await refusal(driver, 'LRANGE l 0 -1'), /an element cannot be read$/)
+  }
+  assert.equal(await say(driver, 'LLEN l'), 1)
+  assert.deepEqual(await say(driver, 'XPENDING s g'), [0, null, null, null])
 })
