@@ -316,6 +316,7 @@ function openQueues(
   const schedules = new Schedules({ ...base, router })
   const retained = new Retained(base)
   const sessions = new Sessions({ ...base, wheel, queues, router, retained })
+  const values = new KeyedValues(base)
   const connections = new Connections()
   const contents = namespaceContents({
     topics,
@@ -324,6 +325,7 @@ function openQueues(
     delayed,
     schedules,
     retained,
+    values,
     sessions,
     policies,
     identity,
@@ -332,7 +334,6 @@ function openQueues(
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log })
   const published = { router, retained, sessions, delayed, schedules }
   const lists = new Lists({ ...base, queues, work, soon })
-  const values = new KeyedValues(base)
   values.beforeExpire((namespace, key) => {
     const list = lists.find(namespace, nameOfKey(key))
     if (list) lists.clear(list)

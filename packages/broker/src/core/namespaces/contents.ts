@@ -14,6 +14,7 @@ interface Parts {
   readonly delayed: Pick<Delayed, 'cancelAll'>
   readonly schedules: Pick<Schedules, 'list' | 'remove'>
   readonly retained: { removeSome(namespace: string): boolean }
+  readonly values: { removeSome(namespace: string): boolean }
   readonly sessions: { removeSome(namespace: string): boolean }
   readonly policies: { forgetNamespace(namespace: string): Promise<void> }
   readonly identity: { forgetNamespace(namespace: string): Promise<void> }
@@ -24,10 +25,11 @@ const removedAtOnce = 256
 
 /** What namespaces contain, in the order in which it is removed: queues and topics take the bindings to them along. */
 export function namespaceContents(parts: Parts): NamespaceContent[] {
-  const { topics, queues, router, delayed, schedules, retained, sessions, policies, identity } = parts
+  const { topics, queues, router, delayed, schedules, retained, values, sessions, policies, identity } = parts
   return [
     { removeSome: namespace => Promise.resolve(sessions.removeSome(namespace)) },
     { removeSome: namespace => Promise.resolve(retained.removeSome(namespace)) },
+    { removeSome: namespace => Promise.resolve(values.removeSome(namespace)) },
     {
       removeSome: namespace =>
         some(queues.list(namespace), 'queue-not-found', ({ definition: { name } }) => queues.remove(namespace, name)),

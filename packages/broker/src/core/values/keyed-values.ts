@@ -113,6 +113,14 @@ export class KeyedValues {
     this.#note(namespace, key, expiresMs)
   }
 
+  /** Removes all of a namespace that is gone; whether there were any. */
+  removeSome(namespace: string): boolean {
+    const { values, deadlines } = this.#machine.spaces.get(namespace) ?? {}
+    if ((values?.size ?? 0) + (deadlines?.size ?? 0) === 0) return false
+    this.clear(namespace)
+    return true
+  }
+
   clear(namespace: string): void {
     this.#write(valueFacts.cleared, cleared, { namespace })
     for (const deadline of this.#byKey.get(namespace)?.values() ?? []) this.#heap.delete(deadline)
