@@ -9,16 +9,21 @@ import { cellFacts, cellMachine } from '../../packages/broker/src/cell/state.ts'
 import { streamFacts } from '../../packages/broker/src/cell/stream.ts'
 import { homeNamespace as namespace, type Broker, type Topic } from '../../packages/broker/src/core/broker.ts'
 import { cursorFacts } from '../../packages/broker/src/core/cursor/facts.ts'
+import { entryFacts } from '../../packages/broker/src/core/entry-streams/facts.ts'
 import { factTypes } from '../../packages/broker/src/core/directory.ts'
 import { delayedFacts } from '../../packages/broker/src/core/delayed/facts.ts'
 import { membershipFacts } from '../../packages/broker/src/core/groups/assigned/facts.ts'
 import { groupFacts } from '../../packages/broker/src/core/groups/facts.ts'
 import { identityFacts } from '../../packages/broker/src/core/identity/facts.ts'
+import { listFacts } from '../../packages/broker/src/core/lists/facts.ts'
 import { namespaceFacts } from '../../packages/broker/src/core/namespaces/facts.ts'
 import { policyFacts } from '../../packages/broker/src/core/policies/facts.ts'
 import { quotaFacts } from '../../packages/broker/src/core/quotas/facts.ts'
+import { retainedFacts } from '../../packages/broker/src/core/retained/facts.ts'
+import { sessionFacts } from '../../packages/broker/src/core/sessions/facts.ts'
 import { shareFacts } from '../../packages/broker/src/core/share/facts.ts'
 import { transactionFacts } from '../../packages/broker/src/core/transactions/facts.ts'
+import { valueFacts } from '../../packages/broker/src/core/values/facts.ts'
 import { workFacts } from '../../packages/broker/src/core/work/facts.ts'
 import { dataFormat } from '../../packages/broker/src/data-directory.ts'
 import { machines } from '../../packages/broker/src/machines.ts'
@@ -27,6 +32,7 @@ import { blockHeaderBytes, factHeaderBytes, type Block } from '../../packages/br
 import { scanChainFile } from '../../packages/broker/src/storage/scan.ts'
 import { verifyDirectory } from '../../packages/broker/src/cell/verify.ts'
 import { FixtureClock, longMs, openFixture, unpack } from './fixture.ts'
+import { KeyedMemory } from './keyed-memory.ts'
 import { ruleOf } from './story.ts'
 
 const { disk } = realRuntime()
@@ -52,6 +58,11 @@ const factTables: [number, Record<string, number>][] = [
   [machineKinds.delayed, delayedFacts],
   // Numbers are dropped in thousands.
   [machineKinds.work, without(workFacts, 'runsDropped')],
+  [machineKinds.lists, listFacts],
+  [machineKinds.values, valueFacts],
+  [machineKinds.entryStreams, entryFacts],
+  [machineKinds.sessions, sessionFacts],
+  [machineKinds.retained, without(retainedFacts, 'opened')],
   [machineKinds.stream, without(streamFacts, 'forgetProducers', 'forgetAborted')],
   [machineKinds.cursor, without(cursorFacts, 'surfaced')],
 ]
@@ -106,17 +117,25 @@ test('format 2: all of it is found after a start, and after one more', async t =
   assert.deepEqual(JSON.parse(fs.readFileSync(path.join(directory, 'format.json'), 'utf8')), { format: dataFormat })
 })
 
-test('format 2: what was written before there were namespaces, policies and delays is found, too', async t => {
-  const directory = copy(t, 'format-2-first')
-  assert.deepEqual((await verifyDirectory(disk, directory, machines)).findings, [])
-  const clock = new FixtureClock()
-  await clock.advance(longMs + 1000)
-  for (const seed of [3, 4]) {
-    const broker = await openFixture(directory, clock, seed)
-    for (const mark of ['a', 'b']) await new Memory(broker.core, mark).checkFirst()
-    await broker.close()
-  }
-})
+/** Directories of earlier releases, and what each release had to remember. */
+const earlier = [
+  ['format-2-first', 'namespaces, policies and delays', (memory: Memory) => memory.checkFirst()],
+  ['format-2-second', 'lists, values, entries, sessions and last messages', (memory: Memory) => memory.checkSecond()],
+] as const
+
+for (const [name, things, check] of earlier) {
+  test(`format 2: what was written before there were ${things} is found, too`, async t => {
+    const directory = copy(t, name)
+    assert.deepEqual((await verifyDirectory(disk, directory, machines)).findings, [])
+    const clock = new FixtureClock()
+    await clock.advance(longMs + 1000)
+    for (const seed of [3, 4]) {
+      const broker = await openFixture(directory, clock, seed)
+      for (const mark of ['a', 'b']) await check(new Memory(broker.core, mark))
+      await broker.close()
+    }
+  })
+}
 
 /** What the broker has to remember of a story. */
 class Memory {
@@ -129,6 +148,12 @@ class Memory {
   }
 
   async check(): Promise<void> {
+    await this.checkSecond()
+    await new KeyedMemory(this.#core, this.#mark).check()
+  }
+
+  /** What was told before there were lists, values, entries, sessions and last messages. */
+  async checkSecond(): Promise<void> {
     await this.checkFirst()
     this.#tenants()
     await this.#delayed()

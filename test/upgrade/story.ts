@@ -10,6 +10,7 @@ import type { TakeResult } from '../../packages/broker/src/core/share/taking.ts'
 import type { Identified } from '../../packages/broker/src/core/transactions/requests.ts'
 import * as batches from '../../packages/broker/src/storage/record-batch.ts'
 import type { FixtureClock } from './fixture.ts'
+import { KeyedStory } from './keyed-story.ts'
 
 /** Wall clock of all records. */
 const recordMs = 1_800_000_000_000
@@ -63,6 +64,7 @@ export class Story {
     await this.#priorities()
     await this.#policies()
     await this.#delayed()
+    await new KeyedStory(this.#core, this.#mark).tell()
     const gone = this.#core.topics.get(namespace, this.#name('gone'))
     assert(gone)
     await this.#core.topics.remove(namespace, gone.name)
