@@ -3,6 +3,7 @@ import test from 'node:test'
 import { envelopeHeader, newMessage } from '../../core/message.ts'
 import { Reader } from '@dragoman/wire'
 import { envelopeOf, fromMessage, soundProperties, toMessage } from './mapping.ts'
+import { encodePublish, keep } from './packets.ts'
 import { encodeProperties, readProperties } from './properties.ts'
 import { publishProperties } from './messages.ts'
 
@@ -99,3 +100,14 @@ test('messages of others have properties of 5.0, and lose what these cannot hold
     ],
   })
 })
+
+test('a packet that waits takes its own memory and no more', () => {
+  const content = { topic: Buffer.from('t'), payload: Buffer.from('p'), properties: noBytes, expiresMs: -1, flags: 0 }
+  const template = encodePublish(content, true, 1, 0)
+  const before = Buffer.from(template.bytes)
+  keep(template)
+  assert.deepEqual(template.bytes, before)
+  assert.equal(template.bytes.buffer.byteLength, before.length)
+})
+
+const noBytes = Buffer.alloc(0)

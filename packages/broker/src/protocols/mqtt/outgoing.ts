@@ -2,7 +2,7 @@ import type { Subscription } from '../../core/cursor/subscription.ts'
 import { Ring } from '../../core/cursor/ring.ts'
 import type { Limits } from '../../core/limits.ts'
 import type { Outbox } from '../protocol.ts'
-import { secondsLeft, type Content, type Template } from './packets.ts'
+import { keep, secondsLeft, type Content, type Template } from './packets.ts'
 import { failureFrom, reasons } from './reasons.ts'
 import type { Statistics } from './statistics.ts'
 
@@ -130,6 +130,7 @@ export class Outgoing {
     if (this.#waiting.length === 0 && this.#hasRoom(entry)) return this.#send(entry)
     // What lies in a queue is bounded by what its consumer may hold.
     if (!source && !this.#makeRoom(bytes, limits)) return
+    keep(template)
     this.#waiting.push(entry)
     this.#waitingBytes += bytes
   }

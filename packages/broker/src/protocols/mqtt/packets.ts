@@ -1,3 +1,4 @@
+import { keptCopy } from '@dragoman/wire'
 import type { RecordView } from '../../core/cursor/record-view.ts'
 import { envelopeIn } from '../../core/message.ts'
 import type { Origins } from '../../core/origins.ts'
@@ -20,7 +21,7 @@ export interface Content {
 
 /** A PUBLISH for many: what differs from one to the other is written into a copy. */
 export interface Template {
-  readonly bytes: Buffer
+  bytes: Buffer
   /** Where the packet identifier is; -1: there is none. */
   readonly idAt: number
   /** Where the seconds are that are left; -1: they are not told. */
@@ -44,6 +45,12 @@ const noTopic = Buffer.alloc(0)
 
 export const secondsLeft = (expiresMs: number, nowMs: number): number =>
   Math.min(0xffff_ffff, Math.max(0, Math.ceil((expiresMs - nowMs) / 1000)))
+
+/** It may wait long: its bytes get memory of their own, once for all that it waits for. */
+export function keep(template: Template): void {
+  const { bytes } = template
+  if (bytes.buffer.byteLength > bytes.length) template.bytes = keptCopy(bytes)
+}
 
 /** PUBLISH with quality of service `qos`, in the words of 5.0 or without properties. [MQTT 5.0, 3.3] */
 export function encodePublish(content: Content, is5: boolean, qos: number, nowMs: number, extras = plain): Template {
