@@ -1,10 +1,15 @@
 import type { Socket } from 'node:net'
 import type { Address, Connection, ConnectionTls } from '../runtime.ts'
+import { Backlog } from './backlog.ts'
 
 /** `drained` is worth telling only to one that had filled this much. */
 const drainedAboveBytes = 64 * 1024
 /** Parts up to this size are copied together: cheaper than a vector entry and its bookkeeping. */
 const smallPartBytes = 2048
+/** So many writes are left to Node, which keeps their bytes as they are; those of a peer that is slower than that wait together. */
+const directMax = 16
+/** Writes that wait together are given back together, up to so many bytes. */
+const mergedBytesMax = 64 * 1024
 /** After `end`, what is queued has this long to leave. */
 const flushMsMax = 5_000
 /**
@@ -19,7 +24,8 @@ type Handlers = Parameters<Connection['handle']>[0]
  * One socket of Node. A write leaves in one system call where the kernel has room.
  *
  * Invariant: `#sizes` and `#callbacks` hold, oldest first, the writes that the system has not yet taken, and
- * `queuedBytes` is the sum of `#sizes`.
+ * `queuedBytes` is the sum of `#sizes`. The first `#direct` of them were given to Node as they are; the others lie in the backlog, but for the
+ * block that Node has (`#blockBytes`). So much of the oldest one is taken: `#takenBytes`.
  */
 export class RealConnection implements Connection {
   readonly remote: Address
@@ -31,6 +37,10 @@ export class RealConnection implements Connection {
   #state: 'open' | 'ending' | 'closed' = 'open'
   #queuedBytes = 0
   #wasFull = false
+  #direct = 0
+  #backlog: Backlog | undefined
+  #blockBytes = 0
+  #takenBytes = 0
   readonly #sizes: number[] = []
   readonly #callbacks: ((() => void) | undefined)[] = []
   readonly #taken = (): void => this.#oldestTaken()
@@ -69,11 +79,35 @@ export class RealConnection implements Connection {
     }
     let bytes = 0
     for (const part of parts) bytes += part.length
-    this.#sizes.push(bytes)
-    this.#callbacks.push(written)
     this.#queuedBytes += bytes
     if (this.#queuedBytes > drainedAboveBytes) this.#wasFull = true
+    if (this.#backlog || this.#direct >= directMax) return this.#wait(parts, bytes, written)
+    this.#direct++
+    this.#sizes.push(bytes)
+    this.#callbacks.push(written)
     this.#send(parts, bytes)
+  }
+
+  #wait(parts: readonly Uint8Array[], bytes: number, written: (() => void) | undefined): void {
+    const last = this.#sizes.length - 1
+    const isMerged = written === undefined && last >= this.#direct && this.#callbacks[last] === undefined
+    if (isMerged && this.#sizes[last]! < mergedBytesMax) this.#sizes[last]! += bytes
+    else {
+      this.#sizes.push(bytes)
+      this.#callbacks.push(written)
+    }
+    this.#backlog ??= new Backlog()
+    this.#backlog.add(parts)
+    this.#sendBlock()
+  }
+
+  /** Gives Node the next block of the backlog, when it has nothing else. */
+  #sendBlock(): void {
+    if (!this.#backlog || this.#direct > 0 || this.#blockBytes > 0 || this.#socket.destroyed) return
+    const block = this.#backlog.take()
+    if (!block) return void (this.#backlog = undefined)
+    this.#blockBytes = block.length
+    this.#socket.write(block, this.#taken)
   }
 
   #send(parts: readonly Uint8Array[], bytes: number): void {
@@ -107,6 +141,8 @@ export class RealConnection implements Connection {
     this.#state = 'ending'
     const socket = this.#socket
     this.#destroyAfter(flushMsMax)
+    for (let block = this.#backlog?.take(); block; block = this.#backlog?.take()) socket.write(block)
+    this.#backlog = undefined
     socket.end(() => this.#destroyAfter(lingerMs))
     // Until the peer closes, its bytes are read and thrown away; a paused socket would never see the end.
     socket.resume()
@@ -123,21 +159,36 @@ export class RealConnection implements Connection {
   }
 
   #oldestTaken(): void {
-    const bytes = this.#sizes.shift()
-    if (bytes === undefined) return // The connection was closed, and all was given back then.
-    this.#queuedBytes -= bytes
-    this.#callbacks.shift()?.()
+    if (this.#sizes.length === 0) return // The connection was closed, and all was given back then.
+    if (this.#direct > 0) {
+      this.#direct--
+      this.#giveBack()
+    } else {
+      this.#takenBytes += this.#blockBytes
+      this.#blockBytes = 0
+    }
+    while (this.#direct === 0 && this.#sizes.length > 0 && this.#sizes[0]! <= this.#takenBytes) {
+      this.#takenBytes -= this.#sizes[0]!
+      this.#giveBack()
+    }
+    this.#sendBlock()
     if (this.#queuedBytes === 0 && this.#wasFull) {
       this.#wasFull = false
       if (this.#state === 'open') this.#handlers?.drained()
     }
   }
 
+  #giveBack(): void {
+    this.#queuedBytes -= this.#sizes.shift() ?? 0
+    this.#callbacks.shift()?.()
+  }
+
   #closed(): void {
     this.#state = 'closed'
     clearTimeout(this.#endTimer)
     this.#sizes.length = 0
-    this.#queuedBytes = 0
+    this.#queuedBytes = this.#direct = this.#blockBytes = this.#takenBytes = 0
+    this.#backlog = undefined
     for (const written of this.#callbacks.splice(0)) written?.()
     this.#handlers?.closed(this.#error)
   }

@@ -9,6 +9,7 @@ import test from 'node:test'
 import { Random } from '@dragoman/wire'
 import type { Connection } from '../runtime.ts'
 import { DiskError, NetworkError } from '../runtime.ts'
+import { Backlog } from './backlog.ts'
 import { realRuntime } from './real-runtime.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
@@ -193,6 +194,59 @@ test('RealConnection stops reading while paused, and gives queued writes back wh
   await new Promise<void>(resolve => near.connection.write([Buffer.from('late')], resolve))
   far.connection.resume()
   await Promise.race([far.ended.promise, far.closed.promise])
+})
+
+test(`RealConnection gives a slow peer everything in its order, and every write back (SEED=${seed})`, async context => {
+  const { near, far } = await pair(context)
+  const draw = new Random(seed)
+  far.connection.pause()
+  const sent: Buffer[] = [Buffer.alloc(10_000_000)]
+  near.connection.write(sent)
+  const written: number[] = []
+  let asked = 0
+  const write = (): void => {
+    const parts = Array.from({ length: draw.below(4) }, () => draw.bytes(draw.pick([0, 17, 500, 5000, 40_000])))
+    sent.push(...parts)
+    const number = draw.chance(0.3) ? asked++ : -1
+    near.connection.write(parts, number < 0 ? undefined : () => void written.push(number))
+  }
+  for (let round = 0; round < 3000; round++) write()
+  assert.equal(near.connection.queuedBytes > 10_000_000, true)
+  far.connection.resume()
+  for (let round = 0; round < 300; round++) {
+    write()
+    if (draw.chance(0.3)) await new Promise<void>(resolve => clock.soon(resolve))
+  }
+  await new Promise<void>(resolve => near.connection.write([], resolve))
+  assert.equal(near.connection.queuedBytes, 0)
+  const expected = Buffer.concat(sent)
+  await far.receive(expected.length)
+  assert(Buffer.concat(far.received).equals(expected))
+  assert.deepEqual(
+    written,
+    Array.from({ length: asked }, (_, index) => index),
+  )
+  // Once it has caught up, and when it ends with something left.
+  far.connection.pause()
+  for (let round = 0; round < 3000; round++) write()
+  near.connection.end()
+  far.connection.resume()
+  await far.ended.promise
+  assert(Buffer.concat(far.received).equals(Buffer.concat(sent)))
+})
+
+test('Backlog keeps what waits in as much memory as it takes', () => {
+  const backlog = new Backlog()
+  const around = Buffer.alloc(64 * 1024, 'ab')
+  const parts = Array.from({ length: 5000 }, (_, at) => around.subarray(at, at + 17))
+  backlog.add(parts.slice(0, 2000))
+  const blocks = [backlog.take()!]
+  backlog.add(parts.slice(2000))
+  for (let block = backlog.take(); block; block = backlog.take()) blocks.push(block)
+  assert(Buffer.concat(blocks).equals(Buffer.concat(parts)))
+  const buffers = new Set(blocks.map(({ buffer }) => buffer))
+  const bytes = [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  assert(bytes < 4 * 17 * 5000, `${bytes} bytes`)
 })
 
 test('RealNetwork refuses a port that is taken, and one where nobody listens', async () => {
