@@ -10,7 +10,7 @@ import { runChecks, type Client } from '../suite.ts'
 import { versions } from '../versions.ts'
 import { compare, compareFixed, type Address } from './random/compare.ts'
 import { fixedCommands } from './random/fixed-commands.ts'
-import { streamForm, streamsFirst } from './random/stream-forms.ts'
+import { streamForm, streamKeyForms, streamsFirst } from './random/stream-forms.ts'
 import { keyForms, listForms, looseForms, stringForms, transactionForms, wrongForms } from './random/forms.ts'
 
 const steps = 1000
@@ -33,8 +33,11 @@ async function compareStreams(ours: Address, theirs: Address): Promise<void> {
       const common = { seed, protocolVersion, first: streamsFirst }
       await compare(ours, theirs, { ...common, forms: [streamForm()], steps })
       // Some within transactions.
-      const forms = [...transactionForms.slice(0, 4), ...Array.from({ length: 12 }, () => streamForm())]
-      await compare(ours, theirs, { ...common, forms, steps: watchedSteps, isWatched: true })
+      const many = Array.from({ length: 15 }, () => streamForm())
+      const forms = [...transactionForms.slice(0, 4), ...streamKeyForms, ...many]
+      // How often a key is missed differs between releases.
+      const watched = { steps: watchedSteps, isWatched: true, events: 'KEAn' }
+      await compare(ours, theirs, { ...common, forms, ...watched })
     }
   }
 }

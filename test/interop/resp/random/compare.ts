@@ -18,6 +18,8 @@ export interface Comparison {
   readonly first?: readonly (readonly string[])[]
   /** Events of keys are compared, too. */
   readonly isWatched?: boolean
+  /** Which ones, as `notify-keyspace-events` has them; all, when absent. */
+  readonly events?: string
   /** Called with each difference; absent: the first one is the end. */
   readonly differs?: (difference: string) => void
 }
@@ -48,7 +50,7 @@ interface Side {
 }
 
 const actorCount = 2
-const events = '__key*__:*'
+const eventPattern = '__key*__:*'
 const mark = '__keymark__:'
 
 /** Sends the same random commands to both, and expects the same answers: kinds of values, texts of errors, events and their order. */
@@ -70,7 +72,10 @@ export async function compare(ours: Address, theirs: Address, comparison: Compar
   }
 }
 
-async function open(address: Address, { protocolVersion, isWatched, first: before = [] }: Comparison): Promise<Side> {
+async function open(
+  address: Address,
+  { protocolVersion, isWatched, first: before = [], events = 'KEAmn' }: Comparison,
+): Promise<Side> {
   const connected = async (): Promise<PlainClient> => PlainClient.connect(address)
   const actors = await Promise.all(Array.from({ length: actorCount }, connected))
   const [listener, marker] = [await connected(), await connected()]
@@ -79,8 +84,8 @@ async function open(address: Address, { protocolVersion, isWatched, first: befor
   assert(first)
   await first.ask(['FLUSHALL'])
   for (const command of before) await first.ask(command)
-  await first.ask(['CONFIG', 'SET', 'notify-keyspace-events', isWatched ? 'KEA' : ''])
-  if (isWatched) await listener.ask(['PSUBSCRIBE', events])
+  await first.ask(['CONFIG', 'SET', 'notify-keyspace-events', isWatched ? events : ''])
+  if (isWatched) await listener.ask(['PSUBSCRIBE', eventPattern])
   return { actors, listener, marker }
 }
 

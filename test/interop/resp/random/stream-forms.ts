@@ -5,6 +5,13 @@ const keys = ['k1', 'k2', 'k3']
 const groups = ['g1', 'g2']
 const consumers = ['a', 'b', 'c']
 
+/** What becomes of whole streams. */
+export const streamKeyForms: readonly Form[] = [
+  random => ['DEL', random.pick(keys)],
+  random => ['COPY', random.pick(keys), random.pick(keys), 'REPLACE'],
+  random => ['RENAME', random.pick(keys), random.pick(keys)],
+]
+
 /** Releases differ in which commands make consumers: all are there before. */
 export const streamsFirst: readonly (readonly string[])[] = keys.flatMap(key =>
   groups.flatMap(group => [

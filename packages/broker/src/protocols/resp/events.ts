@@ -18,6 +18,8 @@ export class Events {
 
   /** Whether anything is told. */
   isOn = false
+  /** Whether it is told which keys were looked for in vain. */
+  tellsMisses = false
 
   /** What is told, as it is written in the configuration. */
   get flags(): string {
@@ -40,6 +42,7 @@ export class Events {
       else wanted.add(letter)
     }
     this.#wanted = wanted
+    this.tellsMisses = (wanted.has('K') || wanted.has('E')) && wanted.has('m')
     this.isOn = (wanted.has('K') || wanted.has('E')) && kinds.split('').some(kind => wanted.has(kind))
   }
 

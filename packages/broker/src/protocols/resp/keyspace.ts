@@ -88,8 +88,8 @@ export class Keyspace {
     return value
   }
 
-  /** `expiresMs` undefined: for ever. */
-  setString(key: string, value: Uint8Array, expiresMs?: number): void {
+  /** `expiresMs` undefined: for ever. `isNew`: there was no such key. */
+  setString(key: string, value: Uint8Array, expiresMs?: number, isNew = true): void {
     const { values, queues, lists } = this.#broker
     if (!values.get(this.namespace, key)) {
       // An empty queue that only lists have used gives its name up.
@@ -98,7 +98,7 @@ export class Keyspace {
       if (queue && (!list || !lists.discard(list))) {
         if (!list?.isMade) throw wrongType()
       }
-      this.#appeared(key)
+      if (isNew) this.appeared(key)
     }
     values.set(this.namespace, key, value, expiresMs)
   }
@@ -118,11 +118,17 @@ export class Keyspace {
     const list = this.list(key)
     if (list) return list
     const made = this.#broker.lists.use(this.namespace, this.nameFor(key))
-    this.#appeared(key)
+    this.appeared(key)
     return made
   }
 
-  #appeared(key: string): void {
+  /** It was looked for, to tell of it, and is not there. */
+  missed(key: string): void {
+    if (this.events.tellsMisses) this.events.tell('m', 'keymiss', key)
+  }
+
+  /** There was no such key. */
+  appeared(key: string): void {
     if (this.events.isOn) this.events.tell('n', 'new', key)
   }
 
@@ -270,11 +276,11 @@ export class Keyspace {
         const value = values.get(namespace, from)
         const expiresMs = values.expiryOf(namespace, from)
         values.remove(namespace, from)
-        if (value) this.setString(to, value, expiresMs)
+        if (value) this.setString(to, value, expiresMs, false)
       },
       copy: (from, to) => {
         const value = values.get(namespace, from)
-        if (value) this.setString(to, value, values.expiryOf(namespace, from))
+        if (value) this.setString(to, value, values.expiryOf(namespace, from), false)
       },
     }
   }

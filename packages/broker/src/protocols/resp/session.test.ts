@@ -307,6 +307,32 @@ test('channels tell what happens to keys', async t => {
   ])
 })
 
+test('channels tell of keys that are new, and of those that are missed', async t => {
+  const { open } = await world(t)
+  const [listener, driver] = [await open(), await open()]
+  await driver.text('CONFIG', 'SET', 'notify-keyspace-events', 'Emn')
+  await listener.text('PSUBSCRIBE', '__key*__:*')
+  for (const line of [
+    'GET a',
+    'SET a 1',
+    'SET a 2',
+    'GET a',
+    'XADD s 1-1 a b',
+    'XLEN t',
+    'RENAME a b',
+    'SET c 1 GET',
+  ]) {
+    await driver.text(...line.split(' '))
+  }
+  await assert.rejects(driver.text('GETRANGE', 'none', 'x', 'y'))
+  await driver.text('OBJECT', 'ENCODING', 'none')
+  await driver.text('LPUSH', 'last', 'x')
+  const seen: string[] = []
+  while (seen.at(-1) !== 'new last')
+    seen.push((await listener.push()).slice(2).join(' ').replace('__keyevent@0__:', ''))
+  assert.deepEqual(seen, ['keymiss a', 'new a', 'new s', 'keymiss t', 'new b', 'keymiss c', 'new c', 'new last'])
+})
+
 test('commands that are sent together are answered in their order', async t => {
   const driver = await (await world(t)).open()
   const answers = await Promise.all([

@@ -6,6 +6,7 @@ import { Fenced } from '../../storage/errors.ts'
 import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { Answers } from './answers.ts'
 import type { Args, Client, CommandSpec } from './commands/command.ts'
+import { runTellingMisses } from './commands/misses.ts'
 import { keysOf } from './commands/registry.ts'
 import { commandOf } from './commands/table.ts'
 import { answerToError, CommandError, storageFull } from './errors.ts'
@@ -313,7 +314,8 @@ export class RespSession implements Session<Packet>, Client, Peer {
     if (!this.feeds && spec.flags.includes('write')) this.feeds = true
     try {
       if (this.broker.cell.isFull && spec.flags.includes('denyoom')) throw storageFull()
-      spec.run!(this, args)
+      if (this.keys.events.tellsMisses) runTellingMisses(this, spec, args)
+      else spec.run!(this, args)
     } catch (error) {
       if (error instanceof NotLoaded) return this.#again(error, spec, args)
       if (error instanceof Fenced) reply.error('LOADING The broker is shutting down')

@@ -45,6 +45,7 @@ export const stringCommands: readonly CommandSpec[] = [
   string('getset', 3, quickWrites, '1.0.0', 'Gives a key another value and tells the old one.', (client, args) => {
     const key = keyArg(args, 1)
     const before = client.keys.string(key)
+    if (!before) client.keys.missed(key)
     put(client, key, args[2]!)
     tell(client.reply, before)
   }),
@@ -95,8 +96,9 @@ function tell(reply: Client['reply'], value: Buffer | undefined): void {
 }
 
 function put({ keys }: Client, key: string, value: Uint8Array, expiresMs?: number, event = 'set'): void {
-  if (keys.typeOf(key)?.name !== 'string') keys.remove(key)
-  keys.setString(key, value, expiresMs)
+  const before = keys.typeOf(key)
+  if (before?.name !== 'string') keys.remove(key)
+  keys.setString(key, value, expiresMs, !before)
   keys.changed(key, '$', event)
 }
 
@@ -134,6 +136,7 @@ function set(client: Client, args: Args): void {
   const expiresMs =
     expiry === 'keep' ? broker.values.expiryOf(namespace, key) : expiry && expiryMs(expiry, client.nowMs, 'set')
   const before = tellsOld ? keys.string(key) : undefined
+  if (tellsOld && !before) keys.missed(key)
   const isThere = keys.typeOf(key) !== undefined
   const isDone = condition === undefined || (condition === 'xx') === isThere
   if (isDone) {

@@ -72,9 +72,9 @@ function acknowledge(client: Client, args: Args): void {
 
 function remove(client: Client, args: Args): void {
   const key = keyArg(args, 1)
-  const ids = idsFrom(args, 2)
   const stream = streamAt(client, key)
   if (!stream) return client.reply.integer(0)
+  const ids = idsFrom(args, 2)
   afterOwn(client)
   const count = stream.remove(worked(client, () => stream.locate(ids)))
   if (count > 0) client.keys.changed(key, 't', 'xdel')

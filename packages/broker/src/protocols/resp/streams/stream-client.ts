@@ -32,7 +32,9 @@ export function streamFor(client: Client, key: string): EntryStream {
   // An empty queue that only lists have used gives its name up.
   const list = broker.queues.get(namespace, name) && broker.lists.find(namespace, name)
   if (list && !broker.lists.discard(list)) throw wrongType()
-  return broker.entryStreams.open(namespace, name)
+  const made = broker.entryStreams.open(namespace, name)
+  keys.appeared(key)
+  return made
 }
 
 /** Commands whose work is under way, or was done while they waited. */
