@@ -159,6 +159,7 @@ export class Publishing implements Keeper {
 
   /** Sends a message of a transaction: its time begins now. */
   sendHeld(published: Published): number | PublishError | 'limit-reached' {
+    if (published.ttlMs < 0) return this.send(published)
     const expiresMs = this.#expiryOf(published.ttlMs)
     return this.send({ ...published, message: { ...published.message, expiresMs } })
   }
