@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from '../support/dragoman.ts'
 import type { Result, Row, Verdict } from './results.ts'
@@ -6,10 +6,11 @@ import { capabilities, type Capability } from './suite.ts'
 
 const isShared = (row: Row): boolean => capabilities.includes(row.case as Capability)
 
-/** Writes the compatibility page of a protocol from the results of its clients; says where. */
+/** Writes the compatibility page of a protocol from the results of its clients, and that of all protocols; says where the first is. */
 export function writePage(protocol: string, title: string, results: Result[]): string {
   const file = join('docs', 'protocols', `${protocol}-clients.md`)
   writeFileSync(join(repository, file), page(protocol, title, results))
+  writeFileSync(overviewFile, overview())
   return file
 }
 
@@ -26,6 +27,26 @@ export function page(protocol: string, title: string, results: Result[]): string
     skips(results),
   ]
   return `${sections.filter(section => section !== '').join('\n\n')}\n`
+}
+
+const pages = join(repository, 'docs', 'protocols')
+const pageEnding = '-clients.md'
+export const overviewFile = join(pages, 'clients.md')
+
+/** All clients of all protocols on one page, from the pages of each. */
+export function overview(): string {
+  const files = readdirSync(pages).filter(file => file.endsWith(pageEnding))
+  const sections = files.toSorted().map(file => {
+    const text = readFileSync(join(pages, file), 'utf8')
+    const title = /^# (.*): clients$/m.exec(text)?.[1] ?? file
+    const table = /^## Clients\n\n((?:\|.*\n)+)/m.exec(text)?.[1] ?? ''
+    return `## [${title}](${file})\n\n${table.trimEnd()}`
+  })
+  const head =
+    '# Clients\n\nWritten by `npm run interop -- PROTOCOL --write`, as the pages that it refers to. Do not change it by hand.\n\n' +
+    'Clients that others have written, used unmodified, and the tests that they have written for themselves: which versions, how many cases, and how many of ' +
+    'them pass. The page of each protocol says which cases those are, and why any fails or is left out.'
+  return `${[head, ...sections].join('\n\n')}\n`
 }
 
 function clientTable(results: Result[]): string {
