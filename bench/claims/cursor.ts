@@ -1,12 +1,11 @@
 import { performance } from 'node:perf_hooks'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { Random } from '@dragoman/wire'
 import type { Ledger } from '../../packages/broker/src/cell/machine.ts'
 import type { ConsumerId, Cursor } from '../../packages/broker/src/core/cursor/cursor.ts'
 import { Cursors } from '../../packages/broker/src/core/cursor/cursors.ts'
 import { CursorMachine } from '../../packages/broker/src/core/cursor/machine.ts'
 import { TimerWheel } from '../../packages/broker/src/core/timers/wheel.ts'
+import { collectGarbage } from '../harness/garbage.ts'
 import { format, type Bench, type Claim, type Row } from '../harness/bench.ts'
 
 export const claim: Claim = {
@@ -155,9 +154,6 @@ function inFlightBytes(count: number): number {
   return ledger.cursor.leases.bytes / count
 }
 
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
-
 /** One message of each chunk is never acknowledged. */
 function scatteredBytes(count: number): number {
   const before = used()
@@ -174,7 +170,7 @@ function scatteredBytes(count: number): number {
 }
 
 function used(): number {
-  for (let count = 0; count < 3; count++) collectGarbage()
+  collectGarbage()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }

@@ -1,5 +1,6 @@
 import { TimerWheel } from '../../packages/broker/src/core/timers/wheel.ts'
 import { format, type Bench, type Claim, type Row } from '../harness/bench.ts'
+import { collectGarbage } from '../harness/garbage.ts'
 
 export const claim: Claim = {
   title:
@@ -36,6 +37,7 @@ function measure(count: number): Record<(typeof figures)[number][0], number> {
   const target = { due: () => void fired++ }
   const ids = new Float64Array(count)
   const bytes = (): number => {
+    collectGarbage()
     const { heapUsed, arrayBuffers } = process.memoryUsage()
     return heapUsed + arrayBuffers
   }
