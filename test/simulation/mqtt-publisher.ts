@@ -12,13 +12,14 @@ export interface Outgoing {
   /** 1 or 2. */
   readonly qos: number
   readonly isRetained: boolean
-  /** The hand-shake is over; or it was refused. */
-  answered(isTaken: boolean): void
+  /** The hand-shake is over, or it was refused; undefined: nobody knows, as an earlier attempt may have been taken. */
+  answered(isTaken: boolean | undefined): void
 }
 
 interface InFlight {
   readonly message: Outgoing
   isReleased: boolean
+  wasResent: boolean
 }
 
 /** Reasons that a message may be refused for: there is no room, or the broker stops. */
@@ -83,9 +84,10 @@ export class MqttPublisher {
     this.#wasKnown = true
     this.#link = link
     link.begin({ message: () => {}, ack: (type, id, reason) => this.#acked(link, type, id, reason) })
-    for (const [id, { message, isReleased }] of this.#inFlight) {
-      if (isReleased) link.send(encodeAck(types.pubrel, id, 0))
-      else link.send(this.#bytesOf(link, message, id, true))
+    for (const [id, sent] of this.#inFlight) {
+      sent.wasResent = true
+      if (sent.isReleased) link.send(encodeAck(types.pubrel, id, 0))
+      else link.send(this.#bytesOf(link, sent.message, id, true))
     }
     this.#flush()
   }
@@ -105,7 +107,7 @@ export class MqttPublisher {
       const message = this.#waiting.shift()
       if (!message) return
       const id = this.#freeId()
-      this.#inFlight.set(id, { message, isReleased: false })
+      this.#inFlight.set(id, { message, isReleased: false, wasResent: false })
       link.send(this.#bytesOf(link, message, id, false))
     }
   }
@@ -145,11 +147,11 @@ export class MqttPublisher {
   }
 
   #over(id: number, isTaken: boolean): void {
-    const { message } = this.#inFlight.get(id)!
+    const { message, wasResent } = this.#inFlight.get(id)!
     this.#inFlight.delete(id)
     this.#shared.operations++
     if (isTaken) this.#shared.acknowledged++
-    message.answered(isTaken)
+    message.answered(!isTaken && wasResent && message.qos === 1 ? undefined : isTaken)
     this.#flush()
   }
 }

@@ -92,7 +92,7 @@ export class Subjects implements Workload {
     const { random } = this.shared.simulator
     const sent: Sent = { id, topic: random.pick(topics), qos: random.pick([1, 2]), isTaken: undefined }
     this.#sent.set(keyOf(id), sent)
-    const answered = (isTaken: boolean): void => void (sent.isTaken = isTaken)
+    const answered = (isTaken: boolean | undefined): void => void (sent.isTaken = isTaken)
     publisher.publish({ topic: sent.topic, qos: sent.qos, payload: valueOf(id), isRetained: false, answered })
   }
 
@@ -111,9 +111,9 @@ export class Subjects implements Workload {
         // It is shown to those who subscribe to all, too.
         const sent: Sent = { id, topic, qos: random.pick([1, 2]), isTaken: undefined }
         if (!removes) this.#sent.set(keyOf(id), sent)
-        const answered = (isTaken: boolean): void => {
+        const answered = (isTaken: boolean | undefined): void => {
           sent.isTaken = isTaken
-          history.answered(index, isTaken)
+          if (isTaken !== undefined) history.answered(index, isTaken)
         }
         publisher.publish({ topic, qos: sent.qos, payload, isRetained: true, answered })
       }
