@@ -139,15 +139,17 @@ export class Subjects implements Workload {
     const { driver } = opened.link
     const known = this.#kept.map(({ history }) => history.known)
     const found = new Map<string, Publish>()
-    const isKnown = await dialer.inTime(this.#retained(driver, found)).catch(() => false)
+    const live = new Set<string>()
+    const isKnown = await dialer.inTime(this.#retained(driver, found, live)).catch(() => false)
     driver.destroy()
     // Reading a failing disk gives nothing.
     if (!isKnown || this.shared.mayFail()) return false
     for (const [at, { history, number }] of this.#kept.entries()) {
       const message = found.get(history.topic)
       simulator.note(`${clientId}: ${history.topic} is ${String(message && idOf(0, message.payload).index)}`)
-      // With a block that finds no room, what is told waits, too.
-      if (message || !this.shared.mayBeFull()) history.found(message ? this.#indexOf(message, number) : -1, known[at]!)
+      // One that is published before the last one was read is told instead. With a block that finds no room, what is told waits, too.
+      if (message || (!live.has(history.topic) && !this.shared.mayBeFull()))
+        history.found(message ? this.#indexOf(message, number) : -1, known[at]!)
     }
     return true
   }
@@ -158,7 +160,7 @@ export class Subjects implements Workload {
     return index
   }
 
-  async #retained(driver: MqttDriver, found: Map<string, Publish>): Promise<boolean> {
+  async #retained(driver: MqttDriver, found: Map<string, Publish>, live: Set<string>): Promise<boolean> {
     const { simulator } = this.shared
     if ((await driver.subscribe('kept/+', 0)) !== 0) return false
     // They are read, and come one after the other: a broker that answers at once all the time has read them.
@@ -172,6 +174,7 @@ export class Subjects implements Workload {
     while (driver.waitingMessages > 0) {
       const message = await driver.message()
       if (message.isRetained) found.set(message.topic, message)
+      else live.add(message.topic)
     }
     return !driver.isOver
   }
