@@ -1,4 +1,4 @@
-import { cost, dragoman, format, spread, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
+import { comparedRow, dragoman, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
 import { runTool } from '../harness/tools.ts'
 import { beanstalkd } from '../peers/beanstalkd.ts'
 import type { Durability, Peer, Running } from '../peers/peer.ts'
@@ -37,15 +37,9 @@ export const claim: Claim = {
         for (const pair of pairs) {
           const [mine, other] = [of(dragoman, pair.ours), of(beanstalkd, pair.theirs)]
           if (mine === undefined || other === undefined) continue
-          rows.push({
-            what: `${work}, ${size} B, ${pair.ours === 'fsync' ? 'every put synced' : '`--durability os`'}`,
-            value: spread(mine, 'jobs/s'),
-            reference: `${beanstalkd.title(pair.theirs)}: ${spread(other, 'jobs/s')}`,
-            ratio: mine.median / other.median,
-            target: pair.ratio === undefined ? '–' : `≥ ${format(pair.ratio)}`,
-            met: mine.median >= other.median * (pair.ratio ?? 0),
-            note: `${cost(mine)} – theirs: ${cost(other)}`,
-          })
+          const what = `${work}, ${size} B, ${pair.ours === 'fsync' ? 'every put synced' : '`--durability os`'}`
+          const peer = beanstalkd.title(pair.theirs)
+          rows.push(comparedRow({ what, unit: 'jobs/s', ours: mine, theirs: other, peer, atLeast: pair.ratio }))
         }
       }
     }

@@ -1,10 +1,9 @@
 import {
-  cost,
+  comparedRow,
   createTopics,
   dragoman,
   filesUnder,
   mb,
-  spread,
   type Bench,
   type Claim,
   type Row,
@@ -39,15 +38,8 @@ export const claim: Claim = {
           })
           const [ours, theirs] = await bench.compare([side(dragoman), side(peer)])
           if (ours === undefined || theirs === undefined) continue
-          rows.push({
-            what: `consume 2 GB ${temperature}, ${load}`,
-            value: spread(ours, 'MB/s'),
-            reference: `${peer.title('os')}: ${spread(theirs, 'MB/s')}`,
-            ratio: ours.median / theirs.median,
-            target: `≥ ${target}`,
-            met: ours.median >= theirs.median * target,
-            note: `${cost(ours)} – theirs: ${cost(theirs)}`,
-          })
+          const what = `consume 2 GB ${temperature}, ${load}`
+          rows.push(comparedRow({ what, unit: 'MB/s', ours, theirs, peer: peer.title('os'), atLeast: target }))
         }
       }
       for (const { directory } of made.values()) bench.remove(directory)

@@ -1,4 +1,4 @@
-import { cost, dragoman, format, spread, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
+import { comparedRow, dragoman, format, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
 import { holdTool, runTool } from '../harness/tools.ts'
 import { mosquitto } from '../peers/mosquitto.ts'
 import type { Durability, Peer } from '../peers/peer.ts'
@@ -55,16 +55,9 @@ export const claim: Claim = {
       bench.log(` ${work.what}`)
       const [mine, other] = await bench.compare([dragoman, ...theirs].map(peer => side(bench, peer, work)))
       if (mine === undefined) continue
-      const ratio = other === undefined ? undefined : mine.median / other.median
-      rows.push({
-        what: work.what,
-        value: spread(mine, 'messages/s'),
-        reference: other === undefined ? '–' : `${mosquitto.title(work.durability)}: ${spread(other, 'messages/s')}`,
-        ...(ratio === undefined ? {} : { ratio }),
-        target: `≥ ${format(work.target)}`,
-        met: ratio === undefined || ratio >= work.target,
-        note: other === undefined ? cost(mine) : `${cost(mine)} – theirs: ${cost(other)}`,
-      })
+      const { what, target: atLeast, durability } = work
+      const peer = mosquitto.title(durability)
+      rows.push(comparedRow({ what, unit: 'messages/s', ours: mine, theirs: other, peer, atLeast }))
     }
     rows.push(await idle(bench))
     return rows

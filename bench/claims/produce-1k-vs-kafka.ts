@@ -1,10 +1,8 @@
 import {
-  cost,
+  comparedRow,
   createTopics,
   dragoman,
-  format,
   mb,
-  spread,
   type Bench,
   type Claim,
   type Row,
@@ -57,15 +55,8 @@ export const claim: Claim = {
           ])
           if (ours === undefined || theirs === undefined) continue
           const target = targets[durability]
-          rows.push({
-            what: `${load.name}; ${durability === 'os' ? 'no flush' : 'flush'}`,
-            value: spread(ours, 'MB/s'),
-            reference: `${peer.title(durability)}: ${spread(theirs, 'MB/s')}`,
-            ratio: ours.median / theirs.median,
-            target: `≥ ${format(target)}`,
-            met: ours.median >= theirs.median * target,
-            note: `${cost(ours)} – theirs: ${cost(theirs)}`,
-          })
+          const what = `${load.name}; ${durability === 'os' ? 'no flush' : 'flush'}`
+          rows.push(comparedRow({ what, unit: 'MB/s', ours, theirs, peer: peer.title(durability), atLeast: target }))
         }
       }
     }

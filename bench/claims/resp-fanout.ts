@@ -1,4 +1,4 @@
-import { cost, dragoman, spread, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
+import { comparedRow, dragoman, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
 import { runTool } from '../harness/tools.ts'
 import type { Peer } from '../peers/peer.ts'
 import { redis } from '../peers/redis.ts'
@@ -19,15 +19,9 @@ export const claim: Claim = {
       bench.log(` ${size} bytes`)
       const [mine, other] = await bench.compare([dragoman, ...theirs].map(peer => side(bench, peer, size)))
       if (mine === undefined || other === undefined) continue
-      rows.push({
-        what: `1 to ${subscribers}, ${size} B`,
-        value: spread(mine, 'deliveries/s'),
-        reference: `${redis.title('memory')}: ${spread(other, 'deliveries/s')}`,
-        ratio: mine.median / other.median,
-        target: `≥ ${ratio}`,
-        met: mine.median >= other.median * ratio,
-        note: `${cost(mine)} – theirs: ${cost(other)}`,
-      })
+      const what = `1 to ${subscribers}, ${size} B`
+      const peer = redis.title('memory')
+      rows.push(comparedRow({ what, unit: 'deliveries/s', ours: mine, theirs: other, peer, atLeast: ratio }))
     }
     return rows
   },

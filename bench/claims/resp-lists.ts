@@ -1,4 +1,4 @@
-import { cost, dragoman, spread, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
+import { comparedRow, dragoman, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
 import { runTool } from '../harness/tools.ts'
 import type { Durability, Peer, Running } from '../peers/peer.ts'
 import { redis } from '../peers/redis.ts'
@@ -35,15 +35,8 @@ export const claim: Claim = {
           const durability = sides[at + 1]?.[1] ?? 'fsync'
           if (mine === undefined) continue
           const ratio = durability === 'fsync' ? work.ratio : undefined
-          rows.push({
-            what,
-            value: spread(mine, 'commands/s'),
-            reference: `${redis.title(durability)}: ${spread(other, 'commands/s')}`,
-            ratio: mine.median / other.median,
-            target: ratio === undefined ? '–' : `≥ ${ratio}`,
-            met: mine.median >= other.median * (ratio ?? 0),
-            note: `${cost(mine)} – theirs: ${cost(other)}`,
-          })
+          const peer = redis.title(durability)
+          rows.push(comparedRow({ what, unit: 'commands/s', ours: mine, theirs: other, peer, atLeast: ratio }))
         }
       }
     }

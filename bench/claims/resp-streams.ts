@@ -1,4 +1,4 @@
-import { cost, dragoman, format, spread, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
+import { comparedRow, dragoman, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
 import { runTool } from '../harness/tools.ts'
 import type { Durability, Peer } from '../peers/peer.ts'
 import { redis } from '../peers/redis.ts'
@@ -34,15 +34,9 @@ export const claim: Claim = {
         const [mine, other] = [of(dragoman, pair.ours), of(redis, pair.theirs)]
         if (mine === undefined || other === undefined) continue
         const least = pair.ratio(size)
-        rows.push({
-          what: `${size} B, ${pair.ours === 'fsync' ? 'every answer synced' : '`--durability os`'}`,
-          value: spread(mine, 'entries/s'),
-          reference: `${redis.title(pair.theirs)}: ${spread(other, 'entries/s')}`,
-          ratio: mine.median / other.median,
-          target: least === undefined ? '–' : `≥ ${format(least)}`,
-          met: mine.median >= other.median * (least ?? 0),
-          note: `${cost(mine)} – theirs: ${cost(other)}`,
-        })
+        const what = `${size} B, ${pair.ours === 'fsync' ? 'every answer synced' : '`--durability os`'}`
+        const peer = redis.title(pair.theirs)
+        rows.push(comparedRow({ what, unit: 'entries/s', ours: mine, theirs: other, peer, atLeast: least }))
       }
     }
     return rows

@@ -1,4 +1,4 @@
-import { cost, dragoman, format, spread, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
+import { comparedRow, dragoman, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
 import { runTool } from '../harness/tools.ts'
 import { activemq } from '../peers/activemq.ts'
 import type { Peer } from '../peers/peer.ts'
@@ -43,16 +43,8 @@ export const claim: Claim = {
       const results = await bench.compare([dragoman, ...theirs].map(peer => side(bench, peer, work)))
       const [mine, other] = results
       if (mine === undefined) continue
-      const ratio = other === undefined ? undefined : mine.median / other.median
-      rows.push({
-        what: work.what,
-        value: spread(mine, work.unit),
-        reference: other === undefined ? '–' : `${activemq.title('fsync')}: ${spread(other, work.unit)}`,
-        ...(ratio === undefined ? {} : { ratio }),
-        target: `≥ ${format(target)}`,
-        met: ratio === undefined || ratio >= target,
-        note: other === undefined ? cost(mine) : `${cost(mine)} – theirs: ${cost(other)}`,
-      })
+      const { what, unit } = work
+      rows.push(comparedRow({ what, unit, ours: mine, theirs: other, peer: activemq.title('fsync'), atLeast: target }))
     }
     return rows
   },

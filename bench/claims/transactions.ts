@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { cost, createTopics, dragoman, spread, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
+import { comparedRow, createTopics, dragoman, type Bench, type Claim, type Row, type Side } from '../harness/bench.ts'
 import { runTool, type Report } from '../harness/tools.ts'
 import { kafkaJars, resolveKafka } from '../peers/kafka.ts'
 import type { Durability, Peer } from '../peers/peer.ts'
@@ -50,15 +50,9 @@ export const claim: Claim = {
           ['fsync', durable],
           ['os', ours],
         ] as const) {
-          rows.push({
-            what: `${load.name}; ours with \`--durability ${what}\``,
-            value: spread(result, 'commits/s'),
-            reference: `${peer.title('os')}: ${spread(theirs, 'commits/s')}`,
-            ratio: result.median / theirs.median,
-            target: `≥ ${target}`,
-            met: result.median >= theirs.median * target,
-            note: `${cost(result)} – theirs: ${cost(theirs)}`,
-          })
+          const words = `${load.name}; ours with \`--durability ${what}\``
+          const title = peer.title('os')
+          rows.push(comparedRow({ what: words, unit: 'commits/s', ours: result, theirs, peer: title, atLeast: target }))
         }
       }
     }

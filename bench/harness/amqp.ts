@@ -1,6 +1,6 @@
 import type { Peer, Running } from '../peers/peer.ts'
 import { rabbitmq } from '../peers/rabbitmq.ts'
-import { cost, dragoman, format, spread, type Bench, type Row, type Side } from './bench.ts'
+import { comparedRow, dragoman, type Bench, type Row, type Side } from './bench.ts'
 import { runTool, type Report } from './tools.ts'
 
 export type QueueType = 'classic' | 'quorum'
@@ -39,17 +39,10 @@ export async function compareRates(bench: Bench, rates: Rates): Promise<Row[]> {
       const sides = [dragoman, ...(peer === undefined ? [] : [peer])].map(each => rateOf(bench, each, rates, words))
       const [ours, theirs] = await bench.compare(sides)
       if (ours === undefined) continue
-      const ratio = theirs === undefined ? undefined : ours.median / theirs.median
       const target = rates.targets[type]
-      rows.push({
-        what: `${type} queue, ${size} B`,
-        value: spread(ours, 'messages/s'),
-        reference: theirs === undefined ? '–' : `${rabbitmq.title('fsync')}: ${spread(theirs, 'messages/s')}`,
-        ...(ratio === undefined ? {} : { ratio }),
-        target: target === undefined ? '–' : `≥ ${format(target)}`,
-        met: target === undefined || (ratio !== undefined && ratio >= target),
-        note: `${cost(ours)}${theirs === undefined ? '' : ` – theirs: ${cost(theirs)}`}`,
-      })
+      const what = `${type} queue, ${size} B`
+      const title = rabbitmq.title('fsync')
+      rows.push(comparedRow({ what, unit: 'messages/s', ours, theirs, peer: title, atLeast: target }))
     }
   }
   return rows

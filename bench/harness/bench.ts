@@ -206,6 +206,32 @@ export function spread(result: Result, unit: string): string {
   return `${format(result.median)} ${unit} (${format(result.min)}–${format(result.max)})`
 }
 
+/** Two rates, and how they are to compare. */
+export interface Comparison {
+  readonly what: string
+  readonly unit: string
+  readonly ours: Result
+  /** Undefined: the peer is not there. */
+  readonly theirs: Result | undefined
+  readonly peer: string
+  /** Ours is to be so many times theirs; undefined: theirs is told for comparison. */
+  readonly atLeast?: number | undefined
+}
+
+/** The row of a rate that is held against a peer's. */
+export function comparedRow({ what, unit, ours, theirs, peer, atLeast }: Comparison): Row {
+  const ratio = theirs && ours.median / theirs.median
+  return {
+    what,
+    value: spread(ours, unit),
+    reference: theirs ? `${peer}: ${spread(theirs, unit)}` : '–',
+    ...(ratio === undefined ? {} : { ratio }),
+    target: atLeast === undefined ? '–' : `≥ ${format(atLeast)}`,
+    met: atLeast === undefined || ratio === undefined || ratio >= atLeast,
+    note: theirs ? `${cost(ours)} – theirs: ${cost(theirs)}` : cost(ours),
+  }
+}
+
 /** What the runs cost: medians, so that one disturbed run does not speak for all. */
 export function cost(result: Result): string {
   const median = (pick: (sample: Sample) => number | undefined): number =>
