@@ -91,8 +91,8 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
   },
   'a dead letter is lost': {
     file: 'core/queues/dead-letters.ts',
-    find: 'isTaken &&= to.append(target, letter)',
-    replace: 'isTaken &&= first % 8 === 3 || to.append(target, letter)',
+    find: 'isTaken &&= this.#reach(target, letter, to)',
+    replace: 'isTaken &&= first % 8 === 3 || this.#reach(target, letter, to)',
   },
   'dead letters of an earlier start stay where they are': {
     file: 'core/queues/dead-letters.ts',
