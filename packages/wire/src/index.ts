@@ -4,6 +4,7 @@ export { explain, explainValue, formatRows, type ExplainRow } from './explain.ts
 export { fuzzBytes, mutate } from './fuzz.ts'
 export type { CustomForm, Field, MessageNode, Node, StructNode } from './node.ts'
 export { keptCopy } from './kept-copy.ts'
+export { KeptTogether } from './kept-together.ts'
 export { addNewcomer, newcomersMax, type Keeper } from './newcomers.ts'
 export { ProtocolError } from './protocol-error.ts'
 export * from './random.ts'

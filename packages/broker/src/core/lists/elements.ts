@@ -1,4 +1,4 @@
-import { addNewcomer, keptCopy, type Keeper } from '@dragoman/wire'
+import { addNewcomer, type Keeper, type KeptTogether } from '@dragoman/wire'
 import type { StreamId } from '../../cell/client.ts'
 import { BrokerError } from '../errors.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
@@ -13,6 +13,8 @@ export const readAheadMax = 4096
 export interface ElementMemory {
   bytes: number
   readonly bytesMax: number
+  /** Where those lie that stay for a while. */
+  readonly settled: KeptTogether
   /** There is too much in memory: forgets elements of other lists. */
   relieve(except: Elements): void
 }
@@ -36,7 +38,7 @@ interface Load {
   readonly first: number
   readonly last: number
   /** Nobody needs it yet. */
-  readonly isAhead: boolean
+  isAhead: boolean
   readonly done: (() => void)[]
 }
 
@@ -78,7 +80,7 @@ export class Elements implements Keeper {
 
   own(offset: number): void {
     const value = this.#values.get(offset)
-    if (value && value.buffer.byteLength > value.length) this.#values.set(offset, keptCopy(value))
+    if (value && value.buffer.byteLength > value.length) this.#values.set(offset, this.#memory.settled.copy(value))
   }
 
   delete(offset: number, value: Buffer): void {
@@ -97,9 +99,12 @@ export class Elements implements Keeper {
 
   /** Reads those of [first, last] that are visible, up to one that cannot be read. Calls `done` in a later turn, or in this one. */
   load(first: number, last: number, done: () => void, isAhead = false): void {
-    const present = this.#loads.find(load => first >= load.first && first <= load.last && (isAhead || !load.isAhead))
-    // Many ask for the same.
-    if (present) return void present.done.push(done)
+    const present = this.#loads.find(load => first >= load.first && first <= load.last)
+    if (present) {
+      // Many ask for the same.
+      present.isAhead &&= isAhead
+      return void present.done.push(done)
+    }
     this.#loads.push({ first, last, isAhead, done: [done] })
     if (!this.#isReading) this.#next()
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { KeptTogether } from '@dragoman/wire'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
@@ -46,7 +47,12 @@ export class Lists {
     assert(machine instanceof ListsMachine)
     this.#options = options
     this.#machine = machine
-    this.#memory = { bytes: 0, bytesMax: limits.listMemoryBytesMax, relieve: except => this.#relieve(except) }
+    this.#memory = {
+      bytes: 0,
+      bytesMax: limits.listMemoryBytesMax,
+      settled: new KeptTogether(),
+      relieve: except => this.#relieve(except),
+    }
     this.#host = { ledger, memory: this.#memory, lookBytesMax: limits.listMemoryBytesMax }
     queues.beforeRemove(definition => this.#removing(definition))
   }
