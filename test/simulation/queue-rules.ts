@@ -85,8 +85,8 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     replace: 'const nextMs = this.#take(nowMs + 500)',
   },
   'a cancelled message is published': {
-    file: 'core/delayed/firing.ts',
-    find: 'if (state.cancelled.size > 0 && state.cancelled.has(offset)) continue',
+    file: 'core/delayed/machine.ts',
+    find: 'volume.cancelled.add(offset)',
     replace: '',
   },
   'a dead letter is lost': {
