@@ -3,10 +3,14 @@ import type { Ledger } from '../cell/machine.ts'
 import { Fenced } from '../storage/errors.ts'
 import { BrokerError } from './errors.ts'
 
+/** The disk is full: what adds is refused. */
+export const storageFull = (): BrokerError =>
+  new BrokerError('storage-full', 'nothing can be added until there is room')
+
 /** What the cell refuses, in the words of the core. */
 function asRefusal(error: unknown): unknown {
   if (error instanceof Fenced) return new BrokerError('shutting-down', 'the change may or may not have been made')
-  if (error instanceof StorageFull) return new BrokerError('storage-full', 'nothing can be added until there is room')
+  if (error instanceof StorageFull) return storageFull()
   return error
 }
 
@@ -34,5 +38,14 @@ export function unlessFenced(run: () => void): void {
     run()
   } catch (error) {
     if (!(error instanceof Fenced)) throw error
+  }
+}
+
+/** The same for what is done another time when it is refused: on a full disk, or when the broker stops. */
+export function unlessRefused(run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
   }
 }

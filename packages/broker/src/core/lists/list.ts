@@ -4,7 +4,7 @@ import { bodyOf, releaseBodies } from '../../storage/batch-builder.ts'
 import { BrokerError } from '../errors.ts'
 import { recordOf } from '../queues/message.ts'
 import type { Queue } from '../queues/queue.ts'
-import { atomically } from '../refusals.ts'
+import { atomically, storageFull } from '../refusals.ts'
 import { Elements, NotLoaded, readAheadMax, type ElementMemory } from './elements.ts'
 import { factOf, listFacts, placed, turned } from './facts.ts'
 import type { ListState } from './machine.ts'
@@ -355,7 +355,7 @@ export function lengthOf({ cursor, takenEnd }: Queue): number {
 }
 
 function refusalOf(error: Exclude<ReturnType<Queue['post']>, number>): BrokerError {
-  if (error === 'storage-full') return new BrokerError('storage-full', 'nothing can be added until there is room')
+  if (error === 'storage-full') return storageFull()
   if (error === 'queue-full') return new BrokerError('limit-reached', 'the list is full')
   if (error === 'shutting-down') return new BrokerError('shutting-down', 'the change was not made')
   return new BrokerError('message-invalid', `the element is not taken: ${error}`)

@@ -9,7 +9,7 @@ import type { RecordView } from '../cursor/record-view.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
 import { recordOf, type QueueMessage } from '../queues/message.ts'
-import { atomically } from '../refusals.ts'
+import { atomically, unlessRefused } from '../refusals.ts'
 import { factOf, kept, opened, removed, retainedFacts } from './facts.ts'
 import { RetainedMachine, type RetainedEntry } from './machine.ts'
 
@@ -176,15 +176,6 @@ export class Retained {
   #write<T, W>(type: number, codec: Codec<T, W>, value: W): number {
     const { ledger } = this.#options
     return atomically(ledger, () => void ledger.fact(machineKinds.retained, type, factOf(codec, value)))
-  }
-}
-
-/** On a full disk, and when the broker stops, it is done another time. */
-function unlessRefused(run: () => void): void {
-  try {
-    run()
-  } catch (error) {
-    if (!(error instanceof BrokerError)) throw error
   }
 }
 

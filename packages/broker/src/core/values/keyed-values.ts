@@ -4,7 +4,7 @@ import { StorageFull } from '../../cell/cell.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
-import { unlessFenced } from '../refusals.ts'
+import { storageFull, unlessFenced } from '../refusals.ts'
 import { Heap, type Heaped } from '../work/heap.ts'
 import { cleared, valueFacts, expires, factOf, removed, set } from './facts.ts'
 import { ValuesMachine, valueOverhead } from './machine.ts'
@@ -94,7 +94,7 @@ export class KeyedValues {
     if (more > 0 && this.#machine.bytes + more > valueBytesMax) {
       throw new BrokerError('limit-reached', `all values together would be more than ${valueBytesMax} bytes`)
     }
-    if (this.#options.cell.isFull) throw full()
+    if (this.#options.cell.isFull) throw storageFull()
   }
 
   /** Whether there was a value. The key lasts for ever again, whatever else it names. */
@@ -156,7 +156,7 @@ export class KeyedValues {
     try {
       ledger.fact(machineKinds.values, type, factOf(codec, value))
     } catch (error) {
-      if (error instanceof StorageFull) throw full()
+      if (error instanceof StorageFull) throw storageFull()
       throw error
     }
   }
@@ -198,5 +198,3 @@ export class KeyedValues {
     this.#arm()
   }
 }
-
-const full = (): BrokerError => new BrokerError('storage-full', 'nothing can be added until there is room')

@@ -12,10 +12,6 @@ export const notAnInteger = (): CommandError => new CommandError('ERR value is n
 export const notAFloat = (): CommandError => new CommandError('ERR value is not a valid float')
 export const noSuchKey = (): CommandError => new CommandError('ERR no such key')
 
-/** What adds is refused before anything is changed. */
-export const storageFull = (): BrokerError =>
-  new BrokerError('storage-full', 'nothing can be added until there is room')
-
 /** Every refusal of the core begins with one of these words. Most cannot come from what a client of this protocol can ask. */
 export const codeOf = {
   'topic-not-found': 'ERR',

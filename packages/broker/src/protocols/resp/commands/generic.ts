@@ -1,5 +1,6 @@
+import { storageFull } from '../../../core/refusals.ts'
 import { Glob } from '../../../core/routing/glob.ts'
-import { CommandError, noSuchKey, syntaxError, storageFull } from '../errors.ts'
+import { CommandError, noSuchKey, syntaxError } from '../errors.ts'
 import { integerArg } from '../numbers.ts'
 import { putStream, streamCopyOf } from '../streams/copying.ts'
 import { keyArg, word } from './args.ts'

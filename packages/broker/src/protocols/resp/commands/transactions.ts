@@ -1,4 +1,5 @@
-import { answerToError, CommandError, storageFull } from '../errors.ts'
+import { storageFull } from '../../../core/refusals.ts'
+import { answerToError, CommandError } from '../errors.ts'
 import { keyArg } from './args.ts'
 import type { Args, Client, CommandSpec, Flag } from './command.ts'
 
