@@ -1,8 +1,9 @@
 import { ProtocolError } from '@dragoman/wire'
+import type { Waiting } from '../core/turns.ts'
 import type { Decoder, Outbox, Session, SessionContext } from '../protocols/protocol.ts'
 import type { Connection } from '../runtime/runtime.ts'
 import { Fenced } from '../storage/errors.ts'
-import { muchBytes, type Reading, type ReadingTurns } from './reading-turns.ts'
+import { muchBytes, type ReadingTurns } from './reading-turns.ts'
 
 /** What the connections of one listener have in common. */
 export interface PumpHost {
@@ -50,7 +51,7 @@ type State =
  *
  * Invariant: the connection is paused exactly while `#reading` is false.
  */
-export class Pump<P> implements Outbox, Flushable, Reading {
+export class Pump<P> implements Outbox, Flushable, Waiting {
   readonly #host: PumpHost
   readonly #connection: Connection
   readonly #decoder: Decoder<P>

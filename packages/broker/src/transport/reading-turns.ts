@@ -1,4 +1,4 @@
-import { Ring } from '../core/cursor/ring.ts'
+import { Turns, type Waiting } from '../core/turns.ts'
 import type { Clock } from '../runtime/runtime.ts'
 
 /** A chunk below this size is no sign of a peer that brings much. */
@@ -8,11 +8,6 @@ const turnMsMax = 20
 /** So many of those who rest go on in the next turn. */
 const servedPerTurn = 2
 
-/** Who was told to rest, and can be told to go on. */
-export interface Reading {
-  goOn(): void
-}
-
 /**
  * Sees to it that connections that bring more than can be worked off do not keep the others waiting. Node reads a socket again and again while
  * there is anything to read, and all sockets one after the other: with many that are always full, a turn would last seconds.
@@ -21,31 +16,30 @@ export interface Reading {
  */
 export class ReadingTurns {
   readonly #clock: Pick<Clock, 'monotonicMs' | 'soon'>
-  readonly #resting = new Ring<Reading>()
+  readonly #resting: Turns
   /** Undefined: nobody has brought much in this turn. */
   #beganMs: number | undefined
 
   constructor(clock: Pick<Clock, 'monotonicMs' | 'soon'>) {
     this.#clock = clock
+    this.#resting = new Turns(clock, servedPerTurn)
   }
 
   /** Somebody begins to work off much. */
   begin(): void {
     if (this.#beganMs !== undefined) return
     this.#beganMs = this.#clock.monotonicMs()
-    this.#clock.soon(this.#next)
+    this.#clock.soon(this.#end)
   }
 
   /** Whether who has brought much must rest: then `goOn` is called in a later turn. */
-  rests(reading: Reading): boolean {
+  rests(reading: Waiting): boolean {
     if (this.#clock.monotonicMs() - (this.#beganMs ?? Infinity) < turnMsMax) return false
-    this.#resting.push(reading)
+    this.#resting.wait(reading)
     return true
   }
 
-  readonly #next = (): void => {
+  readonly #end = (): void => {
     this.#beganMs = undefined
-    for (let left = servedPerTurn; left > 0; left--) this.#resting.shift()?.goOn()
-    if (this.#resting.length > 0) this.begin()
   }
 }

@@ -16,7 +16,7 @@ import { changed } from './rewriting.ts'
 import { PropertyScan, propertyBits } from './scan.ts'
 import type { Sending } from './sending.ts'
 import { fieldOf, type Field, type Table } from './table.ts'
-import { Turns } from './turns.ts'
+import { turnsOf } from './turns.ts'
 
 /** A body gets its buffer in steps, so that an announcement alone costs nothing. */
 const firstBodyBytesMax = 256 * 1024
@@ -134,7 +134,7 @@ export class Publishing implements Keeper {
     if (this.#copies < copiesPerTurnMax) return undefined
     this.#copies = 0
     const { broker, context } = this.#channel.connection
-    return Turns.of(broker).next(context.clock)
+    return turnsOf(broker, context.clock).next()
   }
 
   /** The channel is over: nobody is told any more. */
