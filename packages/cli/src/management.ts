@@ -155,6 +155,7 @@ const kinds: Readonly<Record<string, string>> = {
   exchanges: 'exchange',
   policies: 'policy',
   'operator-policies': 'operator policy',
+  'parameters/feed': 'feed',
   'dragoman/queues': 'queue',
   'dragoman/schedules': 'schedule',
   'dragoman/delayed': 'delayed message',

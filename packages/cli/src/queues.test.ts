@@ -70,6 +70,25 @@ test('policies', async () => {
   assert.equal(await dragoman('policy', 'delete', 'brief'), 'brief deleted\n')
 })
 
+test('feeds', async () => {
+  await broker.core.topics.create('/', 'commands', { partitions: 1 })
+  const set = (exchange: string, topic = 'commands'): string[] => {
+    return ['feed', 'set', 'down', '--topic', topic, '--exchange', exchange]
+  }
+  assert.equal(await dragoman(...set('amq.direct')), 'down set\n')
+  assert.equal(await dragoman(...set('amq.topic')), 'down set\n')
+  assert.match(await dragoman('feed', 'list'), /^FEED +TOPIC +EXCHANGE\ndown +commands +amq\.topic\n$/)
+  assert.deepEqual(JSON.parse(await dragoman('feed', 'list', '--json')), [
+    { name: 'down', topic: 'commands', exchange: 'amq.topic' },
+  ])
+  assert.match(await refused(...set('amq.topic', 'other')), /one of the topic "commands"/)
+  assert.match(await refused('feed', 'set', 'up', '--topic', 'commands'), /--exchange/)
+  assert.match(await refused('feed', 'list', '--namespace', 'nowhere'), /There is no namespace "nowhere"/)
+  assert.match(await refused('feed', 'delete', 'up'), /There is no feed "up" in the namespace "\/"/)
+  assert.equal(await dragoman('feed', 'delete', 'down'), 'down deleted\n')
+  assert.equal(await dragoman('feed', 'list'), '')
+})
+
 test('errors say what to do', async () => {
   const nobody = ['queue', 'list', '--management', '127.0.0.1:1']
   assert.match(await refused(...nobody), /Cannot reach a broker's management API at 127\.0\.0\.1:1.*--management/)

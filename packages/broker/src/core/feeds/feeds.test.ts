@@ -10,9 +10,9 @@ const namespace = '/'
 const feed = { namespace, name: 'f', topic: 'orders', exchange: 'amq.topic' }
 
 /** Publishes to the topic itself. */
-async function publish({ core }: RunningBroker, key: string | null, value: string): Promise<void> {
+async function publish({ core }: RunningBroker, key: string | null, value: string, name = 'orders'): Promise<void> {
   const message = { key: key === null ? null : Buffer.from(key), value: Buffer.from(value) }
-  const destination = { kind: 'topic', namespace, name: 'orders' } as const
+  const destination = { kind: 'topic', namespace, name } as const
   await new Promise<void>(resolve => core.router.deliver([destination], '', message, () => resolve()))
 }
 
@@ -80,6 +80,80 @@ test('topic and exchange may come later, and what came by the exchange does not 
   await core.topics.create(namespace, 'orders', { partitions: 1 })
   await publish(broker, 'b', 'of the new one')
   await countBecomes(broker, 'q', 2)
+})
+
+/** Records that ever came to a topic of one partition. */
+function endOf({ core }: RunningBroker, name: string): number | undefined {
+  const [stream] = core.topics.get(namespace, name)?.partitions ?? []
+  return stream === undefined ? undefined : core.cell.bounds(stream)?.endOffset
+}
+
+test('a ring of feeds ends where a record was already', async t => {
+  const broker = await startBroker({ data: 'memory' })
+  t.after(() => broker.close())
+  const { topics, router, feeds } = broker.core
+  const ring = ['a', 'b', 'c']
+  for (const name of ring) {
+    await topics.create(namespace, name, { partitions: 1 })
+    await router.declare(namespace, `to ${name}`, { kind: 'fanout' })
+    await router.bind(namespace, { source: `to ${name}`, kind: 'topic', destination: name, key: '' })
+  }
+  for (const [at, topic] of ring.entries()) {
+    await feeds.set({ namespace, name: topic, topic, exchange: `to ${ring[(at + 1) % 3]}` })
+  }
+  await declare(broker, 'q', '', 'to a')
+  await publish(broker, 'k', 'goes round once', 'a')
+  await countBecomes(broker, 'q', 1)
+  await new Promise(resolve => setTimeout(resolve, 200))
+  // It comes back to where it was published, and from there goes nowhere.
+  assert.deepEqual(
+    ring.map(name => endOf(broker, name)),
+    [2, 1, 1],
+  )
+  await countBecomes(broker, 'q', 1)
+})
+
+test('a ring of a feed and a queue whose messages die ends, too', async t => {
+  const broker = await startBroker({ data: 'memory' })
+  t.after(() => broker.close())
+  const { topics, router, queues, feeds } = broker.core
+  await topics.create(namespace, 'orders', { partitions: 1 })
+  await router.declare(namespace, 'back', { kind: 'fanout' })
+  await router.bind(namespace, { source: 'back', kind: 'topic', destination: 'orders', key: '' })
+  const config = new Map([
+    ['message.ttl.ms', '0'],
+    ['dead.letter.exchange', 'back'],
+  ])
+  await queues.declare(namespace, 'brief', config)
+  await router.bind(namespace, { source: 'amq.topic', kind: 'queue', destination: 'brief', key: '#' })
+  await declare(broker, 'q', '#')
+  await feeds.set(feed)
+  await publish(broker, 'k', 'dies once')
+  await countBecomes(broker, 'q', 1)
+  await new Promise(resolve => setTimeout(resolve, 200))
+  assert.equal(endOf(broker, 'orders'), 2)
+  await countBecomes(broker, 'q', 1)
+})
+
+test('a feed gives no record up, however long its exchange is not there', async t => {
+  const broker = await startBroker({ data: 'memory', shareDeliveryLimit: 2 })
+  t.after(() => broker.close())
+  const { topics, router, feeds, shareGroups } = broker.core
+  await topics.create(namespace, 'orders', { partitions: 1 })
+  await feeds.set({ ...feed, exchange: 'later' })
+  await publish(broker, 'k', 'waits')
+  const partition = () => {
+    const id = topics.get(namespace, 'orders')?.id ?? ''
+    return shareGroups.partition({ namespace, group: '~feed f' }, id, 0)
+  }
+  const deadline = Date.now() + 15_000
+  while ((partition()?.cursor.deliveryCount(0) ?? 0) < 3 && Date.now() < deadline) {
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  assert.equal(partition()?.cursor.deliveryCount(0), 3)
+  await router.declare(namespace, 'later', { kind: 'topic' })
+  await declare(broker, 'q', '#', 'later')
+  await countBecomes(broker, 'q', 1)
 })
 
 test('a feed is of one topic, and has an exchange', async t => {

@@ -62,6 +62,7 @@ export function letterOf(of: Dying, departure: Departure): QueueMessage {
     hiddenKeyCount: own ? stamp.hiddenKeyCount : 0,
     priority: stamp.priority,
     deaths: recorded(of, departure),
+    fed: stamp.fed,
   }
 }
 

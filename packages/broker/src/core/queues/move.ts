@@ -8,6 +8,7 @@ import { isWanted, type MessageFilter } from './browse.ts'
 import type { DeadLettersHost } from './dead-letters.ts'
 import type { QueueMessage } from './message.ts'
 import type { Stretch } from './ready-bytes.ts'
+import { noStamp } from './stamp.ts'
 
 export interface MoveOptions {
   /**
@@ -217,7 +218,8 @@ export class Move implements TimerTarget {
   #copy(record: RecordView, queue: string): { target: Destination; message: QueueMessage } {
     const { key, value, stamp } = record
     const deaths = stamp.deaths.map(death => ({ ...death, isPast: true }))
-    return { target: this.#target(queue), message: { key, value, headers: record.headers(), ...stamp, deaths } }
+    const message = { key, value, headers: record.headers(), ...stamp, deaths, fed: noStamp.fed }
+    return { target: this.#target(queue), message }
   }
 
   /** As it was before it died last; undefined when it never did. Its history stays. */

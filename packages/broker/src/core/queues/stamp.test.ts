@@ -27,6 +27,7 @@ const full: Stamp = {
       isPast: false,
     },
   ],
+  fed: [],
 }
 
 test('the bytes of a stamp are pinned', () => {
@@ -55,6 +56,13 @@ test('the bytes of a stamp are pinned', () => {
   )
 })
 
+test('exchanges that feeds have published it to come behind the stamp of before, for older releases to read', () => {
+  const fed = stampBytes({ ...full, fed: ['ab', ''] }).toString('hex')
+  assert.equal(fed, stampBytes(full).toString('hex') + '03' + '036162' + '01')
+  assert.deepEqual(readStamp(Buffer.from(fed, 'hex')).fed, ['ab', ''])
+  assert.deepEqual(withStamp([], { fed: ['a'] }).length, 1)
+})
+
 test(`a stamp survives a round trip (SEED=${seed})`, () => {
   const random = new Random(seed)
   assert.deepEqual(readStamp(stampBytes(full)), full)
@@ -64,7 +72,8 @@ test(`a stamp survives a round trip (SEED=${seed})`, () => {
     // Any time before 1970 is none; without keys, none is hidden.
     const expiresMs = Math.max(-1, sample.expiresMs)
     const hiddenKeyCount = sample.keys.length === 0 ? 0 : sample.hiddenKeyCount
-    const stamp = { ...sample, deaths, expiresMs, hiddenKeyCount }
+    const fed = Array.from({ length: round % 3 }, (_, at) => `exchange ${at}`)
+    const stamp = { ...sample, deaths, expiresMs, hiddenKeyCount, fed }
     assert.deepEqual(readStamp(stampBytes(stamp)), stamp)
   }
 })

@@ -58,6 +58,8 @@ export interface Stamp {
   readonly priority: number
   /** The most recent first. */
   readonly deaths: readonly Death[]
+  /** Exchanges to which feeds have published it, the oldest first. */
+  readonly fed: readonly string[]
 }
 
 /** Where the stamp is among the headers of a record; -1: there is none. */
@@ -67,7 +69,15 @@ export function stampIndex(headers: readonly { key: string }[]): number {
 }
 
 /** That of a message that has none. */
-export const noStamp: Stamp = { exchange: '', keys: [], hiddenKeyCount: 0, expiresMs: -1, priority: 0, deaths: [] }
+export const noStamp: Stamp = {
+  exchange: '',
+  keys: [],
+  hiddenKeyCount: 0,
+  expiresMs: -1,
+  priority: 0,
+  deaths: [],
+  fed: [],
+}
 
 /**
  * Written to disk, behind a version byte: to change it, raise `stampVersion` and keep reading the older ones. The time comes first, so
@@ -97,6 +107,8 @@ export const stampForm = struct({
   ),
 })
 const form = compile(stampForm)
+/** Comes behind it in the stamps of messages that went through feeds. */
+const fedForm = compile(compactList(compactString))
 
 /** Cuts one stamp after the other. */
 const writer = new Writer()
@@ -105,8 +117,8 @@ let lastExchange = ''
 let lastStamp = encode(noStamp)
 
 export function stampBytes(stamp: Stamp): Buffer {
-  const { exchange, keys, expiresMs, priority, deaths } = stamp
-  if (expiresMs >= 0 || priority !== 0 || keys.length > 0 || deaths.length > 0) return encode(stamp)
+  const { exchange, keys, expiresMs, priority, deaths, fed } = stamp
+  if (expiresMs >= 0 || priority !== 0 || keys.length > 0 || deaths.length > 0 || fed.length > 0) return encode(stamp)
   if (exchange !== lastExchange) {
     lastStamp = encode(stamp)
     lastExchange = exchange
@@ -121,6 +133,7 @@ function encode(stamp: Stamp): Buffer {
     ...stamp,
     deaths: stamp.deaths.map(death => ({ ...death, reason: deathReasons.indexOf(death.reason) })),
   })
+  if (stamp.fed.length > 0) fedForm.write(writer, [...stamp.fed])
   return writer.take()
 }
 
@@ -131,7 +144,8 @@ export function readStamp(bytes: Buffer): Stamp {
     const reader = new Reader(bytes)
     reader.u8()
     const { deaths, ...rest } = form.read(reader)
-    return { ...rest, deaths: deaths.length === 0 ? noStamp.deaths : deaths.flatMap(readDeath) }
+    const fed = reader.remaining > 0 ? fedForm.read(reader) : noStamp.fed
+    return { ...rest, deaths: deaths.length === 0 ? noStamp.deaths : deaths.flatMap(readDeath), fed }
   } catch (error) {
     if (error instanceof ProtocolError) return noStamp
     throw error
@@ -179,8 +193,8 @@ export function withStamp(
   return at === 1 && first ? [first, own, ...given.slice(1)] : [own, ...given]
 }
 
-const isDefault = ({ exchange = '', keys, expiresMs = -1, priority = 0, deaths }: Partial<Stamp>): boolean =>
-  exchange === '' && (keys?.length ?? 0) === 0 && expiresMs < 0 && priority === 0 && (deaths?.length ?? 0) === 0
+const isDefault = ({ exchange = '', keys, expiresMs = -1, priority = 0, deaths, fed }: Partial<Stamp>): boolean =>
+  exchange === '' && !keys?.length && expiresMs < 0 && priority === 0 && !deaths?.length && !fed?.length
 
 export const wholeStamp = (stamp: Partial<Stamp>): Stamp => ({
   exchange: stamp.exchange ?? noStamp.exchange,
@@ -189,4 +203,5 @@ export const wholeStamp = (stamp: Partial<Stamp>): Stamp => ({
   expiresMs: stamp.expiresMs ?? noStamp.expiresMs,
   priority: stamp.priority ?? noStamp.priority,
   deaths: stamp.deaths ?? noStamp.deaths,
+  fed: stamp.fed ?? noStamp.fed,
 })

@@ -23,6 +23,8 @@ export interface TopicConsumersOptions {
 export interface ShareOptions extends Omit<GroupReaderOptions, 'memberId'> {
   readonly name: string
   readonly deadLetters?: DeadLetterTarget | undefined
+  /** However often a record was delivered in vain. */
+  readonly neverGivesUp?: boolean
 }
 
 /** Where dead letters are published to; with `key` in the place of their own. */
@@ -58,14 +60,17 @@ export class TopicConsumers {
   share(
     topic: Topic,
     group: GroupName,
-    { name, deadLetters, ...options }: ShareOptions,
+    { name, deadLetters, neverGivesUp = false, ...options }: ShareOptions,
     subscriber: TopicSubscriber,
   ): Promise<TopicSubscription> {
     const { ledger } = this.#options
     const host = {
       ...this.#options,
       after: (delayMs: number, run: () => void) => ledger.clock.after(delayMs, run),
-      using: (partition: SharePartition) => this.#bury(partition, topic, deadLetters),
+      using: (partition: SharePartition) => {
+        partition.givesUp = !neverGivesUp
+        this.#bury(partition, topic, deadLetters)
+      },
     }
     const memberId = `${name}#${ledger.epoch}.${++this.#members}`
     return GroupReader.open(host, group, topic, { ...options, memberId }, subscriber)

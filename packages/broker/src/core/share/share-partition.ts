@@ -33,6 +33,8 @@ export class SharePartition {
   /** Somebody reads what is available, and others leave it alone until it is taken. */
   isRead = false
   isClosed = false
+  /** Records that were delivered in vain as often as the settings say. */
+  givesUp = true
   /** Brings away what is given up, if anybody does. */
   deadLetters: { close(): void } | undefined
   readonly #host: SharePartitionHost
@@ -49,11 +51,16 @@ export class SharePartition {
     this.stream = cursor.stream
     this.cursor = cursor
     this.#unwatchCursor = cursor.watch({ returned: () => this.wakeSoon() })
-    cursor.deliveryLimit = this.settings.deliveryLimit
+    cursor.deliveryLimit = this.#deliveryLimit
   }
 
   get settings(): ShareSettings {
     return this.#host.settings()
+  }
+
+  /** 0: there is none. */
+  get #deliveryLimit(): number {
+    return this.givesUp ? this.settings.deliveryLimit : 0
   }
 
   /** Whether there is nothing to be had for ever. */
@@ -71,7 +78,7 @@ export class SharePartition {
   /** The lowest offset that can be taken now; undefined when there is none, or somebody is about to take it. */
   get availableFrom(): number | undefined {
     const { cursor, settings } = this
-    cursor.deliveryLimit = settings.deliveryLimit
+    cursor.deliveryLimit = this.#deliveryLimit
     if (this.isClosed || this.isRead || cursor.inFlightCount >= this.#host.inFlightMax) return undefined
     const bounds = this.#host.cell.bounds(this.stream)
     if (bounds === undefined) return undefined
@@ -91,7 +98,7 @@ export class SharePartition {
   }
 
   #isLast(deliveries: number): boolean {
-    const { deliveryLimit } = this.settings
+    const deliveryLimit = this.#deliveryLimit
     return deliveryLimit > 0 && deliveries >= Math.max(1, deliveryLimit - 1)
   }
 
