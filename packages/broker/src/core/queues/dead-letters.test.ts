@@ -68,6 +68,7 @@ test('what is rejected is dead-lettered with all that it was, and the history of
     hiddenKeyCount: 1,
     priority: 3,
     expiresMs: clock.nowMs() + 5000,
+    fed: ['first'],
   }
   await send(work, { key: Buffer.from('k'), value: Buffer.from('body'), headers, ...stamp })
   const { subscription } = consume(work)
@@ -105,6 +106,7 @@ test('what is rejected is dead-lettered with all that it was, and the history of
         isPast: false,
       },
     ],
+    fed: ['first'],
   })
   assert.equal(queues.get('/', 'work')?.cursor.droppedCount, 1)
   await node.close()
