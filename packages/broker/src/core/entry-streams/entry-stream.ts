@@ -20,7 +20,7 @@ import {
   type IdPart,
 } from './entry-id.ts'
 import { entryMarkHeader, writeMark } from './entry-mark.ts'
-import { EntryReader, type EntryVisitor, type Later } from './entry-reader.ts'
+import { EntryReader, type Entry, type EntryVisitor, type Later } from './entry-reader.ts'
 import { entryFacts, factFor, listedMax, writeIdAfter, writeName, writer } from './facts.ts'
 import { writePosition, type EntryStreamState, type GroupPosition } from './machine.ts'
 
@@ -280,17 +280,32 @@ export class EntryStream implements GroupHost {
     const sorted = [...ids].sort(compareIds).filter((id, at, all) => at === 0 || !sameId(id, all[at - 1]!))
     const found: Located[] = []
     const reader = this.reader()
-    const later = this.#locateFrom(sorted, 0, found, reader)
+    const later = this.#locateFrom(sorted, 0, 0, found, reader)
     if (later) return later.finally(() => reader.clear()).then(() => found)
     reader.clear()
     return found
   }
 
-  #locateFrom(ids: readonly EntryId[], from: number, found: Located[], reader: EntryReader): Later {
-    for (let at = from; at < ids.length; at++) {
-      const id = ids[at]!
-      const later = this.range(id, id, ({ offset }) => !found.push({ offset, id }), reader)
-      if (later) return later.then(() => this.#locateFrom(ids, at + 1, found, reader))
+  /** From the id `at` on, none of which lies before the offset `from`: each entry is looked at once. */
+  #locateFrom(ids: readonly EntryId[], at: number, from: number, found: Located[], reader: EntryReader): Later {
+    const { index, end } = this.state
+    let next = at
+    let start = from
+    /** What is wanted next lies further on, behind entries that nobody asks for. */
+    let isFar = next < ids.length
+    const visit = ({ offset, id }: Entry): boolean => {
+      const before = next
+      while (next < ids.length && compareIds(ids[next]!, id) < 0) next++
+      if (next < ids.length && sameId(ids[next]!, id)) found.push({ offset, id: ids[next++]! })
+      start = offset + 1
+      if (next === ids.length) return false
+      isFar = next !== before && index.floor(ids[next]!) > start
+      return !isFar
+    }
+    while (isFar) {
+      isFar = false
+      const later = reader.scan(Math.max(start, index.floor(ids[next]!)), end, visit)
+      if (later) return later.then(() => (isFar ? this.#locateFrom(ids, next, start, found, reader) : undefined))
     }
     return undefined
   }

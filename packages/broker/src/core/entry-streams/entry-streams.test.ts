@@ -134,6 +134,33 @@ test('ids are found among many entries on disk', async () => {
   await bench.cell.close()
 })
 
+test('many ids are located together, and each entry is looked at once', async t => {
+  const bench = await openBench()
+  const stream = bench.streams.open('/', 's')
+  for (let ms = 1; ms <= 4000; ms++) {
+    add(stream, String(ms), { ms: ms * 2, seq: 0 })
+    if (ms % 500 === 0) await durable(bench.cell)
+  }
+  const { state } = stream
+  stream.remove(await stream.locate([{ ms: 200, seq: 0 }]))
+  const looked = t.mock.method(state.removed, 'has')
+  const offsetsOf = async (all: readonly number[]): Promise<number[]> => {
+    looked.mock.resetCalls()
+    return (await stream.locate(all.map(ms => ({ ms, seq: 0 })))).map(({ offset }) => offset)
+  }
+  const every = Array.from({ length: 9000 }, (_, ms) => ms)
+  const there = every.slice(1, 4001).filter(ms => ms !== 100)
+  assert.deepEqual(
+    await offsetsOf(every.toReversed()),
+    there.map(ms => ms - 1),
+  )
+  assert(looked.mock.callCount() <= 2 * 4000, `looked at ${looked.mock.callCount()} entries`)
+  assert.deepEqual(await offsetsOf([7, 1, 8000, 6000, 6001, 8001, 200]), [2999, 3999])
+  assert(looked.mock.callCount() <= 8 * 128, `looked at ${looked.mock.callCount()} entries`)
+  assert.deepEqual(await offsetsOf([]), [])
+  await bench.cell.close()
+})
+
 test('what is removed and trimmed leaves the disk, and the newest record stays', async () => {
   const bench = await openBench()
   const stream = bench.streams.open('/', 's')
