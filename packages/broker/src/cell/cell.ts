@@ -7,6 +7,7 @@ import { Checkpointer } from './checkpointer.ts'
 import type { CellCore } from './core.ts'
 import { Gatherer } from './gatherer.ts'
 import type { LargeBatches } from './large-batches.ts'
+import { LongBlocks } from './long-blocks.ts'
 import { existsOnce, machineKinds } from './machine.ts'
 import type { Ledger, Machine, MachineKind } from './machine.ts'
 import type { CellOptions } from './options.ts'
@@ -31,6 +32,9 @@ export class Cell implements Ledger, CellCore {
   readonly journal: Journal
   readonly checkpointer: Checkpointer
   readonly gatherer = new Gatherer(this)
+  readonly longBlocks = new LongBlocks(this)
+  /** What is being added belongs to what was taken before the disk was full. */
+  isCommitted = false
   readonly options: CellOptions
   readonly #context: StreamFactContext
   #closing = false
@@ -95,7 +99,7 @@ export class Cell implements Ledger, CellCore {
   }
   /** Nothing that grows the data is taken: the disk is full. */
   get full(): boolean {
-    return this.journal.full || this.checkpointer.isDiskFull || this.large.isFull
+    return !this.isCommitted && (this.journal.full || this.checkpointer.isDiskFull || this.large.isFull)
   }
   /** The cell is stopping or has lost its ownership. */
   get closing(): boolean {
@@ -211,6 +215,7 @@ export class Cell implements Ledger, CellCore {
    */
   async close(): Promise<void> {
     if (this.#closing) return
+    this.longBlocks.finish()
     this.#closing = true
     // What waits for room on a full disk was never acknowledged.
     const cancel = this.clock.after(fullPatienceMs, () => {

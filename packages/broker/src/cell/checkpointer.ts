@@ -257,6 +257,7 @@ export class Checkpointer {
       this.#isHurried = false
       this.#isWanted = true
     }
+    await this.#cell.journal.ending()
     const cut = this.#cut()
     if (!cut) return
     const written = await this.#writeSegment(cut)

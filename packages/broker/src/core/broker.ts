@@ -1,3 +1,4 @@
+import type { Cell } from '../cell/cell.ts'
 import type { CellClient } from '../cell/client.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Delayed } from './delayed/delayed.ts'
@@ -71,7 +72,7 @@ export interface Broker {
   /** Single values by their keys, and until when keys last. */
   readonly values: KeyedValues
   /** When what was decided will last. */
-  readonly ledger: Pick<Ledger, 'atomic' | 'whenDurable' | 'lastSeq' | 'clock'>
+  readonly ledger: Pick<Ledger, 'atomic' | 'whenDurable' | 'lastSeq' | 'clock'> & Pick<Cell, 'longBlocks'>
   readonly groups: Groups
   /** Records of groups whose members take them one by one. */
   readonly shareGroups: ShareGroups

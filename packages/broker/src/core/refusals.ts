@@ -24,9 +24,12 @@ export function atomically(ledger: Ledger, run: () => void): number {
 }
 
 /** Like `Ledger.durable`. Rejects with `BrokerError` when the cell ends before. */
-export async function durably(ledger: Ledger, seq: number): Promise<void> {
+export const durably = (ledger: Ledger, seq: number): Promise<void> => orRefused(ledger.durable(seq))
+
+/** The same result. Rejects with `BrokerError` for what the cell refuses. */
+export async function orRefused<T>(result: Promise<T>): Promise<T> {
   try {
-    await ledger.durable(seq)
+    return await result
   } catch (error) {
     throw asRefusal(error)
   }

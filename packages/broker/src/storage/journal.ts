@@ -129,7 +129,7 @@ export class Journal {
     let block = this.#open
     const whole = factHeaderBytes + bytes
     if (block && (block.bytes + whole > this.#options.blockBytesMax || this.#isCrowded(block))) {
-      if (!this.#gathering) {
+      if (!this.#isWhole) {
         this.#seal()
         block = undefined
       }
@@ -158,13 +158,22 @@ export class Journal {
   }
 
   #gathering = false
+  /** Adds at once what is being added to the open block in several turns. */
+  #addRest: (() => void) | undefined
+  #whenLetGo: (() => void)[] = []
+
+  /** Whatever comes belongs to the open block, however large it is. */
+  get #isWhole(): boolean {
+    return this.#gathering || this.#addRest !== undefined
+  }
 
   /** All facts that `run` adds are in one block. Returns its sequence number. */
   atomic(run: () => void): number {
     if (this.#gathering) run()
     else {
+      const { blockBytesMax, blockFactsMax } = this.#options
       const block = this.#open
-      if (block && (block.bytes > this.#options.blockBytesMax / 2 || block.factCount > this.#options.blockFactsMax / 2))
+      if (block && !this.#isWhole && (block.bytes > blockBytesMax / 2 || block.factCount > blockFactsMax / 2))
         this.#seal()
       this.#gathering = true
       try {
@@ -176,11 +185,33 @@ export class Journal {
     return this.lastSeq
   }
 
+  /**
+   * All facts that come until `letGo` are in the block that is open now, also those of later turns, and others' between them. `finish` is called when
+   * the block must end at once: it adds what is left, and lets go.
+   */
+  keepOpen(finish: () => void): void {
+    assert(!this.#addRest, 'the open block is kept open already')
+    this.#addRest = finish
+  }
+
+  letGo(): void {
+    this.#addRest = undefined
+    // What is kept open next is another block.
+    if (this.#open && !this.#closed) this.#seal()
+    this.#startSoon()
+    for (const tell of this.#whenLetGo.splice(0)) tell()
+  }
+
+  /** Undefined: the open block can end. Else resolves when it could. */
+  ending(): Promise<void> | undefined {
+    return this.#addRest && new Promise(resolve => this.#whenLetGo.push(resolve))
+  }
+
   /** The number of the open block, which is begun if there is none: facts will be added to it, at the latest by `onSealing`. */
   expect(): number {
     if (this.#closed) throw new Fenced('the journal is closed')
     const block = this.#open
-    if (block && !this.#gathering && (block.bytes > this.#options.blockBytesMax || this.#isCrowded(block))) this.#seal()
+    if (block && !this.#isWhole && (block.bytes > this.#options.blockBytesMax || this.#isCrowded(block))) this.#seal()
     return (this.#open ?? this.#begin()).seq
   }
 
@@ -227,6 +258,7 @@ export class Journal {
 
   /** Ends the open block here. Returns the last sealed number: state seen now is the state at its end. */
   cut(): number {
+    this.#addRest?.()
     if (this.#open) this.#seal()
     return this.#openSeq - 1
   }
@@ -245,6 +277,7 @@ export class Journal {
   /** No fact is taken any more; resolves when what was taken is durable, or cannot be. */
   async close(): Promise<void> {
     if (this.#closed) return
+    this.#addRest?.()
     const last = this.durable(this.lastSeq)
     await last.catch(() => {})
     this.#stop()
@@ -259,6 +292,7 @@ export class Journal {
     this.#closed = true
     for (const reject of this.#waiting) reject(new Fenced('the journal is closed'))
     this.#waiting.clear()
+    for (const tell of this.#whenLetGo.splice(0)) tell()
   }
 
   #begin(): Block {
@@ -268,11 +302,14 @@ export class Journal {
     const block: Block = { seq, timeMs, bytes: 0, factCount: 0, ticket: 0, ranges: [], runs: [], arguments: [] }
     this.#open = block
     this.#stretch(block, blockHeaderBytes)
-    if (!this.#writing && !this.#scheduled) {
-      this.#scheduled = true
-      this.#options.clock.soon(this.#start)
-    }
+    this.#startSoon()
     return block
+  }
+
+  #startSoon(): void {
+    if (this.#writing || this.#scheduled) return
+    this.#scheduled = true
+    this.#options.clock.soon(this.#start)
   }
 
   /** Appends `bytes` to the block, all of them in one slab. */
@@ -304,7 +341,7 @@ export class Journal {
   readonly #start = (): void => {
     this.#scheduled = false
     if (this.#writing || this.#closed) return
-    if (this.#sealed.length === 0 && this.#open) this.#seal()
+    if (this.#sealed.length === 0 && this.#open && !this.#isWhole) this.#seal()
     const block = this.#sealed[0]
     if (!block) return
     this.#writing = true
