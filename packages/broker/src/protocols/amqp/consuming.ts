@@ -7,6 +7,7 @@ import type { Queue } from '../../core/queues/queue.ts'
 import type { Topic } from '../../core/topic.ts'
 import type { WorkQueue } from '../../core/work/contract.ts'
 import type { ChannelHost } from './channel-host.ts'
+import { Commit, type Outcome, type Settlement } from './commit.ts'
 import { replyAddress, replyQueue, ReplyQueues } from './direct-reply.ts'
 import { deliveredOf, type Delivered } from './delivered.ts'
 import { AmqpException } from './errors.ts'
@@ -34,6 +35,8 @@ import { inRuns, Unacked, type Delivery } from './unacked.ts'
 const queuedBytesMax = 512 * 1024
 /** Answers that wait for a peer that does not take them. */
 const replyBytesMax = 64 * 1024 * 1024
+/** More that are settled together take their turns. */
+const settledAtOnceMax = 1024
 const tagPrefix = 'amq.ctag-'
 const tagRandomBytes = 16
 
@@ -70,9 +73,6 @@ export class Taker {
 }
 
 type ConsumeFields = Arguments<typeof basicConsume>
-
-/** What becomes of messages that are settled. */
-export type Outcome = 'ack' | 'requeue' | 'drop'
 
 /** Who has asked for messages by basic.consume. */
 class Consumer extends Taker {
@@ -115,10 +115,7 @@ interface Getter {
 }
 
 /** What was settled in a transaction that is open. */
-export interface HeldSettlement {
-  readonly outcome: Outcome
-  readonly deliveries: readonly Delivery<Taker>[]
-}
+export type HeldSettlement = Settlement<Delivery<Taker>>
 
 /** Gives messages to the consumers of one channel, and settles them. */
 export class Consuming {
@@ -138,6 +135,8 @@ export class Consuming {
   /** Cancelled ones that hold something still. */
   readonly #leaving = new Set<Taker>()
   #reply: { tag: string; consumer: ReplyConsumer } | undefined
+  /** What was settled, and was too much for one turn. */
+  #settling: Commit<Delivery<Taker>> | undefined
   #isPaused = false
   #isOver = false
 
@@ -243,10 +242,23 @@ export class Consuming {
   }
 
   /** Settles the message of that tag, or all up to it; 0 with `multiple` is all. Throws when there is none. */
-  settle(tag: number, multiple: boolean, outcome: Outcome): void {
+  settle(tag: number, multiple: boolean, outcome: Outcome): Promise<void> | undefined {
     const deliveries = this.#take(tag, multiple)
-    if (this.hold) this.hold({ outcome, deliveries })
-    else this.apply(outcome, deliveries)
+    if (!this.hold) return this.#applyAll(outcome, deliveries)
+    this.hold({ outcome, deliveries })
+    return undefined
+  }
+
+  /** What is behind waits while many are settled. */
+  #applyAll(outcome: Outcome, deliveries: readonly Delivery<Taker>[]): Promise<void> | undefined {
+    if (deliveries.length <= settledAtOnceMax) {
+      this.apply(outcome, deliveries)
+      return undefined
+    }
+    const settling = new Commit(this.#publishing, this, [], [{ outcome, deliveries }])
+    this.#settling = settling
+    const settled = Promise.resolve(settling.begin(this.#channel.connection.broker))
+    return settled.then(() => void (this.#settling = undefined))
   }
 
   apply(outcome: Outcome, deliveries: readonly Delivery<Taker>[]): void {
@@ -260,12 +272,13 @@ export class Consuming {
   }
 
   /** All that is not settled goes back. */
-  recover(): void {
-    this.apply('requeue', this.unacked.takeUpTo(Infinity))
+  recover(): Promise<void> | undefined {
+    return this.#applyAll('requeue', this.unacked.takeUpTo(Infinity))
   }
 
   /** Consumers go, and what they hold goes back. */
   end(): void {
+    this.#settling?.finish()
     this.#isOver = true
     this.#endReplies()
     const takers = [...this.#consumers.values(), ...this.#leaving]

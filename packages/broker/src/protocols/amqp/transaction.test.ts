@@ -82,3 +82,41 @@ test('a commit of many messages that are refused in part says so', async t => {
   for (let at = 0; at < 1000; at++) void channel.publish('', 'small', `m${at}`)
   await assert.rejects(channel.txCommit(), /partial tx completion/)
 })
+
+test('many that are settled together let others have their turn, and what is behind waits', async t => {
+  const broker = await start(t)
+  await prepare(await (await connect(t, broker)).channel())
+  const queue = broker.core.queues.get('/', 'in')
+  const channel = await (await connect(t, broker)).channel()
+  const consumer = await channel.consume('in')
+  const first = await consumer.take(messages)
+  await channel.cancel(consumer.tag)
+  channel.nack(first.at(-1)?.deliveryTag ?? 0, { multiple: true })
+  while (queue?.readyCount === 0) await new Promise(resolve => setImmediate(resolve))
+  assert((queue?.readyCount ?? 0) < messages, 'it takes more than a turn')
+  const again = await channel.consume('in')
+  for (const how of ['requeued', 'recovered']) {
+    const taken = await again.take(messages)
+    assert.deepEqual(
+      taken.map(({ body, redelivered }) => `${body.toString()} ${redelivered}`),
+      Array.from({ length: messages }, (_, at) => `in ${at} true`),
+      how,
+    )
+    await channel.recover()
+  }
+})
+
+test('many that are acknowledged together are, though the connection ends meanwhile', async t => {
+  const broker = await start(t)
+  await prepare(await (await connect(t, broker)).channel())
+  const { cursor } = broker.core.queues.get('/', 'in') ?? {}
+  assert(cursor)
+  const channel = await (await connect(t, broker)).channel()
+  const taken = await (await channel.consume('in')).take(messages)
+  channel.ack(taken.at(-1)?.deliveryTag ?? 0, true)
+  while (cursor.ackedCount === 0) await new Promise(resolve => setImmediate(resolve))
+  assert(cursor.ackedCount < messages, 'it takes more than a turn')
+  broker.core.connections.list().at(-1)?.close('now')
+  while (broker.core.connections.list().length > 1) await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual([cursor.ackedCount, cursor.inFlightCount, cursor.returnedCount], [messages, 0, 0])
+})

@@ -30,22 +30,20 @@ export const basicHandlers: readonly Entry[] = [
     channel.basic.publishing.begin(exchange, routingKey, flags)
   }),
   on(basicGet, (channel, { queue, flags }) => channel.basic.consuming.get(queue, flags.noAck)),
-  on(basicAck, (channel, { deliveryTag, flags }) => {
-    channel.basic.consuming.settle(deliveryTag, flags.multiple, 'ack')
-  }),
-  on(basicNack, (channel, { deliveryTag, flags: { multiple, requeue } }) => {
-    channel.basic.consuming.settle(deliveryTag, multiple, requeue ? 'requeue' : 'drop')
-  }),
-  on(basicReject, (channel, { deliveryTag, flags: { requeue } }) => {
-    channel.basic.consuming.settle(deliveryTag, false, requeue ? 'requeue' : 'drop')
-  }),
+  on(basicAck, (channel, { deliveryTag, flags }) => channel.basic.consuming.settle(deliveryTag, flags.multiple, 'ack')),
+  on(basicNack, (channel, { deliveryTag, flags: { multiple, requeue } }) =>
+    channel.basic.consuming.settle(deliveryTag, multiple, requeue ? 'requeue' : 'drop'),
+  ),
+  on(basicReject, (channel, { deliveryTag, flags: { requeue } }) =>
+    channel.basic.consuming.settle(deliveryTag, false, requeue ? 'requeue' : 'drop'),
+  ),
   on(basicRecoverAsync, (channel, { flags: { requeue } }) => {
     checkRequeue(requeue)
-    channel.basic.consuming.recover()
+    return channel.basic.consuming.recover()
   }),
-  on(basicRecover, (channel, { flags: { requeue } }) => {
+  on(basicRecover, async (channel, { flags: { requeue } }) => {
     checkRequeue(requeue)
-    channel.basic.consuming.recover()
+    await channel.basic.consuming.recover()
     channel.send(basicRecoverOk, {})
   }),
 ]
