@@ -34,11 +34,14 @@ interface Journaled {
   journal: Journal
   chain: HeldChain
   events: string[]
+  /** Time has passed for whoever waits for it. */
+  pass(): void
 }
 
 function open(sizes: Partial<{ blockBytesMax: number; blockFactsMax: number; slabBytes: number }> = {}): Journaled {
   const chain = new HeldChain()
   const events: string[] = []
+  let timers: (() => void)[] = []
   const journal = new Journal({
     cell: 0,
     chain,
@@ -46,7 +49,7 @@ function open(sizes: Partial<{ blockBytesMax: number; blockFactsMax: number; sla
     claim: { point: { seq: 0, epoch: 3, timeMs: 500, link: noLink }, writer: 9n },
     clock: {
       nowMs: () => 100,
-      after: (_ms, run) => (setImmediate(run), () => {}),
+      after: (_ms, run) => (timers.push(run), () => {}),
       soon: run => void setImmediate(run),
     },
     blockBytesMax: sizes.blockBytesMax ?? 2000,
@@ -55,7 +58,12 @@ function open(sizes: Partial<{ blockBytesMax: number; blockFactsMax: number; sla
     onFenced: () => events.push('fenced'),
     onSettled: () => events.push('settled'),
   })
-  return { journal, chain, events }
+  const pass = (): void => {
+    const due = timers
+    timers = []
+    for (const run of due) run()
+  }
+  return { journal, chain, events, pass }
 }
 
 function fact(journal: Journal, text: string): number {
@@ -111,6 +119,42 @@ test('facts gather while a block is in flight, and effects run in order after it
       [3, 2, 500, 9n],
     ],
   )
+})
+
+test('what nobody waits for is written with what somebody waits for, or after a while', async () => {
+  const { journal, chain, events, pass } = open()
+  const first = fact(journal, 'a')
+  await turns()
+  assert.equal(fact(journal, 'b'), first)
+  await turns()
+  assert.equal(chain.waiting.length, 0)
+  journal.whenDurable(first, text => events.push(text), 'both')
+  await turns()
+  assert.equal(chain.waiting.length, 1)
+  // Nobody waits for the next one, and the one before it is on its way.
+  const second = fact(journal, 'c')
+  chain.waiting[0]!.answer('ok')
+  await turns()
+  assert.deepEqual([events, chain.waiting.length], [['both', 'settled'], 1])
+  pass()
+  await turns()
+  assert.equal(chain.waiting.length, 1, 'it was begun since the last look')
+  pass()
+  await turns()
+  assert.equal(chain.waiting.length, 2)
+  chain.waiting[1]!.answer('ok')
+  await turns()
+  assert.equal(journal.durableSeq, second)
+  // A full block does not wait, nor does what will be waited for.
+  for (let count = 0; count < 11; count++) fact(journal, 'd')
+  await turns()
+  assert.equal(chain.waiting.length, 3)
+  chain.waiting[2]!.answer('ok')
+  await turns()
+  assert.equal(chain.waiting.length, 3)
+  assert.equal(journal.expect(), journal.lastSeq)
+  await turns()
+  assert.equal(chain.waiting.length, 4)
 })
 
 test('a block ends at its limits of bytes and of facts', async () => {
@@ -185,14 +229,18 @@ test('`exists` is success when the block is ours', async () => {
 })
 
 test('`unknown` is asked again with the same bytes, whatever comes meanwhile', async () => {
-  const { journal, chain, events } = open()
+  const { journal, chain, events, pass } = open()
   const seq = fact(journal, 'mine')
   journal.whenDurable(seq, () => events.push('effect'), undefined)
   await turns()
   fact(journal, 'later')
   chain.waiting[0]!.answer('unknown')
   await turns()
+  pass()
+  await turns()
   chain.waiting[1]!.answer('unknown')
+  await turns()
+  pass()
   await turns()
   assert.deepEqual(
     chain.waiting.map(({ seq }) => seq),

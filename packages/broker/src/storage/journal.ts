@@ -37,6 +37,8 @@ interface Block {
   factCount: number
   /** The block is not written before this ticket is reached. */
   ticket: number
+  /** Somebody is told when it is durable, or will be: it is written as soon as it can be. */
+  isAwaited: boolean
   readonly ranges: { slab: Slab; start: number; end: number }[]
   /** Effects that wait for this block, in order. */
   readonly runs: ((argument: never) => void)[]
@@ -45,7 +47,9 @@ interface Block {
 
 /**
  * The chain's only writer: facts are gathered in the open block while the one before is being written; one write is in
- * flight at a time, and nothing waits on purpose. Facts lie in slabs, where they stay readable until the block is released.
+ * flight at a time, and nothing that somebody waits for is held back. What nobody waits for (that a message was given to a
+ * consumer, and acknowledged by it) is written with the next block that somebody does wait for, or after a few
+ * milliseconds. Facts lie in slabs, where they stay readable until the block is released.
  *
  * Invariants:
  *   durableSeq < seq of the block in flight < seqs of the sealed ones < openSeq, dense.
@@ -198,7 +202,6 @@ export class Journal {
     this.#addRest = undefined
     // What is kept open next is another block.
     if (this.#open && !this.#closed) this.#seal()
-    this.#startSoon()
     for (const tell of this.#whenLetGo.splice(0)) tell()
   }
 
@@ -210,9 +213,11 @@ export class Journal {
   /** The number of the open block, which is begun if there is none: facts will be added to it, at the latest by `onSealing`. */
   expect(): number {
     if (this.#closed) throw new Fenced('the journal is closed')
-    const block = this.#open
-    if (block && !this.#isWhole && (block.bytes > this.#options.blockBytesMax || this.#isCrowded(block))) this.#seal()
-    return (this.#open ?? this.#begin()).seq
+    const open = this.#open
+    if (open && !this.#isWhole && (open.bytes > this.#options.blockBytesMax || this.#isCrowded(open))) this.#seal()
+    const block = this.#open ?? this.#begin()
+    this.#await(block)
+    return block.seq
   }
 
   /** Facts that `run` adds belong to the open block, however large it is. */
@@ -237,6 +242,19 @@ export class Journal {
     const block = awaited === this.#openSeq ? this.#open! : this.#sealed[awaited - this.#durableSeq - 1]!
     block.runs.push(run)
     block.arguments.push(argument)
+    this.#await(block)
+  }
+
+  #await(block: Block): void {
+    if (block.isAwaited) return
+    block.isAwaited = true
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#writing || this.#scheduled) return
+    this.#scheduled = true
+    this.#options.clock.soon(this.#start)
   }
 
   /** Resolves when block `seq` is durable; rejects when the journal is closed or fenced before. */
@@ -299,17 +317,35 @@ export class Journal {
     const timeMs = Math.max(this.#lastTimeMs, this.#options.clock.nowMs())
     this.#lastTimeMs = timeMs
     const seq = this.#openSeq
-    const block: Block = { seq, timeMs, bytes: 0, factCount: 0, ticket: 0, ranges: [], runs: [], arguments: [] }
+    const block: Block = {
+      seq,
+      timeMs,
+      bytes: 0,
+      factCount: 0,
+      ticket: 0,
+      isAwaited: false,
+      ranges: [],
+      runs: [],
+      arguments: [],
+    }
     this.#open = block
     this.#stretch(block, blockHeaderBytes)
-    this.#startSoon()
+    if (!this.#isPatient) this.#wait()
     return block
   }
 
-  #startSoon(): void {
-    if (this.#writing || this.#scheduled) return
-    this.#scheduled = true
-    this.#options.clock.soon(this.#start)
+  /** A timer for each block would cost more than the block: one looks now and then whether the same block is still open. */
+  #isPatient = false
+
+  #wait(): void {
+    const seq = this.#openSeq
+    this.#isPatient = true
+    this.#options.clock.after(patienceMs, () => {
+      this.#isPatient = false
+      if (!this.#open || this.#closed) return
+      if (this.#openSeq === seq) this.#await(this.#open)
+      else this.#wait()
+    })
   }
 
   /** Appends `bytes` to the block, all of them in one slab. */
@@ -336,16 +372,16 @@ export class Journal {
     this.#sealed.push(this.#open)
     this.#open = undefined
     this.#openSeq++
+    this.#schedule()
   }
 
   readonly #start = (): void => {
     this.#scheduled = false
     if (this.#writing || this.#closed) return
-    if (this.#sealed.length === 0 && this.#open && !this.#isWhole) this.#seal()
-    const block = this.#sealed[0]
-    if (!block) return
+    if (this.#sealed.length === 0 && (this.#isWhole || !this.#open?.isAwaited)) return
     this.#writing = true
-    this.#write(block)
+    if (this.#sealed.length === 0) this.#seal()
+    this.#write(this.#sealed[0]!)
   }
 
   /** Callbacks and not `await`: for each block, of which there can be one for each message, every `await` costs objects. */
@@ -442,5 +478,7 @@ export class Journal {
 }
 
 const unknownRetryMs = 50
+/** What nobody waits for is written after so long, or twice as long. */
+const patienceMs = 1
 
 const slabsOf = ({ ranges }: Block): Slab[] => ranges.map(({ slab }) => slab)

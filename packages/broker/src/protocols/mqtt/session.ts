@@ -374,7 +374,9 @@ export class MqttSession implements Session<Packet>, Holder {
       expiryMs = expiryMsOf(this.#broker, sessionExpiry)
     }
     this.#leave(rest.reason !== reasons.success, expiryMs)
-    this.#close()
+    this.#isOver = true
+    // Who sees the connection end relies on it, whatever happens to the broker then: its will is not published.
+    this.#broker.sessions.whenSettled(() => this.#outbox.close())
   }
 
   /** Tells the peer why, where its version can say so, and ends the connection. */

@@ -92,6 +92,8 @@ for (const how of ['kill', 'close'] as const) {
     const { subscription, given } = consume(node.queues.get('/', 'p')!, 3)
     await turns()
     subscription.ack(given[1]!.offset)
+    await turns()
+    assert.deepEqual(textsOf(given), ['p255', 'p200', 'p3', 'p3'])
     await node.cell.durable(node.cell.openSeq)
     await node[how]()
     node = await startRouter(stores, {}, node.clock)
@@ -104,7 +106,7 @@ for (const how of ['kill', 'close'] as const) {
       [
         ['p255', true],
         ['p3', true],
-        ['p3', false],
+        ['p3', true],
         ['p0', false],
       ],
     )
