@@ -9,7 +9,7 @@ import { reasons } from '../../packages/broker/src/protocols/mqtt/reasons.ts'
 import { RespDriver } from '../../packages/broker/src/protocols/resp/driver.ts'
 import { StompDriver } from '../../packages/broker/src/protocols/stomp/driver.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
-import { dragomanIsThere, startDragoman } from '../support/dragoman.ts'
+import { dragomanIsThere, startDragoman, type DragomanOptions } from '../support/dragoman.ts'
 import { fillDisk, mountDisk, unmountDisk } from '../support/small-disk.ts'
 
 const megabytes = 400
@@ -216,3 +216,49 @@ for (const [name, Made] of Object.entries(protocols)) {
     },
   )
 }
+
+const will = { topic: 'w/lost', payload: Buffer.from('lost'), qos: 1, isRetained: true, properties: {} }
+
+const willDisk = dragomanIsThere ? mountDisk(megabytes) : undefined
+test(
+  'mqtt: a will of a full disk reaches nobody before there is room, and everybody then, also when the broker is killed in between',
+  { skip: willDisk === undefined ? 'needs root to mount a small file system' : false, timeout: 90_000 },
+  async t => {
+    const disk = willDisk ?? ''
+    const ballast = join(disk, 'ballast')
+    t.after(() => unmountDisk(disk))
+    fillDisk(ballast, (megabytes - ballastMegabytes) * 1024 * 1024)
+    const options: DragomanOptions = { data: join(disk, 'data'), protocol: 'mqtt', args: ['--reserve-bytes', reserve] }
+    let broker = await startDragoman(options)
+    t.after(() => broker.process.kill())
+    const clients = new MqttClients(() => broker.port)
+    const dial = (of: DriverOptions) => MqttDriver.connect(network, { host: '127.0.0.1', port: broker.port }, of)
+    const heir: DriverOptions = { clientId: 'heir', cleanStart: false, properties: { sessionExpiry: 3600 } }
+    const absent = await dial(heir)
+    await absent.subscribe('w/#', 1)
+    absent.disconnect()
+    await absent.over()
+    const live = await dial({ clientId: 'live' })
+    await live.subscribe('w/#', 1)
+    await clients.prepare()
+    for (let refused = 0, number = 0; refused < refusedWhenFull; number++)
+      refused = (await clients.send(number)) ? 0 : refused + 1
+    ;(await dial({ clientId: 'lost', will })).destroy()
+    // What is decided of the will is durable when what came later is.
+    const again = await dial({ clientId: 'lost', cleanStart: false, properties: { sessionExpiry: 3600 } })
+    assert.equal(again.connack.reason, 0)
+    assert.equal(live.waitingMessages, 0)
+    await broker.process.kill()
+    rmSync(ballast)
+    broker = await startDragoman(options)
+    const late = await dial(heir)
+    const { topic, isRetained } = await late.message()
+    assert.deepEqual([topic, isRetained], ['w/lost', false])
+    const fresh = await dial({ clientId: 'fresh' })
+    await fresh.subscribe('w/#', 1)
+    assert.deepEqual((await fresh.message()).isRetained, true)
+    await fresh.publish('w/last', '', { qos: 1 })
+    assert.equal((await late.message()).topic, 'w/last')
+    assert.equal(await broker.process.stop(), 0)
+  },
+)

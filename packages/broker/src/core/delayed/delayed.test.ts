@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subjectExchange } from '../routing/exchange.ts'
 import test from 'node:test'
 import { Random } from '@dragoman/wire'
 import { memoryStores, turns } from '../../cell/testing/cells.ts'
@@ -371,6 +372,29 @@ test('on a full disk nothing is taken nor lost, and what is due is published whe
   Object.assign(stores.chain, { full: false })
   await node.clock.advance(5000)
   assert.deepEqual([await texts(node, 'q'), node.delayed.count], [['a'], 0])
+  await node.close()
+})
+
+test('on a full disk, what is due is not given again and again to those that need no disk', async () => {
+  const stores = memoryStores()
+  const node = await startDelayed(stores)
+  const { router, queues } = node
+  await queues.declare('/', 'stored')
+  await queues.declare('/', 'in-memory', new Map(), { isDurable: false })
+  const live: string[] = []
+  for (const destination of ['stored', 'in-memory'])
+    await router.bind('/', { source: subjectExchange, kind: 'queue', destination, key: 'a' })
+  router.attach('/', { take: ({ message }) => void live.push(String(message.value)) }).bind(subjectExchange, 'a')
+  for (const isTransient of [false, true]) {
+    const { message, ...rest } = later(subjectExchange, 'a', String(isTransient))
+    await wait(node, { ...rest, message: { ...message, isTransient } }, 1000)
+  }
+  Object.assign(stores.chain, { full: true })
+  await node.clock.advance(5000)
+  assert.deepEqual([live, queues.get('/', 'in-memory')?.readyCount, node.delayed.count], [[], 0, 2])
+  Object.assign(stores.chain, { full: false })
+  await node.clock.advance(5000)
+  assert.deepEqual([live, queues.get('/', 'in-memory')?.readyCount, node.delayed.count], [['false', 'true'], 2, 0])
   await node.close()
 })
 

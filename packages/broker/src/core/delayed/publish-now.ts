@@ -8,6 +8,7 @@ import type { Later } from './stored.ts'
 export function publishNow(router: Router, { namespace, exchange, key, headers, message }: Later): number | undefined {
   const keys = [key, ...(message.keys ?? [])]
   const destinations = router.lookUp(namespace, exchange, keys, () => headers ?? [])
+  if (!router.hasRoom(destinations, message)) return undefined
   const { error } = router.postTo(destinations, key, message)
   return error === 'storage-full' || error === 'shutting-down' ? undefined : destinations.length
 }

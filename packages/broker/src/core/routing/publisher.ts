@@ -84,6 +84,9 @@ export class Publisher {
     const [first] = destinations
     // What is said of it may build on bindings that were removed just now.
     if (!first) return this.#tell(false, undefined, ledger.lastSeq)
+    if (destinations.length > 1 && message.isTransient !== true && !this.hasRoom(destinations, message)) {
+      return this.#tell(true, 'storage-full', -1)
+    }
     if (destinations.at(-1)!.kind === 'sink') return this.#postAndShow(destinations, key, message)
     const isShared = destinations.length > 1
     const sending = new Sending(key, message, ledger.clock.nowMs(), isShared)
@@ -115,6 +118,21 @@ export class Publisher {
     // Nobody sees it before it is durable where it is stored.
     ledger.whenDurable(seq, () => this.#passages.show(destinations, first, key, kept, nowMs), undefined)
     return this.#tell(true, error, seq)
+  }
+
+  /**
+   * Whether the disk has room for what the destinations would store, if they store anything. When it has not, none of several takes the message:
+   * who brings it again would give it twice to those that need no disk.
+   */
+  hasRoom(destinations: readonly Destination[], message: QueueMessage): boolean {
+    if (!this.#options.cell.isFull) return true
+    return !destinations.some(one => this.#isStored(one, message) && this.refusal(one, message) === undefined)
+  }
+
+  #isStored({ kind, namespace, name }: Destination, { isTransient = false }: QueueMessage): boolean {
+    if (kind === 'sink') return false
+    const queue = kind === 'queue' ? this.#options.queues.get(namespace, name) : undefined
+    return !queue || (queue.definition.isKept && !(isTransient && queue.config.persistentOnly))
   }
 
   /** Why a destination would refuse the message, for now or for good; undefined: it takes it, if there is room on the disk. */

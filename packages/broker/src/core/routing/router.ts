@@ -289,6 +289,11 @@ export class Router {
     return this.#publisher.post(destinations, key, message)
   }
 
+  /** Whether the disk has room for what these would store of the message. */
+  hasRoom(destinations: readonly Destination[], message: Publication['message']): boolean {
+    return this.#publisher.hasRoom(destinations, message)
+  }
+
   /** Lets somebody take messages as they pass. What it is bound to is valid until `detach`. */
   attach(namespace: string, sink: Sink): Attachment {
     return new SinkAttachment(this.#table, namespace, sink, this.#live)

@@ -152,3 +152,32 @@ test('globs match as shells do', () => {
   // Would take for ever if it tried all ways.
   assert.equal(new Glob('*a'.repeat(40) + 'b').matches('a'.repeat(10_000)), false)
 })
+
+test('on a full disk, what one of several places would store goes to none of them, but for what is lost with the process anyway', async () => {
+  const stores = memoryStores()
+  const node = await startRouter(stores)
+  const { router, queues } = node
+  await queues.declare('/', 'stored')
+  await queues.declare('/', 'in-memory', new Map(), { isDurable: false })
+  const live = new Heard()
+  for (const destination of ['stored', 'in-memory'])
+    await router.bind('/', { source: subjectExchange, kind: 'queue', destination, key: 'a' })
+  const attachment = router.attach('/', live)
+  for (const key of ['a', 'b']) attachment.bind(subjectExchange, key)
+  Object.assign(stores.chain, { full: true })
+  const send = (key: string, isTransient: boolean) =>
+    router.post({ namespace: '/', exchange: subjectExchange, key, message: { value: Buffer.from('x'), isTransient } })
+      .error
+  const inMemory = queues.get('/', 'in-memory')
+  assert(inMemory)
+  assert.equal(send('a', false), 'storage-full')
+  assert.deepEqual([live.texts, inMemory.readyCount], [[], 0])
+  assert.equal(send('a', true), 'storage-full')
+  assert.deepEqual([live.texts, inMemory.readyCount], [['a x'], 1])
+  assert.equal(send('b', false), undefined)
+  Object.assign(stores.chain, { full: false })
+  assert.equal(send('a', false), undefined)
+  await node.cell.durable(node.cell.lastSeq)
+  assert.deepEqual([live.texts, inMemory.readyCount], [['a x', 'b x', 'a x'], 2])
+  await node.close()
+})

@@ -100,3 +100,105 @@ test('there are at most so many', async () => {
   assert.throws(() => sessions.enter('/', 'two', options), { code: 'limit-reached' })
   await broker.close()
 })
+
+/** A disk that is full when the test says so. */
+function disk({ core }: RunningBroker): { isFull: boolean } {
+  const state = { isFull: true }
+  Object.defineProperty(core.ledger, 'full', { get: () => state.isFull, configurable: true })
+  return state
+}
+
+interface Heard {
+  readonly live: string[]
+  readonly count: () => [live: number, stored: number, inMemory: number, retained: number]
+}
+
+/** Everywhere that a will may lead to. */
+async function listen({ core }: RunningBroker): Promise<Heard> {
+  const { router, queues } = core
+  const live: string[] = []
+  await queues.declare('/', 'stored')
+  await queues.declare('/', 'in-memory', new Map(), { isDurable: false })
+  for (const destination of ['stored', 'in-memory'])
+    await router.bind('/', { source: subjectExchange, kind: 'queue', destination, key: '#' })
+  router.attach('/', { take: ({ key }) => void live.push(key) }).bind(subjectExchange, '#')
+  const ready = (name: string): number => {
+    const queue = queues.get('/', name)
+    assert(queue)
+    return queue.readyCount + queue.comingCount
+  }
+  return { live, count: () => [live.length, ready('stored'), ready('in-memory'), lost({ core } as RunningBroker)] }
+}
+
+const ends = { expiryMs: 0, isLost: true }
+
+test('on a full disk a will is held back whole, also when its client comes back, and published once when there is room', async () => {
+  const broker = await startBroker({ data: 'memory' })
+  const { sessions } = broker.core
+  const heard = await listen(broker)
+  const full = disk(broker)
+  const lasting = sessions.enter('/', 'lasting', { ...options, will: will() })
+  sessions.leave(lasting, { expiryMs: -1, isLost: true })
+  const passing = sessions.enter('/', 'passing', { ...options, queue: '', expiryMs: 0, will: will() })
+  sessions.leave(passing, ends)
+  sessions.enter('/', 'lasting', options)
+  sessions.enter('/', 'passing', options)
+  await new Promise(resolve => setTimeout(resolve, 300))
+  assert.deepEqual(heard.count(), [0, 0, 0, 0])
+  full.isFull = false
+  await until(() => heard.count()[0] === 2)
+  assert.deepEqual(heard.count(), [2, 2, 2, 1])
+  assert.deepEqual(
+    sessions.list().map(({ name }) => name),
+    ['lasting', 'passing'],
+  )
+  await broker.close()
+})
+
+test('a will that nothing stores is published on a full disk, too', async () => {
+  const broker = await startBroker({ data: 'memory' })
+  const { sessions, router } = broker.core
+  const live: string[] = []
+  router.attach('/', { take: ({ key }) => void live.push(key) }).bind(subjectExchange, '#')
+  disk(broker)
+  for (const more of [{ isTransient: true }, {}]) {
+    const client = sessions.enter('/', 'c', { ...options, will: will({ isRetained: false, ...more }) })
+    sessions.leave(client, ends)
+  }
+  assert.deepEqual(live, ['gone', 'gone'])
+  await broker.close()
+})
+
+test('wills that are held back are bounded, and those that are too many keep their clients out until there is room', async () => {
+  const broker = await startBroker({ data: 'memory', sessionsMax: 2 })
+  const { sessions } = broker.core
+  const heard = await listen(broker)
+  const full = disk(broker)
+  for (let round = 0; round < 2; round++) {
+    const client = sessions.enter('/', 'c', { ...options, queue: '', expiryMs: 0, will: will() })
+    sessions.leave(client, ends)
+  }
+  assert.equal(sessions.count, 2)
+  const enter = () => sessions.enter('/', 'c', { ...options, will: will() })
+  assert.throws(enter, { code: /storage-full|limit-reached/ })
+  full.isFull = false
+  await until(() => sessions.count === 0)
+  assert.deepEqual(heard.count(), [2, 2, 2, 1])
+  enter()
+  await broker.close()
+})
+
+test('a will that is held back is published after a restart', async () => {
+  const data = directory()
+  let broker = await startBroker({ data })
+  disk(broker)
+  const { sessions, ledger } = broker.core
+  sessions.leave(sessions.enter('/', 'c', { ...options, queue: '', expiryMs: 0, will: will() }), ends)
+  assert.equal(lost(broker), 0)
+  await new Promise<void>(resolve => ledger.whenDurable(ledger.lastSeq, resolve, undefined))
+  Object.defineProperty(ledger, 'full', { get: () => false })
+  await broker.close()
+  broker = await startBroker({ data })
+  assert.deepEqual([lost(broker), broker.core.sessions.count], [1, 0])
+  await broker.close()
+})

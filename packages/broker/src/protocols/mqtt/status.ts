@@ -1,4 +1,5 @@
 import type { Broker } from '../../core/broker.ts'
+import { isKeeper } from '../../core/sessions/sessions.ts'
 import { perBroker } from '../per-broker.ts'
 import { Statistics } from './statistics.ts'
 import { Filter } from './topics.ts'
@@ -89,7 +90,7 @@ export class Status {
   #texts(): StatusText[] {
     const { sessions, retained } = this.#broker
     const of = this.#statistics
-    const lasting = sessions.list()
+    const lasting = sessions.list().filter(session => !isKeeper(session))
     const away = lasting.filter(({ leftMs }) => leftMs >= 0).length
     const present = of.connections
     const nowMs = this.#clock?.monotonicMs() ?? 0
