@@ -76,6 +76,25 @@ class Taker {
   }
 }
 
+test('who asks for a message gets the next one when the first becomes too old just then', async () => {
+  const asked = new Map<number, number>()
+  const at = await bench({
+    // Not yet when it is looked at, but when it is given.
+    isExpired({ offset }) {
+      asked.set(offset, (asked.get(offset) ?? 0) + 1)
+      return offset === 0 && asked.get(offset) === 2
+    },
+  })
+  await at.publish(2)
+  const one = new Taker(at, { passive: true })
+  const pulled: (number | undefined)[] = []
+  for (let times = 0; times < 2; times++) one.subscription.pull(record => void pulled.push(record?.offset))
+  await turns()
+  assert.deepEqual(pulled, [1, undefined])
+  assert.deepEqual([at.cursor.inFlightCount, at.cursor.droppedCount], [1, 1])
+  await at.close()
+})
+
 test('messages go to consumers in turns, and none gets more than its prefetch', async () => {
   const at = await bench()
   const [one, two] = [new Taker(at, { prefetch: 2 }), new Taker(at, { prefetch: 3 })]

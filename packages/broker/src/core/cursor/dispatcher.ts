@@ -267,7 +267,6 @@ export class Dispatcher implements SubscriptionHost {
       return 1
     }
     if (looked) return this.#choose(taker, from, end, pull)
-    if (pull) this.#pulls.shift()
     const ready = cursor.returnedCount + end - cursor.next
     const room = Math.min(runMax, taker.room, this.#options.inFlightMax - cursor.inFlightCount)
     const max = pull ? 1 : Math.max(1, Math.min(room, Math.floor(ready / this.#takerCount())))
@@ -291,7 +290,6 @@ export class Dispatcher implements SubscriptionHost {
     const max = pull ? 1 : isWanted ? Math.max(1, room) : messagesPerTurnMax
     const last = this.#alike(taker, from, Math.min(end, this.#reader.readTo, from + max), isWanted)
     if (!isWanted) return this.#passOver(taker, from, last, pull)
-    if (pull) this.#pulls.shift()
     taker.looked?.at(last)
     const count = this.#give(taker, last - from + 1, from, last + 1, pull)
     if (!pull) this.#next(taker)
@@ -414,11 +412,17 @@ export class Dispatcher implements SubscriptionHost {
         if (!this.#isDeliverable(offset) || taker.isOver) continue
         taker.consumeCredit()
         this.counts.given(pull !== undefined, taker.isSettled, deliveryCount)
-        if (pull) pull.done(this.#reader.record, deliveryCount)
+        if (pull) this.#tell(pull, deliveryCount)
         else taker.deliver(this.#reader.record, deliveryCount)
       }
     }
     return count
+  }
+
+  /** Who has asked goes on waiting when what was taken for it was too old. */
+  #tell(pull: Pull, deliveryCount: number): void {
+    this.#pulls.shift()
+    pull.done(this.#reader.record, deliveryCount)
   }
 
   /** Whether the message is there and not too old; else it is settled. */
