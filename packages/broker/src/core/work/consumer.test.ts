@@ -213,3 +213,36 @@ test('what was held when the broker ended is given out as delivered before, what
     ['b', 2, 1],
   ])
 })
+
+test('who goes with many messages gives them back in turns, and nobody is told of those', async t => {
+  const { broker, work, put } = await start(t)
+  const count = 2500
+  await Promise.all(Array.from({ length: count }, (_, at) => put(String(at), at % 3)))
+  const queue = work.open(homeNamespace, 'w')
+  const told: string[] = []
+  const worker = work.worker({
+    name: 'worker',
+    leaseMs: () => Infinity,
+    expired: () => void told.push('expired'),
+    lost: () => void told.push('lost'),
+  })
+  worker.watch(queue)
+  for (let left = count; left > 0; left--) await new Promise<void>(resolve => worker.reserve(() => resolve()))
+  assert.equal(queue.reservedCount, count)
+  worker.close()
+  worker.close()
+  const first = count - queue.reservedCount
+  assert(first > 0 && first < count, `${first} are given back at once`)
+  const other = work.worker({ name: 'other', leaseMs: () => Infinity })
+  other.watch(queue)
+  await turns()
+  assert.deepEqual([queue.reservedCount, queue.readyCount, queue.consumerCount], [0, count, 1])
+  let counted = 0
+  while (other.hasReady) await new Promise<void>(resolve => other.reserve(() => resolve(void counted++)))
+  assert.equal(counted, count)
+  // The broker may end before all is given back.
+  other.close()
+  await broker.close()
+  await turns()
+  assert.deepEqual(told, [])
+})

@@ -1,9 +1,13 @@
 import type { ConsumerId } from '../cursor/cursor.ts'
 import type { RecordView } from '../cursor/record-view.ts'
+import { unlessFenced } from '../refusals.ts'
 import type { Held, Spot, Taker, WorkHost, WorkQueue } from './contract.ts'
 import { Heap } from './heap.ts'
 import { envelopeOf, type FoundMessage, type Lane } from './lane.ts'
 import type { MessageNumber } from './machine.ts'
+
+/** So many messages of who has gone are given back before others have their turn. */
+const givenBackPerTurn = 1024
 
 export interface WorkerOptions {
   /** By which its consumers are found in the cursors. */
@@ -197,7 +201,7 @@ export class Worker implements Taker {
   /** The lease has run out. For the queues. */
   expired(held: Held): void {
     this.#letGo(held.spot.number)
-    this.#options.expired?.()
+    if (!this.#isClosed) this.#options.expired?.()
   }
 
   /** The queue is gone with what it held. */
@@ -205,17 +209,29 @@ export class Worker implements Taker {
     for (const held of [...this.#held.values()]) if (held.spot.queue === queue) this.#letGo(held.spot.number)
     for (const lane of [...this.#consumers.keys()]) if (isLaneOf(queue, lane)) this.#consumers.delete(lane)
     this.#visited.delete(queue)
-    this.#options.lost?.()
+    if (!this.#isClosed) this.#options.lost?.()
   }
 
-  /** Gives back all that it holds. */
+  /** Gives back all that it holds: what is much, in later turns. */
   close(): void {
+    if (this.#isClosed) return
     this.#isClosed = true
     this.stopWaiting()
-    for (const { spot, consumer, priority, reserves } of [...this.#held.values()]) {
+    this.#giveBackSome()
+  }
+
+  #giveBackSome(): void {
+    let left = givenBackPerTurn
+    for (const { spot, consumer, priority, reserves } of this.#held.values()) {
+      // When the broker ends meanwhile, the next start gives the rest back.
+      if (left-- === 0) return this.#host.soon(() => unlessFenced(() => this.#giveBackSome()))
       this.#letGo(spot.number)
       spot.queue.giveBack(spot, consumer, { priority, reserves })
     }
+    this.#leave()
+  }
+
+  #leave(): void {
     for (const [lane, consumer] of this.#consumers) lane.cursor.leave(consumer)
     for (const queue of this.#visited) queue.visitors.delete(this)
     for (const queue of [...this.#queues]) this.ignore(queue)
