@@ -61,6 +61,27 @@ test(`all that is delivered is there until it is taken (SEED=${seed})`, () => {
   }
 })
 
+test('what is settled soon leaves nothing behind, and what is not no more than itself', () => {
+  const unacked = new Unacked<Taker>()
+  const holder = taker('a')
+  // Each second one has not to be settled, the last of each chunk among them.
+  for (let count = 0; count < 5000; count++) {
+    const tag = unacked.add(holder, count)
+    assert.equal(unacked.skip(), tag + 1)
+    if (tag % 1001 !== 0) assert(unacked.take(tag))
+  }
+  assert.deepEqual([unacked.size, unacked.chunkCount], [5, 1])
+  const left = unacked.takeUpTo(Infinity)
+  assert.deepEqual(
+    left.map(({ tag }) => tag),
+    [1001, 3003, 5005, 7007, 9009],
+  )
+  for (const delivery of left) unacked.restore(delivery)
+  assert.deepEqual([unacked.size, unacked.chunkCount <= 1], [5, true])
+  assert.deepEqual(unacked.take(3003), left[1])
+  assert.deepEqual(unacked.takeUpTo(7007), [left[0], left[2], left[3]])
+})
+
 test('messages that follow each other are one run for each holder', () => {
   const [a, b, gone] = [taker('a'), taker('b'), { ...taker('gone'), isOver: true }]
   const deliveries = [

@@ -35,9 +35,15 @@ export class Unacked<H extends Holder> {
   readonly #single = new Map<number, Delivery<H>>()
   #next = 1
   #size = 0
+  /** The chunk of the newest message. */
+  #newest = -1
 
   get size(): number {
     return this.#size
+  }
+  /** Those that are kept, of `chunkTags` tags each. */
+  get chunkCount(): number {
+    return this.#chunks.size
   }
 
   /** The tag of a message that nobody has to settle. */
@@ -53,8 +59,11 @@ export class Unacked<H extends Holder> {
   }
 
   /** Puts back what `take` has given. */
-  restore({ tag, holder, offset }: Delivery<H>): void {
-    this.#put(tag, holder, offset)
+  restore(delivery: Delivery<H>): void {
+    const { tag, holder, offset } = delivery
+    if (this.#chunks.has(Math.floor(tag / chunkTags))) return this.#put(tag, holder, offset)
+    this.#single.set(tag, delivery)
+    this.#size++
   }
 
   /** Takes one out; undefined when there is none of that tag. */
@@ -109,6 +118,10 @@ export class Unacked<H extends Holder> {
     const index = Math.floor(tag / chunkTags)
     let chunk = this.#chunks.get(index)
     if (!chunk) {
+      // What is left of the one before was not looked at while more was to come.
+      const before = this.#chunks.get(this.#newest)
+      if (before) this.#thin(this.#newest, before)
+      this.#newest = index
       chunk = { holders: Array.from({ length: chunkTags }), offsets: new Float64Array(chunkTags), count: 0 }
       this.#chunks.set(index, chunk)
     }
