@@ -76,6 +76,25 @@ class Taker {
   }
 }
 
+test('consumers that come and go where there is nothing to take leave nothing behind', async () => {
+  const at = await bench()
+  const steady = new Taker(at)
+  for (let count = 0; count < 500; count++) {
+    const passing = [new Taker(at), new Taker(at, { priority: count })]
+    await turns(1)
+    for (const { subscription } of passing) subscription.cancel()
+  }
+  assert(at.dispatcher.lineLength <= 4, `${at.dispatcher.lineLength} are in line`)
+  const others = [new Taker(at, { prefetch: 1 }), new Taker(at, { prefetch: 1 })]
+  others[0]?.subscription.cancel()
+  await at.publish(4)
+  assert.deepEqual([steady.given.length, others[0]?.text, others[1]?.given.length], [3, '', 1])
+  for (const { subscription } of [steady, ...others]) subscription.cancel()
+  await turns()
+  assert.equal(at.dispatcher.lineLength, 0)
+  await at.close()
+})
+
 test('who asks for a message gets the next one when the first becomes too old just then', async () => {
   const asked = new Map<number, number>()
   const at = await bench({

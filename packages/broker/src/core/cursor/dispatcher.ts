@@ -52,6 +52,8 @@ const passingName = '~passing'
 interface Level {
   priority: number
   waiting: Ring<Subscription>
+  /** Of these, those that are over. */
+  overCount: number
 }
 
 /** Someone who asks for one message now. */
@@ -126,6 +128,11 @@ export class Dispatcher implements SubscriptionHost {
     return Math.min(room, Math.max(0, this.#options.inFlightMax - this.cursor.inFlightCount))
   }
 
+  /** Subscriptions in line for messages, those that are over and have not been noticed included. */
+  get lineLength(): number {
+    return this.#levels.reduce((sum, { waiting }) => sum + waiting.length, 0)
+  }
+
   get onlyFor(): Subscription | 'nobody' | undefined {
     return this.#options.singleActive ? (this.#active ?? 'nobody') : undefined
   }
@@ -165,6 +172,7 @@ export class Dispatcher implements SubscriptionHost {
 
   /** The subscription is over. For subscriptions alone. */
   forget(subscription: Subscription): void {
+    if (subscription.isWaiting) this.#leaveLine(subscription.priority)
     if (this.#choosy.delete(subscription)) this.#passOn()
     if (this.#subscriptions.delete(subscription.consumer) && !subscription.isPassive) this.retired(subscription)
   }
@@ -439,14 +447,34 @@ export class Dispatcher implements SubscriptionHost {
   /** The next consumer with room, of the highest priority that has one. */
   #taker(): Subscription | undefined {
     if (this.cursor.inFlightCount >= this.#options.inFlightMax) return undefined
-    for (const { waiting } of this.#levels) {
-      for (let first = waiting.first; first; first = waiting.first) {
+    for (const level of this.#levels) {
+      for (let { first } = level.waiting; first; { first } = level.waiting) {
         if (first.isEligible) return first
-        waiting.shift()
+        this.#shift(level)
         first.isWaiting = false
       }
     }
     return undefined
+  }
+
+  /** The first one is not in line any more. */
+  #shift(level: Level): void {
+    if (level.waiting.shift()?.isOver) level.overCount--
+  }
+
+  /** One that is in line is over. Where nothing is given out nobody notices: those go together, when they are as many as the others. */
+  #leaveLine(priority: number): void {
+    const at = this.#levels.findIndex(level => level.priority === priority)
+    const level = this.#levels[at]
+    if (!level || ++level.overCount * 2 < level.waiting.length) return
+    const { waiting } = level
+    level.waiting = new Ring()
+    level.overCount = 0
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      if (next.isOver) next.isWaiting = false
+      else level.waiting.push(next)
+    }
+    if (level.waiting.length === 0) this.#levels.splice(at, 1)
   }
 
   #takerCount(): number {
@@ -455,10 +483,10 @@ export class Dispatcher implements SubscriptionHost {
 
   /** It has had its turn: behind the others. */
   #next(taker: Subscription): void {
-    const { waiting } = this.#levelOf(taker.priority)
-    if (waiting.first !== taker) return
-    waiting.shift()
-    if (taker.isEligible) waiting.push(taker)
+    const level = this.#levels.find(({ priority }) => priority === taker.priority)
+    if (level?.waiting.first !== taker) return
+    this.#shift(level)
+    if (taker.isEligible) level.waiting.push(taker)
     else taker.isWaiting = false
   }
 
@@ -466,7 +494,7 @@ export class Dispatcher implements SubscriptionHost {
     const at = this.#levels.findIndex(level => level.priority <= priority)
     const found = this.#levels[at]
     if (found?.priority === priority) return found
-    const level = { priority, waiting: new Ring<Subscription>() }
+    const level = { priority, waiting: new Ring<Subscription>(), overCount: 0 }
     this.#levels.splice(at < 0 ? this.#levels.length : at, 0, level)
     return level
   }
