@@ -76,6 +76,25 @@ class Taker {
   }
 }
 
+test('who goes while it waits for shared room leaves the row', async () => {
+  const at = await bench()
+  const shared = new SharedPrefetch(1)
+  const holder = new Taker(at, { shared })
+  await at.publish(3)
+  for (let count = 0; count < 50; count++) {
+    const passing = new Taker(at, { shared })
+    await turns(1)
+    assert(shared.rowLength > 0)
+    passing.subscription.cancel()
+  }
+  assert(shared.rowLength <= 1)
+  const next = new Taker(at, { shared })
+  holder.subscription.ack(0)
+  await turns()
+  assert.deepEqual([holder.given.length + next.given.length, shared.tally.count], [2, 1])
+  await at.close()
+})
+
 test('consumers that come and go where there is nothing to take leave nothing behind', async () => {
   const at = await bench()
   const steady = new Taker(at)

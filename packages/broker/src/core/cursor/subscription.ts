@@ -2,7 +2,6 @@ import type { DeliveryCounts } from './counts.ts'
 import type { ConsumerId, Cursor, Tally } from './cursor.ts'
 import type { RecordView } from './record-view.ts'
 import { Looked } from './looked.ts'
-import { Ring } from './ring.ts'
 
 export interface SubscribeOptions {
   /** By which the consumer is found in the cursor. */
@@ -45,7 +44,8 @@ export interface Subscriber {
  */
 export class SharedPrefetch {
   readonly tally: Tally = { count: 0 }
-  readonly #starved = new Ring<Subscription>()
+  /** In the order of their coming. */
+  readonly #starved = new Set<Subscription>()
   #max: number
   #isLater = false
 
@@ -62,24 +62,34 @@ export class SharedPrefetch {
     this.freed()
   }
 
+  /** Those who wait for room. */
+  get rowLength(): number {
+    return this.#starved.size
+  }
+
   /** The subscription would take something if there were room. */
   starve(member: Subscription): void {
-    if (member.isStarved) return
-    member.isStarved = true
-    this.#starved.push(member)
+    this.#starved.add(member)
+  }
+
+  /** The subscription is over. */
+  leave(member: Subscription): void {
+    this.#starved.delete(member)
+    this.freed()
   }
 
   /** There may be room for those who found none. */
   freed(): void {
-    if (this.#starved.length === 0) return
+    if (this.#starved.size === 0) return
     let offered: Subscription | undefined
-    for (let left = this.room; left > 0; left--) {
-      const member = this.#starved.shift()
-      if (!member) return
-      member.isStarved = false
+    let left = this.room
+    for (const member of this.#starved) {
+      if (left-- <= 0) break
+      this.#starved.delete(member)
       member.offer()
       offered = member
     }
+    if (this.#starved.size === 0) return
     if (!offered || this.#isLater) return
     this.#isLater = true
     offered.later(() => {
@@ -117,8 +127,6 @@ export class Subscription {
   isPassive: boolean
   /** In the ring of its priority. For the dispatcher. */
   isWaiting = false
-  /** Waits for room in its shared limit. */
-  isStarved = false
   isOver = false
   isPaused = false
   /** There is nothing that it wants at present. */
@@ -235,7 +243,7 @@ export class Subscription {
     this.isOver = true
     this.#dispatcher.counts.all.returned += this.heldCount
     this.#dispatcher.cursor.leave(this.consumer, how)
-    this.options.shared?.freed()
+    this.options.shared?.leave(this)
     this.#dispatcher.forget(this)
   }
 
@@ -261,7 +269,7 @@ export class Subscription {
     this.isOver = true
     // Nobody can settle any more what it held.
     this.#tally(undefined)
-    this.options.shared?.freed()
+    this.options.shared?.leave(this)
     this.#subscriber.ended?.()
   }
 
