@@ -259,15 +259,22 @@ export class LanedQueue implements WorkQueue, TimerTarget {
     const isAside = this.#aside.size > 0
     let count = 0
     const turn = (): void => {
-      for (let left = kickedPerTurn; left > 0; left--) {
-        const note = isAside ? this.#aside.values().next().value : this.#due.first
-        if (count >= max || !note) return done(count)
+      let left = kickedPerTurn
+      // One walk for each turn: to find the first one that is left costs as much as there were before it.
+      for (const note of isAside ? this.#aside.values() : this.#soonest()) {
+        if (left-- === 0) return this.#host.soon(turn)
+        if (count >= max) break
         this.#kick(note)
         count++
       }
-      this.#host.soon(turn)
+      done(count)
     }
     turn()
+  }
+
+  /** Those that are delayed, one after the other as they leave. */
+  *#soonest(): Generator<Note> {
+    for (let { first } = this.#due; first; { first } = this.#due) yield first
   }
 
   #kick(note: Note): void {
