@@ -8,6 +8,8 @@ import type { Shared } from './workload.ts'
 const silenceMsMax = 6_000
 const pingEveryMs = 1_500
 const connectMsMax = 8_000
+/** What was not answered may still be done for so long: cut links, a paused broker. */
+const lateMsMax = 25_000
 
 export interface MqttEvents {
   message(message: Publish): void
@@ -27,11 +29,24 @@ export class MqttLink {
   readonly #shared: Shared
   #heardMs: number
   #isOver = false
+  /** When it was asked whether anybody is there, and was not answered yet. */
+  readonly #askedMs: number[] = []
+  #provenMs: number
 
   constructor(shared: Shared, driver: MqttDriver) {
     this.#shared = shared
     this.driver = driver
-    this.#heardMs = shared.simulator.nowMs
+    this.#heardMs = this.#provenMs = shared.simulator.nowMs
+  }
+
+  /** When something came last: the broker had this connection shortly before. */
+  get heardMs(): number {
+    return this.#heardMs
+  }
+
+  /** The broker had this connection after that moment. */
+  get provenMs(): number {
+    return this.#provenMs
   }
 
   get isOver(): boolean {
@@ -73,6 +88,7 @@ export class MqttLink {
       const got = await this.driver.next().catch(() => undefined)
       if (!got || this.#isOver) return void (this.#isOver = true)
       this.#heardMs = this.#shared.simulator.nowMs
+      if (got.type === types.pingresp) this.#provenMs = this.#askedMs.shift() ?? this.#provenMs
       if (got.type < types.puback || got.type > types.pubcomp) continue
       const { packetId, rest } = got.value as { packetId: number; rest: { reason: number } }
       events.ack(got.type, packetId, rest.reason)
@@ -85,8 +101,13 @@ export class MqttLink {
     while (!this.#isOver) {
       await simulator.sleep(pingEveryMs)
       if (simulator.nowMs - this.#heardMs > silenceMsMax) this.drop()
-      else this.send(pingreq.encode({}, this.driver.version))
+      else this.ping()
     }
+  }
+
+  ping(): void {
+    this.#askedMs.push(this.#shared.simulator.nowMs)
+    this.send(pingreq.encode({}, this.driver.version))
   }
 }
 
@@ -95,6 +116,9 @@ export class MqttDialer {
   readonly #shared: Shared
   readonly #runtime: Runtime
   readonly #options: DriverOptions
+  /** What was last sent without an answer: in which life of the broker, and until when it may be done. */
+  #late = { incarnation: -1, untilMs: -Infinity }
+  #wasSent = false
 
   constructor(shared: Shared, options: DriverOptions & { clientId: string }) {
     this.#shared = shared
@@ -102,9 +126,10 @@ export class MqttDialer {
     this.#runtime = shared.simulator.process(`mqtt-${options.clientId}`).start()
   }
 
-  /** Undefined: it may have been done, or not. */
-  async open(): Promise<Opened | undefined> {
-    const { simulator } = this.#shared
+  /** Undefined: it may have been done, or not. `more`: what this connection has besides. */
+  async open(more: DriverOptions = {}): Promise<Opened | undefined> {
+    const { simulator, broker } = this.#shared
+    const { incarnation } = broker
     let socket: Connection | undefined
     const { network } = this.#runtime
     const keeping: Pick<Network, 'connect'> = {
@@ -112,13 +137,27 @@ export class MqttDialer {
     }
     const address = { host: 'broker', port: mqttPort }
     try {
-      const driver = await this.inTime(MqttDriver.connect({ ...network, ...keeping }, address, this.#options))
+      const options = { ...this.#options, ...more }
+      const driver = await this.inTime(MqttDriver.connect({ ...network, ...keeping }, address, options))
       return { link: new MqttLink(this.#shared, driver), isPresent: driver.connack.flags === 1 }
     } catch {
+      this.#wasSent = socket !== undefined
+      if (this.#wasSent) this.#late = { incarnation, untilMs: simulator.nowMs + lateMsMax }
       socket?.destroy()
       await simulator.sleep(20 + simulator.random.float() * 100)
       return undefined
     }
+  }
+
+  /** Whether the last attempt, which has failed, may have come about. */
+  get mayBeOpen(): boolean {
+    return this.#wasSent
+  }
+
+  /** Whether a connection that was given up may still come about. */
+  get mayOpenLate(): boolean {
+    const { incarnation, untilMs } = this.#late
+    return incarnation === this.#shared.broker.incarnation && this.#shared.simulator.nowMs < untilMs
   }
 
   inTime<T>(promise: Promise<T>): Promise<T> {

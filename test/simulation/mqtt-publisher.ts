@@ -9,7 +9,7 @@ export const lasting = { cleanStart: false, properties: { sessionExpiry: 1_000_0
 export interface Outgoing {
   readonly topic: string
   readonly payload: Buffer
-  /** 1 or 2. */
+  /** 0: it is sent if there is a connection, and nothing is known of it. */
   readonly qos: number
   readonly isRetained: boolean
   /** The hand-shake is over, or it was refused; undefined: nobody knows, as an earlier attempt may have been taken. */
@@ -61,6 +61,8 @@ export class MqttPublisher {
   }
 
   publish(message: Outgoing): void {
+    const link = this.#link
+    if (message.qos === 0) return link?.send(this.#bytesOf(link, message, 0, false))
     this.#waiting.push(message)
     this.#flush()
   }

@@ -32,4 +32,34 @@ export const brokenSessionRules: Record<string, BrokenRule> = {
     find: 'kept: [...this.byOffset.values()]',
     replace: 'kept: [...this.byOffset.values()].slice(1)',
   },
+  'who says goodbye counts as lost': {
+    file: 'protocols/mqtt/session.ts',
+    find: 'this.#leave(rest.reason !== reasons.success, expiryMs)',
+    replace: 'this.#leave(true, expiryMs)',
+  },
+  'a will does not wait': {
+    file: 'core/sessions/sessions.ts',
+    find: 'if (will && delayMs === 0) this.#publishWill(state)',
+    replace: 'if (will) this.#publishWill(state)',
+  },
+  'who was there when the broker stopped has said goodbye': {
+    file: 'core/sessions/sessions.ts',
+    find: 'if (state.leftMs < 0) this.leave(state, { expiryMs: state.expiryMs, isLost: true })\n        else',
+    replace: 'if (state.leftMs < 0) this.leave(state, { expiryMs: state.expiryMs, isLost: false })\n        else',
+  },
+  'wills are not in checkpoints': {
+    file: 'core/sessions/machine.ts',
+    find: 'expiryMs, wills: will ? [will] : [] }',
+    replace: 'expiryMs, wills: [] }',
+  },
+  'a published will is not written down': {
+    file: 'core/sessions/sessions.ts',
+    find: '      this.#write(sessionFacts.willSettled, willSettled, { id })\n',
+    replace: '      void [willSettled, id]\n',
+  },
+  'what is not acknowledged is sent twice': {
+    file: 'protocols/mqtt/outgoing.ts',
+    find: 'statistics.sentBytes += bytes.length\n    outbox.write([bytes])',
+    replace: 'statistics.sentBytes += bytes.length\n    outbox.write([bytes, bytes])',
+  },
 }

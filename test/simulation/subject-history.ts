@@ -7,8 +7,10 @@ export interface Sent {
   readonly id: RecordId
   readonly topic: string
   readonly qos: number
-  /** Undefined: there is no answer yet. */
+  /** Undefined: there is no answer yet, or will never be. */
   isTaken: boolean | undefined
+  /** It has come to somebody. */
+  seen?(): void
 }
 
 export const nameOf = ({ id, topic, qos }: Sent): string =>
@@ -24,7 +26,7 @@ interface Receipt {
 /**
  * All that one subscriber, whose session outlives its connections, was sent.
  *
- * Holds: what was taken while it was subscribed comes, with the lower of both qualities: 1 at least once, and not twice on one connection; 2 exactly once. The
+ * Holds: what was taken while it was subscribed comes, with the lower of both qualities: 1 at least once, and not twice on one connection; 2 exactly once; 0 at most once. The
  * messages that one publisher sends to one topic with one quality come in their order, but for those that come again.
  */
 export class SubscriberHistory {
@@ -64,6 +66,7 @@ export class SubscriberHistory {
       this.#held.set(found.packetId, sent)
     }
     this.#count(sent, found.qos, connection)
+    sent.seen?.()
     const group = `${id.producer} ${topic} ${qos}`
     const newest = this.#newest.get(group) ?? -1
     if (this.#receipts.get(keyOf(id))!.count === 1 && id.index < newest)
@@ -75,7 +78,8 @@ export class SubscriberHistory {
     const key = keyOf(sent.id)
     const receipt = this.#receipts.get(key)
     if (!receipt) return void this.#receipts.set(key, { count: 1, connection })
-    if (qos === 2 && sent.qos === 2) this.#fail(`${nameOf(sent)} comes a second time`)
+    const isOnce = sent.qos !== 1 && (qos === sent.qos || qos === 0)
+    if (isOnce) this.#fail(`${nameOf(sent)} comes a second time`)
     // What is published at least once may be taken twice, too.
     if (sent.qos === 2 && receipt.connection === connection) this.#fail(`${nameOf(sent)} comes twice on a connection`)
     receipt.count++
@@ -88,8 +92,10 @@ export class SubscriberHistory {
 
   /** One of those that must have come by now, and has not. */
   missing(all: Iterable<Sent>): Sent | undefined {
-    for (const sent of all)
-      if (sent.isTaken === true && this.#wants(sent.topic) && !this.#receipts.has(keyOf(sent.id))) return sent
+    for (const sent of all) {
+      const isSure = sent.isTaken === true && Math.min(sent.qos, this.qos) > 0 && this.#wants(sent.topic)
+      if (isSure && !this.#receipts.has(keyOf(sent.id))) return sent
+    }
     return undefined
   }
 

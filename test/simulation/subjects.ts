@@ -9,6 +9,7 @@ import { MqttPublisher } from './mqtt-publisher.ts'
 import { MqttSubscriber } from './mqtt-subscriber.ts'
 import { idOf, valueOf } from './records.ts'
 import { RetainedHistory, SubscriberHistory, nameOf, type Sent } from './subject-history.ts'
+import { Mortal } from './wills.ts'
 import type { Shared, Workload } from './workload.ts'
 
 const topics = ['t/0', 't/1', 't/a/b', 'u']
@@ -21,6 +22,7 @@ const filters: readonly (readonly [string, (topic: string) => boolean])[] = [
 const messagesMax = 3_000
 /** Those of the last messages of topics are not in the way of the others. */
 const keeperNumber = 900
+const mortalNumber = 800
 
 /** Publishers and subscribers whose sessions outlive their connections, and topics of which the last message is kept. */
 export class Subjects implements Workload {
@@ -28,6 +30,7 @@ export class Subjects implements Workload {
   readonly #sent = new Map<number, Sent>()
   readonly #subscribers: MqttSubscriber[] = []
   readonly #publishers: MqttPublisher[] = []
+  readonly #mortals: Mortal[] = []
   readonly #kept: { history: RetainedHistory; number: number }[] = []
   #isOver = false
   #checks = 0
@@ -37,14 +40,22 @@ export class Subjects implements Workload {
     const { random } = shared.simulator
     for (let number = random.between(1, 4); number > 0; number--) {
       const [filter, wants] = random.pick(filters)
-      const history = new SubscriberHistory(shared.simulator, `subscriber-${number}`, random.pick([1, 2, 2]), wants)
-      this.#subscribers.push(new MqttSubscriber(shared, history, filter, this.#sent))
+      this.#subscribe(`subscriber-${number}`, random.pick([0, 1, 2, 2]), filter, wants)
     }
+    for (let number = random.between(0, 4); number > 0; number--)
+      this.#mortals.push(new Mortal(shared, mortalNumber + number, sent => this.#sent.set(keyOf(sent.id), sent)))
+    if (this.#mortals.length > 0)
+      this.#subscribe('heir', random.pick([1, 2]), 'will/#', topic => topic.startsWith('will/'))
     for (let number = random.between(0, 3); number > 0; number--)
       this.#kept.push({
         history: new RetainedHistory(shared.simulator, `kept/${number}`),
         number: keeperNumber + number,
       })
+  }
+
+  #subscribe(name: string, qos: number, filter: string, wants: (topic: string) => boolean): void {
+    const history = new SubscriberHistory(this.shared.simulator, name, qos, wants)
+    this.#subscribers.push(new MqttSubscriber(this.shared, history, filter, this.#sent))
   }
 
   async create(): Promise<void> {}
@@ -68,6 +79,7 @@ export class Subjects implements Workload {
       this.#publishers.push(publisher)
       tasks.push(publisher.run(isEnding), this.#publish(publisher, number))
     }
+    for (const mortal of this.#mortals) tasks.push(mortal.run())
     for (const { history, number } of this.#kept) {
       const publisher = new MqttPublisher(shared, `keeper-${number}`, 1)
       tasks.push(publisher.run(isEnding), this.#keep(publisher, history, number))
@@ -90,7 +102,7 @@ export class Subjects implements Workload {
 
   #publishOne(publisher: MqttPublisher, id: RecordId): void {
     const { random } = this.shared.simulator
-    const sent: Sent = { id, topic: random.pick(topics), qos: random.pick([1, 2]), isTaken: undefined }
+    const sent: Sent = { id, topic: random.pick(topics), qos: random.pick([0, 1, 1, 2, 2]), isTaken: undefined }
     this.#sent.set(keyOf(id), sent)
     const answered = (isTaken: boolean | undefined): void => void (sent.isTaken = isTaken)
     publisher.publish({ topic: sent.topic, qos: sent.qos, payload: valueOf(id), isRetained: false, answered })

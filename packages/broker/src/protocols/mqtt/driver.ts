@@ -47,6 +47,7 @@ export class MqttDriver {
   readonly #messages: Publish[] = []
   #told: (() => void) | undefined
   #isOver = false
+  #wasEnded = false
   #acknowledges = true
   #nextId = 1
 
@@ -77,6 +78,7 @@ export class MqttDriver {
     connection.handle({
       data: chunk => this.#decoder.push(chunk, ({ first, bytes, at, end }) => this.#take(first, bytes, at, end)),
       ended: () => {
+        this.#wasEnded = true
         over()
         connection.destroy()
       },
@@ -110,6 +112,11 @@ export class MqttDriver {
 
   get isOver(): boolean {
     return this.#isOver
+  }
+
+  /** The broker has ended the connection, not the network. */
+  get wasEnded(): boolean {
+    return this.#wasEnded
   }
 
   freeId(): number {
