@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Random } from '@dragoman/wire'
 import { recordsIn } from '../../cell/testing/cells.ts'
 import { bodyOf } from '../../storage/batch-builder.ts'
@@ -116,4 +118,28 @@ test('what waits takes as much memory as is counted', () => {
       },
     )
   }
+})
+
+test('large messages that are gone leave no memory behind', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as NodeJS.GCFunction
+  const streams = new VolatileStreams({ soon: () => {} })
+  const large = bodyOf({ value: Buffer.alloc(4 * 1024 * 1024), timestampMs: 1000 })
+  collect()
+  const before = process.memoryUsage().arrayBuffers
+  for (let id = 1; id <= 16; id++) {
+    streams.add(id)
+    streams.gather(id, bodyOf(record('small')))
+  }
+  for (let id = 1; id <= 16; id++) assert.equal(streams.gather(id, large), -1)
+  for (let id = 1; id <= 16; id++) streams.remove(id)
+  assert.equal(streams.bytes, 0)
+  let left = Infinity
+  // What is collected is given back a bit later.
+  for (const deadline = Date.now() + 5000; left > 16 * 1024 * 1024 && Date.now() < deadline;) {
+    collect()
+    await new Promise(resolve => setTimeout(resolve, 10))
+    left = process.memoryUsage().arrayBuffers - before
+  }
+  assert(left <= 16 * 1024 * 1024, `${left} bytes are left`)
 })

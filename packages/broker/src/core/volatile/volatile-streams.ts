@@ -174,7 +174,7 @@ class VolatileStream {
     gathered.take(batch, 0)
     batches.placeBatch(batch, 0, this.endOffset - count, 0)
     this.#batches.push(batch)
-    if (spare.length < spareMax) spare.push(gathered)
+    if (spare.length < spareMax && gathered.capacity <= spareBytesMax) spare.push(gathered)
   }
 
   add(batch: Buffer): void {
@@ -259,5 +259,7 @@ const durableAlready = -1
 const batchBytesMax = 16 * 1024
 const spare: BatchBuilder[] = []
 const spareMax = 64
+/** One that a large message has made grow is not kept. */
+const spareBytesMax = 4 * batchBytesMax
 
 const refused = (error: AppendError): AppendResult => ({ error, baseOffset: -1, appendTimeMs: -1, startOffset: -1 })
