@@ -251,13 +251,13 @@ export class Checkpointer {
 
   async #run(): Promise<void> {
     const cell = this.#cell
+    await cell.journal.ending()
     if (this.#rewritten) {
       installRewritten(cell, this.placement, this.#rewritten)
       this.#rewritten = undefined
       this.#isHurried = false
       this.#isWanted = true
     }
-    await this.#cell.journal.ending()
     const cut = this.#cut()
     if (!cut) return
     const written = await this.#writeSegment(cut)
