@@ -46,11 +46,6 @@ export const knownFailures: KnownFailure[] = [
       'The test wants a broker that is set up to let nobody subscribe to `test/nosubscribe`. What becomes of such a subscription is in `handshake.test.ts`.',
   })),
   {
-    client: 'amqplib, its own tests',
-    case: 'test: Connect, Connect API, ipv6',
-    reason: 'The test wants the broker on `::1`, and it listens on `127.0.0.1` alone, as its default is.',
-  },
-  {
     client: 'pika (Debian), its acceptance tests',
     case: 'test: blocking_adapter_test.TestInvalidExchangeTypeRaisesConnectionClosed.test',
     reason:

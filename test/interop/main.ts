@@ -130,8 +130,9 @@ async function use(protocol: Protocol, client: Client): Promise<Result> {
 
 async function start(protocol: Protocol, directory: string, client: Client): Promise<Running> {
   const data = join(directory, 'data')
-  const { serve: args = [], durability = 'fsync' } = client
-  if (!values.peer) return startDragoman({ data, protocol, durability, args })
+  const { serve: args = [], durability = 'fsync', host } = client
+  const where = host === undefined ? {} : { host }
+  if (!values.peer) return startDragoman({ data, protocol, durability, args, ...where })
   const { peer } = suites[protocol]
   const missing = peer.missing()
   if (missing !== undefined) throw new Error(`Cannot start ${peer.name}: ${missing}`)

@@ -83,6 +83,8 @@ export interface Client {
   from: string
   /** Further arguments of `dragoman serve`, where it counts on other defaults than ours. */
   serve?: string[]
+  /** Where the broker listens, if not on 127.0.0.1. */
+  host?: string
   /** What of an acknowledgement is enough for it; `fsync` when absent. */
   durability?: 'fsync' | 'os'
   /** It has checks for `Place.secure`. */

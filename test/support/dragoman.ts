@@ -13,6 +13,8 @@ export interface DragomanOptions {
   port?: number
   /** The command of a build; else that of the sources. */
   main?: string
+  /** Where it listens; 127.0.0.1 when absent. What listens on `[::]` is found there, too. */
+  host?: string
   /** Further arguments of `dragoman serve`. */
   args?: string[]
   nodeArgs?: string[]
@@ -37,12 +39,12 @@ export const dragomanIsThere = existsSync(main)
 
 /** Runs `dragoman serve` as a process of its own, with one listener, Kafka's unless another is named or all are, and waits until it is ready. */
 export async function startDragoman(options: DragomanOptions): Promise<Dragoman> {
-  const { data, durability = 'fsync', port = 0, args = [], nodeArgs = [] } = options
+  const { data, durability = 'fsync', host, port = 0, args = [], nodeArgs = [] } = options
   const isWhole = options.protocol === 'all'
   const protocol = isWhole ? 'kafka' : (options.protocol ?? 'kafka')
   const listeners = isWhole
     ? entries.flatMap(({ name }) => [`--${name}`, '0'])
-    : ['--only', protocol, `--${protocol}`, String(port)]
+    : ['--only', protocol, `--${protocol}`, host === undefined ? String(port) : `${host}:${port}`]
   const started = await ServerProcess.start({
     command: process.execPath,
     args: [

@@ -23,6 +23,8 @@ export const amqplibTests: Client = {
   pinned: versions.amqplibTests,
   from: 'npm; its tests from GitHub',
   serve: likeRabbitmq,
+  // One of them looks for it at `::1`.
+  host: '[::]',
   version: () => versions.amqplibTests,
   missing: () => missingRedirect() ?? fillAmqplib(),
   async run(place, report) {
