@@ -75,6 +75,8 @@ export interface Counter {
 export class Connections {
   /** By protocol: messages that connected subscribers have lost, as they did not take them in time or could not take them. */
   readonly lost = new Map<string, Counter>()
+  /** By protocol: subscribers that were closed for it. */
+  readonly closed = new Map<string, Counter>()
   readonly #byName = new Map<string, ConnectionInfo>()
 
   add(connection: ConnectionInfo): void {
@@ -87,11 +89,11 @@ export class Connections {
 
   /** What the connections of that protocol count. */
   lostBy(protocol: string): Counter {
-    const known = this.lost.get(protocol)
-    if (known) return known
-    const counter = { count: 0 }
-    this.lost.set(protocol, counter)
-    return counter
+    return counterOf(this.lost, protocol)
+  }
+
+  closedBy(protocol: string): Counter {
+    return counterOf(this.closed, protocol)
   }
 
   get(name: string): ConnectionInfo | undefined {
@@ -117,4 +119,12 @@ export class Connections {
       return each.namespace === (namespace ?? each.namespace) && each.user === (user ?? each.user)
     })
   }
+}
+
+function counterOf(counters: Map<string, Counter>, protocol: string): Counter {
+  const known = counters.get(protocol)
+  if (known) return known
+  const counter = { count: 0 }
+  counters.set(protocol, counter)
+  return counter
 }

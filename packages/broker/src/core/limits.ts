@@ -78,6 +78,8 @@ export interface Limits {
   subscriberBytesMax: number
   subscriberMessagesMax: number
   subscriberOverflow: 'drop-newest' | 'drop-oldest'
+  /** The same, for one that is closed and loses no single messages. */
+  subscriberUnreadBytesMax: number
   /** Messages that one subscriber may hold without having acknowledged them. */
   subscriberInFlightMax: number
   /** The longest silence that clients may ask to be allowed; 0: any. */
@@ -141,6 +143,7 @@ export const defaultLimits: Limits = {
   subscriberBytesMax: 16 * 1024 * 1024,
   subscriberMessagesMax: 10_000,
   subscriberOverflow: 'drop-newest',
+  subscriberUnreadBytesMax: 32 * 1024 * 1024,
   subscriberInFlightMax: 32_767,
   keepAliveMaxSeconds: 0,
   statusIntervalMs: 10_000,

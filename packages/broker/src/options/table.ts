@@ -393,6 +393,12 @@ export const rows = {
     'drop-newest',
     'Which messages are dropped when too many wait in memory for a connected subscriber.',
   ),
+  subscriberUnreadBytesMax: option(
+    'limits',
+    size(1 * KiB, 1 * GiB),
+    32 * MiB,
+    'The same where a subscriber loses no single messages: one that leaves more unread is closed.',
+  ),
   subscriberInFlightMax: option(
     'limits',
     count(1, 32_767),

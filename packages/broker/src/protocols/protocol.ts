@@ -82,6 +82,8 @@ export interface Outbox {
   progress(): void
   /** Sends what is queued, then closes. */
   close(): void
+  /** Closes at once: what is queued is dropped. */
+  destroy(): void
 }
 
 export interface SessionContext {

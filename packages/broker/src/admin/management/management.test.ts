@@ -346,6 +346,7 @@ test('health and metrics are for everybody', async t => {
   const message = { routing_key: 'q', properties: {}, payload: 'abc', payload_encoding: 'string' }
   await client.ask('POST', '/api/exchanges/%2F/amq.default/publish', message)
   client.broker.core.connections.lostBy('x').count += 7
+  client.broker.core.connections.closedBy('x').count += 5
   const { text } = await client.ask('GET', '/metrics', undefined, '')
   const valueOf = (name: string): number => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1])
   assert.deepEqual(
@@ -355,6 +356,7 @@ test('health and metrics are for everybody', async t => {
   assert(valueOf('dragoman_connections\\{listener="management"\\}') >= 1)
   assert(valueOf('dragoman_journal_blocks_total') > 0)
   assert.equal(valueOf('dragoman_subscriber_lost_total\\{protocol="x"\\}'), 7)
+  assert.equal(valueOf('dragoman_subscriber_closed_total\\{protocol="x"\\}'), 5)
   // Each line is a comment, or a name, labels and a number.
   for (const line of text.trimEnd().split('\n'))
     assert.match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{[^{}]+\})? -?[\d.e+]+)$/)

@@ -107,12 +107,21 @@ function connections({ core }: Call): Metric[] {
     [`protocol="${protocol}",outcome="succeeded"`, succeeded],
     [`protocol="${protocol}",outcome="failed"`, failed],
   ])
-  const lost = Array.from(core.connections.lost, ([name, { count }]): Sample => [`protocol="${name}"`, count])
+  const byProtocol = (counters: typeof core.connections.lost): Sample[] =>
+    Array.from(counters, ([name, { count }]) => [`protocol="${name}"`, count])
+  const lost = byProtocol(core.connections.lost)
+  const closed = byProtocol(core.connections.closed)
   const help = 'Messages that connected subscribers did not take in time or could not take, since the start.'
   return [
     { name: 'dragoman_connections', type: 'gauge', help: 'Open connections, by listener.', samples },
     { name: 'dragoman_logins_total', type: 'counter', help: 'Attempts to log in, since the start.', samples: logins },
     { name: 'dragoman_subscriber_lost_total', type: 'counter', help, samples: lost },
+    {
+      name: 'dragoman_subscriber_closed_total',
+      type: 'counter',
+      help: 'Connected subscribers that were closed as they left too much unread, since the start.',
+      samples: closed,
+    },
   ]
 }
 

@@ -58,6 +58,7 @@ test(`${rounds} hostile beginnings end in words or in silence, and the broker go
       isReading: true,
       progress: () => {},
       close: () => (isOpen = false),
+      destroy: () => (isOpen = false),
     }
     const limits = { frameBytesMax: 131_072, requestsInFlightMax: 16 }
     const context = {

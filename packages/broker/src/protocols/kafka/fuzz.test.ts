@@ -33,6 +33,7 @@ class Peer {
       isReading: true,
       progress: () => {},
       close: () => (this.open = false),
+      destroy: () => (this.open = false),
     }
     const address = { host: '127.0.0.1', port: 1 }
     this.#session = new KafkaSession(core, outbox, {

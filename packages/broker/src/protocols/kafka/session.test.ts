@@ -54,6 +54,7 @@ class Bench {
       isReading: true,
       progress: () => {},
       close: () => (this.closed = true),
+      destroy: () => (this.closed = true),
     }
     Object.defineProperty(outbox, 'queuedBytes', { get: () => this.queuedBytes })
     const context: SessionContext = {

@@ -31,6 +31,7 @@ test(`${frames} hostile packets end in words or in silence, and the broker goes 
       isReading: true,
       progress: () => {},
       close: () => (peer.isOpen = false),
+      destroy: () => (peer.isOpen = false),
     }
     const context = { ordinal: 1, remote: address, local: address, clock, random, limits, log }
     const session = new MqttSession(broker.core, outbox, context)

@@ -6,6 +6,7 @@ import { ReplyWriter } from './reply.ts'
 interface Segment {
   readonly seq: number
   readonly parts: Buffer[]
+  readonly bytes: number
 }
 
 /**
@@ -30,6 +31,8 @@ export class Answers {
   get waitingCount(): number {
     return this.#segments.length
   }
+  /** Bytes that wait for their block, or for what is before them. */
+  waitingBytes = 0
 
   /** What is written now must not leave before that block is durable. */
   durableWith(seq: number): void {
@@ -39,6 +42,7 @@ export class Answers {
   /** What was written may leave. */
   flush(): void {
     if (this.reply.length === 0 || this.#isClosed) return
+    const bytes = this.reply.length
     const parts = this.reply.take()
     const seq = this.#seq
     this.#seq = -1
@@ -46,7 +50,7 @@ export class Answers {
       this.#outbox.write(parts)
       return
     }
-    this.#segments.push({ seq, parts })
+    this.#push({ seq, parts, bytes })
     if (seq <= this.#askedSeq) return
     this.#askedSeq = seq
     this.#broker.ledger.whenDurable(seq, this.#durable, seq)
@@ -65,19 +69,28 @@ export class Answers {
     if (this.#isClosed) return
     if (this.reply.length > 0) return this.reply.always(() => this.reply.raw(bytes))
     if (this.#segments.length === 0) this.#outbox.write([bytes])
-    else this.#segments.push({ seq: -1, parts: [bytes] })
+    else this.#push({ seq: -1, parts: [bytes], bytes: bytes.length })
+  }
+
+  #push(segment: Segment): void {
+    this.#segments.push(segment)
+    this.waitingBytes += segment.bytes
   }
 
   close(): void {
     this.#isClosed = true
     this.#segments = []
+    this.waitingBytes = 0
   }
 
   readonly #durable = (seq: number): void => {
     if (this.#isClosed) return
     const segments = this.#segments
     let count = 0
-    for (; count < segments.length && segments[count]!.seq <= seq; count++) this.#outbox.write(segments[count]!.parts)
+    for (; count < segments.length && segments[count]!.seq <= seq; count++) {
+      this.#outbox.write(segments[count]!.parts)
+      this.waitingBytes -= segments[count]!.bytes
+    }
     if (count === 0) return
     if (count === segments.length) this.#segments = []
     else segments.splice(0, count)

@@ -41,6 +41,7 @@ test(`${frames} hostile commands are answered, and the broker goes on (SEED=${se
       isReading: true,
       progress: () => {},
       close: () => (peer.isOpen = false),
+      destroy: () => (peer.isOpen = false),
     }
     const log = (level: string, message: string): void => void (level === 'error' && assert.fail(message))
     const context = { ordinal: 1, remote: address, local: address, clock, random, limits, log }

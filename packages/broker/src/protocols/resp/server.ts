@@ -1,9 +1,11 @@
 import type { Random } from '@dragoman/wire'
 import type { Broker } from '../../core/broker.ts'
+import type { Counter } from '../../core/connections.ts'
 import type { Clock } from '../../runtime/runtime.ts'
 import { perBroker } from '../per-broker.ts'
 import type { SessionContext } from '../protocol.ts'
 import { Keyspace } from './keyspace.ts'
+import type { OutputLimit } from './output-limits.ts'
 import { PubSub } from './pubsub.ts'
 import { streamTypes } from './stream-type.ts'
 import type { Profile } from './profile.ts'
@@ -36,6 +38,9 @@ export class Server {
   readonly sessions = new Map<number, Peer>()
   /** Settings that were changed and have no effect: they are told again. */
   readonly settings = new Map<string, string>()
+  /** Of clients that subscribe to channels. */
+  outputLimit: OutputLimit
+  readonly closedSubscribers: Counter
   connectionsEver = 0
   commandsEver = 0
   /** Times that each command was called. */
@@ -49,6 +54,8 @@ export class Server {
     this.keys = new Keyspace(broker)
     this.keys.types.push(...streamTypes(broker, this.keys))
     this.pubsub = new PubSub(broker, this.keys.namespace, clock)
+    this.outputLimit = { hardBytes: broker.limits.subscriberUnreadBytesMax, softBytes: 0, softSeconds: 0 }
+    this.closedSubscribers = broker.connections.closedBy('resp')
     this.startedMs = clock.monotonicMs()
     this.random = random
     this.runId = random.bytes(20).toString('hex')

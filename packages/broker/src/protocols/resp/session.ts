@@ -22,8 +22,6 @@ import type { Wait, Waiter } from './waiting.ts'
 
 /** Timers look again after this. */
 const waitMsMax = 3_600_000
-/** A subscriber for whom more than this waits is too slow. */
-const slowBytesMax = 32 * 1024 * 1024
 
 /**
  * One connection.
@@ -122,7 +120,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
   }
 
   get queuedBytes(): number {
-    return this.#outbox.queuedBytes
+    return this.#outbox.queuedBytes + this.#answers.waitingBytes
   }
 
   receive({ commands, problem }: Packet): void {
@@ -150,6 +148,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
   closed(): void {
     this.#isClosed = true
     this.#cancelTimeout?.()
+    this.#cancelSoft()
     this.#later = []
     this.#answers.close()
     this.#waiter?.cancel()
@@ -370,12 +369,49 @@ export class RespSession implements Session<Packet>, Client, Peer {
   }
 
   #deliver(bytes: Buffer): void {
-    if (this.#outbox.queuedBytes > slowBytesMax) {
-      this.context.log('info', 'Connection closed: a subscriber is too slow', { queued: this.#outbox.queuedBytes })
-      this.#isEnding = true
-      return this.#outbox.close()
-    }
+    if (this.#isEnding) return
+    const { hardBytes, softBytes } = this.server.outputLimit
+    const waiting = this.queuedBytes
+    // What alone is more than that is for those who take what they are sent, too.
+    if (waiting > hardBytes) return this.#tooSlow(waiting)
     this.#answers.deliver(bytes)
+    const queued = this.queuedBytes
+    if (softBytes === 0 || queued <= softBytes) this.#cancelSoft()
+    else this.#softTimer ??= this.#afterSoft()
+  }
+
+  /** The subscriber has left much unread since then. */
+  #softTimer: (() => void) | undefined
+
+  #cancelSoft(): void {
+    this.#softTimer?.()
+    this.#softTimer = undefined
+  }
+
+  #afterSoft(): () => void {
+    const { softSeconds } = this.server.outputLimit
+    return this.context.clock.after(Math.min(softSeconds * 1000, waitMsMax), () => {
+      this.#softTimer = undefined
+      const { softBytes } = this.server.outputLimit
+      const queued = this.queuedBytes
+      if (softBytes > 0 && queued > softBytes && !this.#isEnding) this.#tooSlow(queued)
+    })
+  }
+
+  /** It loses what is on its way to it, as it would with any other end of its connection. */
+  #tooSlow(queuedBytes: number): void {
+    const { context, profile, subscriptions, server } = this
+    context.log('warn', 'Connection closed: a subscriber does not take what is published', {
+      remote: context.remote,
+      name: profile.name,
+      user: profile.user,
+      channels: subscriptions.count,
+      queuedBytes,
+    })
+    server.closedSubscribers.count++
+    this.#isEnding = true
+    this.#later = []
+    this.#outbox.destroy()
   }
 }
 

@@ -38,6 +38,7 @@ test(`${frames} hostile frames are answered, and the broker goes on (SEED=${seed
       isReading: true,
       progress: () => {},
       close: () => (peer.isOpen = false),
+      destroy: () => (peer.isOpen = false),
     }
     const log = (level: string, message: string, fields?: unknown): void =>
       void (level === 'error' && assert.fail(`${message} ${JSON.stringify(fields)}`))

@@ -69,6 +69,7 @@ function factsOf(client: Client, section: Section): [string, string | number][] 
         ['pubsub_channels', server.pubsub.channelCount],
         ['pubsub_patterns', server.pubsub.patternCount],
         ['pubsubshard_channels', server.pubsub.shardCount],
+        ['client_output_buffer_limit_disconnections', server.closedSubscribers.count],
       ]
     case 'replication':
       return [

@@ -5,6 +5,7 @@ import { word } from './args.ts'
 import type { Args, Client, CommandSpec } from './command.ts'
 import { commandCommand } from './catalogue.ts'
 import { Events } from '../events.ts'
+import { describeLimits, limitsName, parseLimits } from '../output-limits.ts'
 import { infoText } from './info.ts'
 
 const sub = (
@@ -183,6 +184,7 @@ const ofNoEffect: Readonly<Record<string, string>> = {
 function settingsOf({ server, keys }: Client): Map<string, string> {
   const all = new Map(Object.entries({ ...fixed, ...ofNoEffect }))
   all.set('notify-keyspace-events', keys.events.flags)
+  all.set(limitsName, describeLimits(server.outputLimit))
   for (const [name, value] of server.settings) all.set(name, value)
   return all
 }
@@ -211,6 +213,9 @@ function configSet(client: Client, args: Args): void {
     if (name === 'notify-keyspace-events') {
       if (!Events.areFlags(value)) throw notSet(name, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
       changes.push(() => (keys.events.flags = value))
+    } else if (name === limitsName) {
+      const limit = parseLimits(value, server.outputLimit)
+      changes.push(() => (server.outputLimit = limit))
     } else if (name in ofNoEffect) changes.push(() => server.settings.set(name, value))
     else if (name in fixed) {
       if (fixed[name] !== value) throw notSet(name, "can't set immutable config")
