@@ -10,6 +10,8 @@ export interface NewEntriesOptions {
   readonly countMax: number
   /** Nobody holds what is delivered. */
   readonly isForgotten: boolean
+  /** Asked when the entries have been read, and are delivered with the answer: whether somebody still waits for them. */
+  mayDeliver?(): boolean
 }
 
 /** What a consumer takes over. */
@@ -135,7 +137,8 @@ export class EntryGroup {
     const { state, stream } = this
     const last = taken.at(-1)
     // Group or consumer may have gone while the entries were read.
-    if (!last || this.isRemoved || state.consumers.get(consumer.id) !== consumer) return this.heardOf(consumer)
+    const isThere = !this.isRemoved && state.consumers.get(consumer.id) === consumer
+    if (!last || !isThere || options.mayDeliver?.() === false) return this.heardOf(consumer)
     stream.atomic(() => {
       let { entriesRead } = state
       for (let at = 0; at < taken.length; at += listedMax) {

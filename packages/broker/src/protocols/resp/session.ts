@@ -107,6 +107,10 @@ export class RespSession implements Session<Packet>, Client, Peer {
     return this.#waiter !== undefined
   }
 
+  get isOver(): boolean {
+    return this.#isClosed || this.#isEnding
+  }
+
   get protocolVersion(): 2 | 3 {
     return this.reply.version
   }
@@ -151,6 +155,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     this.#cancelSoft()
     this.#later = []
     this.#answers.close()
+    this.#waiter?.wait.abandon?.()
     this.#waiter?.cancel()
     this.#waiter = undefined
     this.subscriptions.clear()
@@ -172,7 +177,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     const arm = (): void => {
       const leftMs = Math.max(endMs - clock.monotonicMs(), wait.isBusy?.() === true ? 1 : 0)
       if (leftMs > 0) blocked.cancelTimer = clock.after(Math.min(leftMs, waitMsMax), arm)
-      else this.unblock()
+      else if (!this.unblock()) blocked.cancelTimer = clock.after(1, arm)
     }
     arm()
   }
@@ -180,7 +185,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
   /** Ends the waiting as if its time were over, or with an error. Whether there was any. */
   unblock(error?: string): boolean {
     const waiter = this.#waiter
-    if (!waiter) return false
+    if (!waiter || waiter.wait.abandon?.() === false) return false
     if (error === undefined) waiter.wait.timedOut()
     else this.reply.error(error)
     waiter.served()

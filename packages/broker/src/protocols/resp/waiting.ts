@@ -9,6 +9,8 @@ export interface Wait {
   serve(key: string): boolean
   /** What may be the answer is being read: nobody can say yet that it has waited in vain. */
   isBusy?(): boolean
+  /** It is to end without being served, or its connection has: nothing is taken for it from now on. False: it was, and is the answer at once. */
+  abandon?(): boolean
   /** Writes the answer of who has waited in vain. */
   timedOut(): void
 }

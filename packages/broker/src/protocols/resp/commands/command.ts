@@ -76,6 +76,8 @@ export interface Client {
   replyMode: 'on' | 'off' | 'skip' | 'skip-next'
   /** Within `EXEC`: nothing may wait. */
   isExecuting: boolean
+  /** Nothing more is answered. */
+  readonly isOver: boolean
   /** Wall clock. */
   readonly nowMs: number
   /** The answer comes later: `waiter` is asked when one of its keys has changed. Nothing else of this connection is done until then. */

@@ -41,6 +41,8 @@ export const readingCommands: readonly CommandSpec[] = [
 ]
 
 interface Request {
+  /** Whether entries may be delivered for it: `over` when nobody waits for its answer, `delivered` when some were, and are the answer. */
+  state: 'open' | 'delivered' | 'over'
   readonly isGroup: boolean
   readonly group: string
   readonly consumer: string
@@ -88,7 +90,7 @@ function requestOf(args: Args, isGroup: boolean): Request {
       if (!Number.isInteger(number)) throw unbalanced(isGroup)
       const keys = args.slice(at + 1, at + 1 + number).map(part => part.toString('latin1'))
       const ids = args.slice(at + 1 + number)
-      return { isGroup, group: group ?? '', consumer, count, blockMs, isForgotten, keys, ids }
+      return { state: 'open', isGroup, group: group ?? '', consumer, count, blockMs, isForgotten, keys, ids }
     } else if (name === 'group' && left >= 2) {
       if (!isGroup) throw onlyForGroups('GROUP')
       group = keyArg(args, at + 1)
@@ -130,7 +132,19 @@ function read(client: Client, request: Request): void {
     serve: key => serve(client, request, wishes, key),
     timedOut: () => client.reply.nilArray(),
     isBusy: () => isAtWork(request),
+    abandon: () => {
+      if (request.state === 'delivered') return false
+      request.state = 'over'
+      return true
+    },
   })
+}
+
+/** What is read from the disk meanwhile is delivered only to who is still there to get it. */
+function mayDeliver(client: Client, request: Request): boolean {
+  if (request.state === 'over' || client.isOver) return false
+  request.state = 'delivered'
+  return true
 }
 
 function wishOf(client: Client, { isGroup, group }: Request, key: string, text: Buffer): Wish {
@@ -253,14 +267,16 @@ interface Reader {
 
 function readNew(
   client: Client,
-  { count, isForgotten }: Request,
+  request: Request,
   stream: EntryStream,
   { group, consumer }: Reader,
   key: string,
 ): Found | undefined | Promise<Found | undefined> {
+  const { count, isForgotten } = request
   const gathering = new Gathering(client, stream, Infinity, someBytesMax)
   const { visit, reader } = gathering
-  const later = group.readNew(consumer, { countMax: count || Infinity, isForgotten }, visit, reader)
+  const options = { countMax: count || Infinity, isForgotten, mayDeliver: () => mayDeliver(client, request) }
+  const later = group.readNew(consumer, options, visit, reader)
   const told = (): Found | undefined => foundBy(gathering, key)
   return later ? later.then(told) : told()
 }

@@ -121,6 +121,50 @@ test('who waits gets an entry when it is durable, by group in turn, and leaves w
   assert.match(answer.message, /^NOGROUP /)
 })
 
+for (const [how, end] of [
+  ['CLIENT UNBLOCK', (id: unknown) => `CLIENT UNBLOCK ${String(id)}`],
+  ['CLIENT UNBLOCK with an error', (id: unknown) => `CLIENT UNBLOCK ${String(id)} ERROR`],
+  ['CLIENT KILL', (id: unknown) => `CLIENT KILL ID ${String(id)}`],
+  ['its time', () => 'PING'],
+] as const) {
+  test(`entries that are read from the disk for one whose waiting is ended by ${how} are answered or not delivered`, async t => {
+    const data = mkdtempSync(join(tmpdir(), 'dragoman-test-'))
+    t.after(() => rmSync(data, { recursive: true, force: true }))
+    const before = await startBroker({ data, resp: 0 })
+    const old = await RespDriver.connect(network, { host: '127.0.0.1', port: before.port('resp') })
+    for (let id = 1; id <= 100; id++) await say(old, `XADD s ${id}-0 a 1`)
+    await say(old, 'XGROUP CREATE s g $')
+    old.close()
+    await before.close()
+    const broker = await start(t, { data })
+    const [waiting, other] = [await connect(t, broker), await connect(t, broker)]
+    const id = await say(waiting, 'CLIENT ID')
+    const timeoutMs = how === 'its time' ? 50 : 0
+    const answer = waiting
+      .ask(...`XREADGROUP GROUP g alice BLOCK ${timeoutMs} STREAMS s >`.split(' '))
+      .catch((error: unknown) => error)
+    // All that is new is on the disk alone, and the waiting ends while it is being read.
+    const { cell } = broker.core
+    const fetch = cell.fetch.bind(cell)
+    const held: (() => void)[] = []
+    cell.fetch = (request, done) => fetch(request, result => void held.push(() => done(result)))
+    await say(other, 'XGROUP SETID s g 0')
+    await say(other, 'XADD s 200-0 a 1')
+    while (held.length === 0) await new Promise(resolve => setImmediate(resolve))
+    cell.fetch = fetch
+    await say(other, end(id))
+    if (timeoutMs > 0) await new Promise(resolve => setTimeout(resolve, 2 * timeoutMs))
+    for (const goOn of held) goOn()
+    const entries = ((await answer) as [unknown, unknown[]][] | null | Error) ?? []
+    const answered = entries instanceof Error ? 0 : entries.flatMap(([, some]) => some).length
+    for (let left = 20; left > 0; left--) await new Promise(resolve => setImmediate(resolve))
+    const [pending] = (await say(other, 'XPENDING s g')) as [number]
+    assert.equal(pending, answered)
+    const found = (await say(other, 'XREADGROUP GROUP g bob STREAMS s >')) as [string, unknown[]][] | null
+    assert.equal((found?.[0]?.[1].length ?? 0) + answered, 101)
+  })
+}
+
 test('what consumers hold is there after a kill, with holders, counts and ids', async t => {
   const data = mkdtempSync(join(tmpdir(), 'dragoman-test-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
