@@ -58,14 +58,4 @@ export const knownFailures: KnownFailure[] = [
     reason:
       'The test wants no more than 4096 bytes before the size of frames is agreed; here it is 8192, as in RabbitMQ 4.',
   },
-  {
-    client: 'Redis, its own tests',
-    case: 'test: unit/keyspace: Regression for pattern matching very long nested loops',
-    reason: 'The pattern matches, and is told so here; Redis gives up on it, and the test wants no key.',
-  },
-  {
-    client: 'Redis, its own tests',
-    case: 'test: unit/keyspace: COPY basic usage for stream-cgroups',
-    reason: 'All is the same but when consumers were seen last, which here is the time of the copy.',
-  },
 ]

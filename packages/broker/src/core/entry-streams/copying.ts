@@ -80,12 +80,15 @@ export function copyInto(
 
 const nothing: EntryBody = { key: null, value: null }
 
-function copyGroup(target: EntryStream, { state }: EntryGroup, offsets: ReadonlyMap<number, number>): void {
+function copyGroup(target: EntryStream, source: EntryGroup, offsets: ReadonlyMap<number, number>): void {
+  const { state } = source
   const made = target.createGroup(state.name, state.lastId, state.entriesRead)
   if (!made) return
-  for (const { id, name } of state.consumers.values()) {
-    const consumer = made.createConsumer(name)
-    if (consumer) claimAll(made, consumer, state.pending.from(undefined, id), offsets)
+  for (const original of state.consumers.values()) {
+    const consumer = made.createConsumer(original.name)
+    if (!consumer) continue
+    claimAll(made, consumer, state.pending.from(undefined, original.id), offsets)
+    made.setTimes(consumer, source.timesOf(original))
   }
 }
 

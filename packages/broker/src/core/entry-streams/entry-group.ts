@@ -21,6 +21,12 @@ export interface Claim {
   readonly count: number
 }
 
+/** When a consumer was heard of last, and when it was given anything last (-1: never). */
+export interface Times {
+  readonly seenMs: number
+  readonly activeMs: number
+}
+
 export interface EntryLimits {
   /** Groups of one stream. */
   readonly entryGroupsMax: number
@@ -49,6 +55,8 @@ export class EntryGroup {
   /** Who reads new entries now: others wait until it is over. */
   #reading: Promise<void> | undefined
   readonly #seenMs = new WeakMap<ConsumerState, number>()
+  /** Of consumers that were copied, until something else is written of them. */
+  readonly #copied = new WeakMap<ConsumerState, Times>()
 
   constructor(stream: GroupHost, state: GroupState) {
     this.stream = stream
@@ -93,8 +101,14 @@ export class EntryGroup {
     this.#seenMs.set(consumer, this.stream.nowMs)
   }
 
-  seenMsOf(consumer: ConsumerState): number {
-    return Math.max(consumer.seenMs, this.#seenMs.get(consumer) ?? 0)
+  timesOf(consumer: ConsumerState): Times {
+    const { seenMs, activeMs } = this.#copied.get(consumer) ?? consumer
+    return { seenMs: Math.max(seenMs, this.#seenMs.get(consumer) ?? 0), activeMs }
+  }
+
+  /** As long as the broker runs, what was written of the consumer until now counts as written at other times. */
+  setTimes(consumer: ConsumerState, times: Times): void {
+    this.#copied.set(consumer, times)
   }
 
   /** Delivers what the group has not read yet. What was shown is the consumer's when this is over. */
@@ -139,6 +153,7 @@ export class EntryGroup {
     // Group or consumer may have gone while the entries were read.
     const isThere = !this.isRemoved && state.consumers.get(consumer.id) === consumer
     if (!last || !isThere || options.mayDeliver?.() === false) return this.heardOf(consumer)
+    this.#copied.delete(consumer)
     stream.atomic(() => {
       let { entriesRead } = state
       for (let at = 0; at < taken.length; at += listedMax) {
@@ -183,6 +198,7 @@ export class EntryGroup {
   /** The consumer holds these from now on, which ascend. */
   claim(consumer: ConsumerState, entries: readonly Claim[], timeMs: number): void {
     if (entries.length === 0) return this.heardOf(consumer)
+    this.#copied.delete(consumer)
     for (let at = 0; at < entries.length; at += listedMax) {
       const out = this.#fact()
       out.uvarint(consumer.id)

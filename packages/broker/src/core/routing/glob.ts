@@ -1,15 +1,19 @@
 /**
  * A pattern over whole keys: `*` for any characters, `?` for one, `[abc]`, `[a-z]` and `[^a]` for one of a set, `\` before a character that means
- * itself. Takes at most the key's length times the pattern's.
+ * itself. Takes at most the key's length times the pattern's, and matches nothing when `*` is in it too often.
  */
 export class Glob {
   readonly #tokens: readonly Token[]
+  readonly #isAbsurd: boolean
 
   constructor(pattern: string) {
     this.#tokens = tokensOf(Array.from(pattern))
+    // One at the end costs nothing.
+    this.#isAbsurd = this.#tokens.slice(0, -1).filter(token => token === any).length > starsMax
   }
 
   matches(key: string): boolean {
+    if (this.#isAbsurd) return false
     const characters = Array.from(key)
     const tokens = this.#tokens
     let token = 0
@@ -36,6 +40,8 @@ export class Glob {
   }
 }
 
+/** More of them are there to keep somebody busy. */
+const starsMax = 1000
 const any = Symbol('any')
 const one = Symbol('one')
 /** A character, or a set of ranges. */

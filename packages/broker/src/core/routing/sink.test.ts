@@ -149,6 +149,13 @@ test('globs match as shells do', () => {
   ]
   for (const [pattern, key, expected] of rows)
     assert.equal(new Glob(pattern).matches(key), expected, `${pattern} ${key}`)
+  // It is there to keep somebody busy.
+  for (const [count, end, expected] of [
+    [1000, '', true],
+    [1000, '*', true],
+    [1001, '', false],
+  ] as const)
+    assert.equal(new Glob('*?'.repeat(count) + end).matches('a'.repeat(2000)), expected, `${count} ${end}`)
   // Would take for ever if it tried all ways.
   assert.equal(new Glob('*a'.repeat(40) + 'b').matches('a'.repeat(10_000)), false)
 })

@@ -44,7 +44,9 @@ test('COPY of a stream has its entries, its groups and what these hold, also aft
   assert.equal(await ask('COPY s t'), 1)
   assert.equal(await ask('COPY s t'), 0)
   await ask('XADD t 9-1 x y')
+  await new Promise(resolve => setTimeout(resolve, 5))
   assert.equal(await ask('COPY s t REPLACE'), 1)
+  assert.deepEqual(await ask('XINFO STREAM t FULL'), await ask('XINFO STREAM s FULL'))
   await close()
   ;({ ask, close } = await opened({ data }))
   for (const line of ['XRANGE % - +', 'XINFO STREAM %', 'XINFO GROUPS %', 'XPENDING % g', 'XLEN %']) {

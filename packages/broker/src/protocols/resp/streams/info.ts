@@ -201,13 +201,14 @@ function fullGroup(client: Client, stream: EntryStream, group: EntryGroup, ends:
 }
 
 function fullConsumer({ reply }: Client, group: EntryGroup, consumer: ConsumerState, countMax: number): void {
+  const { seenMs, activeMs } = group.timesOf(consumer)
   reply.map(5)
   reply.text('name')
   reply.binary(consumer.name)
   reply.text('seen-time')
-  reply.integer(group.seenMsOf(consumer))
+  reply.integer(seenMs)
   reply.text('active-time')
-  reply.integer(consumer.activeMs)
+  reply.integer(activeMs)
   reply.text('pel-count')
   reply.integer(consumer.pendingCount)
   reply.text('pending')
@@ -258,14 +259,15 @@ function aboutConsumers(client: Client, args: Args): void {
   const consumers = [...group.state.consumers.values()].sort(byName)
   reply.array(consumers.length)
   for (const consumer of consumers) {
+    const { seenMs, activeMs } = group.timesOf(consumer)
     reply.map(4)
     reply.text('name')
     reply.binary(consumer.name)
     reply.text('pending')
     reply.integer(consumer.pendingCount)
     reply.text('idle')
-    reply.integer(Math.max(0, nowMs - group.seenMsOf(consumer)))
+    reply.integer(Math.max(0, nowMs - seenMs))
     reply.text('inactive')
-    reply.integer(consumer.activeMs < 0 ? -1 : Math.max(0, nowMs - consumer.activeMs))
+    reply.integer(activeMs < 0 ? -1 : Math.max(0, nowMs - activeMs))
   }
 }
