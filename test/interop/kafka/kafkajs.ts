@@ -43,7 +43,9 @@ export function packageVersion(name: string): string {
 }
 
 export function kafkajsChecks(address: string): Check[] {
-  const kafka = new Kafka({ brokers: [address], clientId: 'interop', logLevel: logLevel.NOTHING })
+  // Its own times are short for a machine that has much to do: a check has a limit of its own.
+  const patience = { connectionTimeout: 20_000, authenticationTimeout: 20_000, enforceRequestTimeout: false }
+  const kafka = new Kafka({ brokers: [address], clientId: 'interop', logLevel: logLevel.NOTHING, ...patience })
   const codec = (type: number) => () => roundTrip(kafka, type)
   const admin = (work: (client: Admin) => Promise<void>) => () => withAdmin(kafka, work)
   return [
@@ -285,8 +287,8 @@ async function rebalance(kafka: KafkaClient): Promise<void> {
   const first = await join(1)
   await until(() => assigned.get(1)?.length === 4)
   const second = await join(2)
-  await until(() => assigned.get(1)?.length === 2 && assigned.get(2)?.length === 2)
-  assert.deepEqual(all(), [0, 1, 2, 3])
+  // One of them may still have what it had before.
+  await until(() => assigned.get(1)?.length === 2 && all().join() === '0,1,2,3')
   await first.disconnect()
   assigned.delete(1)
   await until(() => assigned.get(2)?.length === 4)

@@ -78,7 +78,8 @@ class Platformatic {
   readonly #base: { clientId: string; bootstrapBrokers: string[]; retries: number }
 
   constructor(address: string, more: object = {}) {
-    this.#base = { clientId: 'interop', bootstrapBrokers: [address], retries: 3, ...more }
+    const patience = { connectTimeout: 20_000, requestTimeout: 60_000 }
+    this.#base = { clientId: 'interop', bootstrapBrokers: [address], retries: 3, ...patience, ...more }
   }
 
   async withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
@@ -274,11 +275,9 @@ async function rebalance(bus: Platformatic, options: object): Promise<void> {
   const first = await join(bus, topic, groupId, options)
   await until(() => assigned(first).length === 4)
   const second = await join(bus, topic, groupId, options)
-  await until(() => assigned(first).length === 2 && assigned(second).length === 2)
-  assert.deepEqual(
-    [...assigned(first), ...assigned(second)].toSorted((a, b) => a - b),
-    [0, 1, 2, 3],
-  )
+  const all = (): number[] => [...assigned(first), ...assigned(second)].toSorted((a, b) => a - b)
+  // One of them may still have what it had before.
+  await until(() => assigned(first).length === 2 && all().join() === '0,1,2,3')
   await first.consumer.close(true)
   await until(() => assigned(second).length === 4)
   await second.consumer.close(true)

@@ -20,7 +20,8 @@ const defaults: TlsListenerSettings = {
   clientAuth: 'none',
   versionMin: '1.2',
   handshakesMax: 100,
-  handshakeTimeoutMs: 10_000,
+  // Only who is idle takes so long, however busy the machine is.
+  handshakeTimeoutMs: 120_000,
 }
 
 /** A listener that sends back what it gets. */
@@ -213,15 +214,29 @@ async function helloOf(bench: Bench): Promise<Buffer> {
   return promise
 }
 
-test('handshakes under way are bounded, and those that take too long are ended', () =>
-  withBench({ handshakesMax: 50, handshakeTimeoutMs: 300 }, async bench => {
+test('handshakes under way are bounded', () =>
+  withBench({ handshakesMax: 50 }, async bench => {
     const idle = Array.from({ length: 1000 }, () => bench.plain())
-    await bench.until(() => bench.failures.length === 1000)
-    const tooMany = bench.failures.filter(reason => reason === 'too many handshakes are under way').length
-    assert(tooMany >= 900, `${tooMany} were refused at once`)
-    assert(bench.failures.includes('the handshake took too long'))
+    await bench.until(() => bench.failures.length === 950)
+    assert.deepEqual([...new Set(bench.failures)], ['too many handshakes are under way'])
     for (const socket of idle) socket.destroy()
+    await bench.until(() => bench.failures.length === 1000)
     ;(await bench.connect()).destroy()
+  }))
+
+test('handshakes that take too long are ended, and make room for others', () =>
+  withBench({ handshakesMax: 5, handshakeTimeoutMs: 300 }, async bench => {
+    const tooLong = (): number => bench.failures.filter(reason => reason === 'the handshake took too long').length
+    const idle = Array.from({ length: 20 }, () => bench.plain())
+    await bench.until(() => bench.failures.length === 20)
+    assert(tooLong() >= 5)
+    for (const socket of idle) socket.destroy()
+    // The others may be too slow, too, on a busy machine.
+    for (let isDone = false; !isDone;) {
+      const connection = await bench.connect().catch((error: unknown) => assert(error instanceof NetworkError))
+      isDone = connection !== undefined
+      connection?.destroy()
+    }
   }))
 
 test('new connections get a new certificate; one that cannot be used changes nothing', () =>
