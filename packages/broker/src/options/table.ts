@@ -397,7 +397,7 @@ export const rows = {
     'limits',
     size(1 * KiB, 1 * GiB),
     32 * MiB,
-    'The same where a subscriber loses no single messages: one that leaves more unread is closed.',
+    'Bytes that one connected subscriber may leave unread where no single messages are dropped: beyond them it is closed.',
   ),
   subscriberInFlightMax: option(
     'limits',

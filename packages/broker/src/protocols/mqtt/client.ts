@@ -406,8 +406,8 @@ export class Client implements Sink {
     const qos = Math.min(subscription.qos, qosOf(content))
     const { state, namespace, queueName } = this.agreed
     const queue = state && qos > 0 ? this.#host.broker.queues.get(namespace, queueName) : undefined
-    if (queue) this.#retained.copyTo(queue, content, key)
-    else this.#send(content, qos, { ids: subscription.id > 0 ? [subscription.id] : undefined }, true)
+    if (queue && this.#retained.copyTo(queue, content, key)) return
+    this.#send(content, qos, { ids: subscription.id > 0 ? [subscription.id] : undefined }, true)
   }
 
   #deliverStatus({ topic, payload }: { topic: string; payload: string }): void {

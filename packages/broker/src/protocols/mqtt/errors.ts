@@ -95,7 +95,5 @@ export function reasonOfRefusal(error: unknown): Reason {
 /** Why a message was not taken by all that it leads to. */
 export function reasonOfPublish(error: PublishError): Reason {
   if (error === 'queue-full') return quotaExceeded
-  // A queue that is gone has all that it ever will.
-  if (error === 'stream-not-found') return reasons.success
   return reasonOf[error as ErrorCode] ?? unspecified
 }

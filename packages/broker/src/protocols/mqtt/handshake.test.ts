@@ -3,6 +3,9 @@ import test from 'node:test'
 import { homeNamespace } from '../../core/broker.ts'
 import { scramMechanisms } from '../../core/identity/scram.ts'
 import { logIn } from '../../core/identity/sasl/client.ts'
+import { startBroker } from '../../main.ts'
+import { realRuntime } from '../../runtime/real/real-runtime.ts'
+import type { Clock } from '../../runtime/runtime.ts'
 import { types, versions } from './messages.ts'
 import type { Properties } from './properties.ts'
 import { reasons } from './reasons.ts'
@@ -159,3 +162,25 @@ interface Answer {
   readonly properties?: Properties
   readonly rest?: { readonly properties: Properties }
 }
+
+test('a login that is worth something for longer than timers go is', async t => {
+  const real = realRuntime()
+  let days = 0
+  const dayMs = 24 * 3_600_000
+  const after = (ms: number, run: () => void): (() => void) => {
+    if (ms === dayMs) days++
+    return real.clock.after(ms === dayMs ? 1 : ms, run)
+  }
+  const clock: Clock = {
+    after,
+    soon: run => real.clock.soon(run),
+    nowMs: () => real.clock.nowMs(),
+    monotonicMs: () => real.clock.monotonicMs(),
+  }
+  const options = { data: 'memory', mqtt: 0, logLevel: 'error', sessionLifetimeMs: 7 * dayMs, ...users } as const
+  const broker = await startBroker(options, { runtime: { ...real, clock } })
+  t.after(() => broker.close())
+  const client = await connect(t, broker, { username: 'ann', password: Buffer.from('secret') })
+  while (days < 5) await later(1)
+  assert.equal(await client.publish('t', 'x', { qos: 1 }), reasons.noMatchingSubscribers)
+})

@@ -211,8 +211,9 @@ export class Incoming {
     const { router } = broker
     const found = router.route(namespace, subjectExchange, key) ?? nowhere
     const destinations = this.#host.isNotForItself(key) ? found.filter(one => !this.#isOwn(one)) : found
-    if (!isRetained) return router.postTo(destinations, key, message)
-    return this.#postRetained(destinations, key, message)
+    return isRetained
+      ? this.#postRetained(destinations, key, message)
+      : withoutGone(router.postTo(destinations, key, message))
   }
 
   #postRetained(destinations: readonly Destination[], key: string, message: OwnMessage): Decided {
@@ -223,7 +224,7 @@ export class Incoming {
     if (!isCleared && broker.cell.isFull) return { ...result, error: 'storage-full' }
     if (!isCleared && !retained.mayKeep(namespace, key)) return { ...result, error: 'limit-reached' }
     router.atomic(() => {
-      const { seq, error, isRouted } = router.postTo(destinations, key, message)
+      const { seq, error, isRouted } = withoutGone(router.postTo(destinations, key, message))
       // What is refused changes nothing.
       if (error !== undefined) return void (result = { seq, error, isRouted })
       const kept = isCleared ? retained.remove(namespace, key) : retained.keep(namespace, key, message)
@@ -316,6 +317,10 @@ export class Incoming {
     this.#host.send(encodeAck(type, id, this.#host.version >= versions.mqtt5 ? reason : 0))
   }
 }
+
+/** A queue that is gone has all that it ever will: the others are waited for. */
+const withoutGone = (posted: Posted): Decided =>
+  posted.error === 'stream-not-found' ? { ...posted, error: undefined } : posted
 
 /** PUBACK, PUBREC, PUBREL or PUBCOMP. */
 export function encodeAck(type: number, id: number, reason: number): Buffer {

@@ -22,6 +22,8 @@ interface Entry {
   readonly isAgain: boolean
   readonly source: Source | undefined
   state: 'sent' | 'released'
+  /** The block with which it is remembered that the client has taken it. */
+  seq: number
 }
 
 /** Who remembers what must survive the connection. */
@@ -126,7 +128,7 @@ export class Outgoing {
       source?.subscription.ack(source.offset)
       return
     }
-    const entry: Entry = { template, bytes, qos, wantedId, isAgain, source, state: 'sent' }
+    const entry: Entry = { template, bytes, qos, wantedId, isAgain, source, state: 'sent', seq: -1 }
     if (this.#waiting.length === 0 && this.#hasRoom(entry)) return this.#send(entry)
     // What lies in a queue is bounded by what its consumer may hold.
     if (!source && !this.#makeRoom(bytes, limits)) return
@@ -153,7 +155,7 @@ export class Outgoing {
   /** Of an earlier connection: the client has taken it, and is told once more. */
   resume(id: number): void {
     const entry = { template: undefined, bytes: 0, qos: 2, wantedId: id, isAgain: true, source: undefined }
-    this.#inFlight.set(id, { ...entry, state: 'released' })
+    this.#inFlight.set(id, { ...entry, state: 'released', seq: -1 })
     this.#host.release(id, reasons.success)
   }
 
@@ -177,7 +179,7 @@ export class Outgoing {
       entry.source?.subscription.ack(entry.source.offset)
       return this.#goOn()
     }
-    if (entry.state === 'released') return release(id, reasons.success)
+    if (entry.state === 'released') return whenDurable(entry.seq, () => release(id, reasons.success))
     entry.state = 'released'
     entry.template = undefined
     if (!memory) {
@@ -185,8 +187,8 @@ export class Outgoing {
       return release(id, reasons.success)
     }
     // First that it is taken: a message that comes again under another number would be another message.
-    const seq = memory.taken(id, () => entry.source?.subscription.ack(entry.source.offset))
-    whenDurable(seq, () => release(id, reasons.success))
+    entry.seq = memory.taken(id, () => entry.source?.subscription.ack(entry.source.offset))
+    whenDurable(entry.seq, () => release(id, reasons.success))
   }
 
   /** PUBCOMP. */

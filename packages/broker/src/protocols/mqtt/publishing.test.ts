@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { RunningBroker } from '../../main.ts'
 import { encodeAck } from './incoming.ts'
 import { types, versions } from './messages.ts'
 import { reasons } from './reasons.ts'
+import { Statistics } from './statistics.ts'
 import { connect, later, start } from './testing/bench.ts'
 
 for (const version of [versions.mqtt31, versions.mqtt311, versions.mqtt5]) {
@@ -182,4 +184,77 @@ test('a message that is refused is not the last one of its topic, and does not r
   const subscriber = await connect(t, broker, { clientId: 's' })
   await subscriber.subscribe('r', 0)
   assert.equal(String((await subscriber.message()).payload), 'first')
+})
+
+/** Nothing becomes durable until `goOn`. */
+function standStill({ core }: RunningBroker): () => void {
+  const { ledger } = core
+  const held: (() => void)[] = []
+  const whenDurable = ledger.whenDurable.bind(ledger)
+  ledger.whenDurable = (seq, run, argument) => void held.push(() => whenDurable(seq, run, argument))
+  return () => {
+    ledger.whenDurable = whenDurable
+    for (const run of held.splice(0)) run()
+  }
+}
+
+test('a message that a queue does not get because it is gone waits for the others', async t => {
+  const broker = await start(t)
+  const { router } = broker.core
+  const { postTo } = router
+  for (const version of [versions.mqtt311, versions.mqtt5]) {
+    const publisher = await connect(t, broker, { clientId: 'p', version })
+    for (const isRetained of [false, true])
+      for (const qos of [1, 2]) {
+        router.postTo = (...args) => ({ ...postTo.apply(router, args), isRouted: true, error: 'stream-not-found' })
+        const goOn = standStill(broker)
+        let reason: number | undefined
+        const options = { qos, packetId: 10 * qos + (isRetained ? 1 : 0), isRetained }
+        const done = publisher.publish('t', 'x', options).then(found => (reason = found))
+        await later(20)
+        assert.equal(reason, undefined)
+        goOn()
+        await done
+        assert.equal(reason, 0)
+      }
+    publisher.destroy()
+  }
+  router.postTo = postTo
+})
+
+test('a client that says twice that it has taken a message is told once that this is known, when it is', async t => {
+  const broker = await start(t)
+  const manual = { clientId: 'c', cleanStart: false, acknowledges: false, properties: { sessionExpiry: 60 } }
+  const client = await connect(t, broker, manual)
+  await client.subscribe('t', 2)
+  const publisher = await connect(t, broker, { clientId: 'p' })
+  await publisher.publish('t', 'x', { qos: 2 })
+  const { packetId } = await client.message()
+  const goOn = standStill(broker)
+  client.send(encodeAck(types.pubrec, packetId, 0), encodeAck(types.pubrec, packetId, 0))
+  let isTold = false
+  const told = client.ack(types.pubrel, packetId).then(() => (isTold = true))
+  await later(20)
+  assert(!isTold)
+  goOn()
+  await told
+})
+
+test('a client whose packets wait for the disk is not read for ever', async t => {
+  const broker = await start(t)
+  const { queues, router } = broker.core
+  await queues.declare('/', 'q')
+  await router.bind('/', { source: 'amq.topic', kind: 'queue', destination: 'q', key: 't' })
+  const client = await connect(t, broker, { acknowledges: false })
+  const goOn = standStill(broker)
+  client.send(client.publishBytes('t', 'x', { qos: 1, packetId: 1 }))
+  const count = 400_000
+  const releases = Buffer.concat(Array.from({ length: 1000 }, () => encodeAck(types.pubrel, 7, 0)))
+  for (let sent = 0; sent < count; sent += 1000) client.send(releases)
+  await later(200)
+  const { receivedPackets } = Statistics.of(broker.core)
+  assert(receivedPackets < 200_000, `${receivedPackets} packets were read`)
+  goOn()
+  await client.ack(types.puback, 1)
+  for (let answered = 0; answered < count; answered++) await client.ack(types.pubcomp, 7)
 })

@@ -62,8 +62,8 @@ export class Retaining {
     }
   }
 
-  /** What is to be acknowledged by a client that may come back waits for it like all else. */
-  copyTo(queue: Queue, { payload, properties, flags, expiresMs }: Content, key: string): void {
+  /** What is to be acknowledged by a client that may come back waits for it like all else. False: there is no room for it. */
+  copyTo(queue: Queue, { payload, properties, flags, expiresMs }: Content, key: string): boolean {
     const envelope = envelopeOf(flags | flagBits.isRetainedCopy, properties)
     const message = {
       key: Buffer.from(key),
@@ -72,6 +72,9 @@ export class Retaining {
       exchange: subjectExchange,
       expiresMs,
     }
-    queue.publish([message], () => {})
+    let isRefused = false
+    // A refusal is told at once.
+    queue.publish([message], ({ error }) => (isRefused = error !== undefined))
+    return !isRefused
   }
 }

@@ -38,6 +38,9 @@ const connectBytesMax = 512 * 1024
 /** Packets that came before it was known who they are from; a client that sends more waits. */
 const laterBytesMax = 1024 * 1024
 
+/** Packets of one client that wait for their answers, which wait for the disk; more are not read. */
+const unacknowledgedMax = 0x10000
+
 type State =
   /** CONNECT must come. */
   | { kind: 'new' }
@@ -99,7 +102,8 @@ export class MqttSession implements Session<Packet>, Holder {
   }
 
   get muted(): boolean {
-    return this.#isOpening && this.#laterBytes > 0
+    if (this.#isOpening) return this.#laterBytes > 0
+    return this.#state.kind === 'open' && this.#state.client.unacknowledgedCount > unacknowledgedMax
   }
 
   receive(packet: Packet): void {
@@ -343,7 +347,13 @@ export class MqttSession implements Session<Packet>, Holder {
     const left = expiresMs === undefined ? Infinity : Math.max(0, expiresMs - clock.nowMs())
     const lifetimeMs = Math.min(left, sessionMs === 0 || proof === 'none' ? Infinity : sessionMs)
     if (lifetimeMs === Infinity) return
-    this.#cancelExpiry = clock.after(Math.min(lifetimeMs, waitMsMax), () => this.fail(reasons.connectTime))
+    const endMs = clock.monotonicMs() + lifetimeMs
+    const look = (): void => {
+      const leftMs = endMs - clock.monotonicMs()
+      if (leftMs <= 0) this.fail(reasons.connectTime)
+      else this.#cancelExpiry = clock.after(Math.min(leftMs, waitMsMax), look)
+    }
+    look()
   }
 
   /** What is refused on the way is answered; anything else is a bug of ours. */

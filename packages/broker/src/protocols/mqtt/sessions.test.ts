@@ -192,3 +192,15 @@ test('a will is published when its client is lost, and not when it leaves', asyn
   const { topic, properties } = await subscriber.message()
   assert.deepEqual([topic, properties], ['w/7', { userProperties: [['a', 'b']] }])
 })
+
+test('on a full disk, what is retained reaches a client that may come back as long as it is there', async t => {
+  const broker = await start(t)
+  const publisher = await connect(t, broker, { clientId: 'p' })
+  const client = await connect(t, broker, lasting)
+  await client.subscribe('other', 1)
+  await publisher.publish('r', 'kept', { qos: 1, isRetained: true })
+  Object.defineProperty(broker.core.ledger, 'full', { get: () => true })
+  await client.subscribe('r', 1)
+  const { payload, isRetained, qos } = await client.message()
+  assert.deepEqual([String(payload), isRetained, qos], ['kept', true, 1])
+})

@@ -1,6 +1,7 @@
 import type { Broker } from '../../core/broker.ts'
 import { Glob } from '../../core/routing/glob.ts'
 import type { Clock } from '../../runtime/runtime.ts'
+import { storageFull } from '../../core/refusals.ts'
 import { subjectExchange } from '../../core/routing/exchange.ts'
 import type { Attachment, Passing, Sink } from '../../core/routing/sink.ts'
 import { ReplyWriter } from './reply.ts'
@@ -74,7 +75,7 @@ export class PubSub {
     this.#fans[kind].delete(name)
   }
 
-  /** Returns how many have been given it, and the block that its answer waits for. */
+  /** Returns how many have been given it, and the block that its answer waits for. Throws `BrokerError` when nobody is: what stores it has no room. */
   publish(name: string, value: Buffer): { count: number; seq: number } {
     const { router } = this.#broker
     const key = subjectOf(name)
@@ -84,7 +85,9 @@ export class PubSub {
     for (const { glob, size } of this.#fans.pattern.values()) if (glob.matches(key)) count += size - 1
     const message = { key: Buffer.from(key), value }
     const posted = router.post({ namespace: this.#namespace, exchange: subjectExchange, key, message })
-    return { count, seq: posted.seq }
+    const { seq, error } = posted
+    if (error === 'storage-full') throw storageFull()
+    return { count, seq }
   }
 
   /** Returns how many have been given it. */

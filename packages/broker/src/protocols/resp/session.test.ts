@@ -390,3 +390,38 @@ test('what is no command of the protocol ends the connection, with a word', asyn
     await assert.rejects(driver.text('PING'))
   }
 })
+
+test('who was sent away takes nothing more, though its connection is not over yet', async t => {
+  const { open } = await world(t)
+  const [waiting, listening, other] = [await open(), await open(), await open()]
+  const ids = [await waiting.ask('CLIENT', 'ID'), await listening.ask('CLIENT', 'ID')]
+  void waiting.ask('BLPOP', 'l', 0).catch(() => {})
+  await listening.ask('SUBSCRIBE', 'c')
+  while ((await other.ask('PUBSUB', 'NUMSUB', 'c'))?.toString() !== 'c,1') await new Promise(setImmediate)
+  const said = (await other.text('CLIENT', 'LIST')) as string
+  assert.match(said, /cmd=blpop/)
+  const lines = [...ids.map(id => `CLIENT KILL ID ${String(id)}`), 'RPUSH l a', 'LLEN l', 'PUBLISH c x']
+  // All of it comes in one piece.
+  const answers = await Promise.all(lines.map(line => other.text(...line.split(' '))))
+  assert.deepEqual(answers, [1, 1, 1, 1, 0])
+})
+
+test('on a full disk, what is published and has to be stored is refused, and nobody is given it', async t => {
+  const { broker, open } = await world(t)
+  const { queues, router, ledger } = broker.core
+  await queues.declare('/', 'q')
+  await router.bind('/', { source: 'amq.topic', kind: 'queue', destination: 'q', key: 'kept' })
+  const [listening, other] = [await open(), await open()]
+  for (const channel of ['kept', 'passing']) await listening.ask('SUBSCRIBE', channel)
+  Object.defineProperty(ledger, 'full', { get: () => true, configurable: true })
+  await converse(other, [
+    ['PUBLISH kept x', /MISCONF /],
+    ['PUBLISH passing y', 1],
+  ])
+  Reflect.deleteProperty(ledger, 'full')
+  await converse(other, [['PUBLISH kept z', 1]])
+  assert.deepEqual(
+    [await listening.push(), await listening.push()].map(([, channel, text]) => `${String(channel)} ${String(text)}`),
+    ['passing y', 'kept z'],
+  )
+})

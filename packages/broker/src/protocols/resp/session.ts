@@ -152,14 +152,8 @@ export class RespSession implements Session<Packet>, Client, Peer {
   closed(): void {
     this.#isClosed = true
     this.#cancelTimeout?.()
-    this.#cancelSoft()
-    this.#later = []
     this.#answers.close()
-    this.#waiter?.wait.abandon?.()
-    this.#waiter?.cancel()
-    this.#waiter = undefined
-    this.subscriptions.clear()
-    this.transaction.unwatch()
+    this.#giveUp()
     this.server.sessions.delete(this.id)
   }
 
@@ -231,10 +225,21 @@ export class RespSession implements Session<Packet>, Client, Peer {
   /** Closes the connection when all that was answered has been sent. */
   end(): void {
     this.#isEnding = true
-    this.#later = []
+    this.#giveUp()
     this.#answers.whenSent(() => {
       if (!this.#isClosed) this.#outbox.close()
     })
+  }
+
+  /** Nothing is taken any more for who will not hear of it. */
+  #giveUp(): void {
+    this.#later = []
+    this.#waiter?.wait.abandon?.()
+    this.#waiter?.cancel()
+    this.#waiter = undefined
+    this.#cancelSoft()
+    this.subscriptions.clear()
+    this.transaction.unwatch()
   }
 
   // Commands
@@ -336,7 +341,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     const kept = args.map(part => Buffer.from(part))
     this.pause(done => {
       missing.load(() => {
-        if (this.#isClosed) return
+        if (this.isOver) return
         this.#isBlocked = false
         this.execute(spec, kept)
         this.keys.serve()
@@ -415,7 +420,7 @@ export class RespSession implements Session<Packet>, Client, Peer {
     })
     server.closedSubscribers.count++
     this.#isEnding = true
-    this.#later = []
+    this.#giveUp()
     this.#outbox.destroy()
   }
 }

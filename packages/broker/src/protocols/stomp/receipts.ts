@@ -13,8 +13,9 @@ export class Receipts {
   readonly #broker: Broker
   readonly #write: (frames: Buffer) => void
   #newest: Waiting | undefined
-  /** Those that are not told yet. */
+  /** Those that are not told yet, and their bytes. */
   pendingCount = 0
+  pendingBytes = 0
 
   constructor(broker: Broker, write: (frames: Buffer) => void) {
     this.#broker = broker
@@ -23,8 +24,7 @@ export class Receipts {
 
   /** `id` is as the client wrote it: it is written as frames of its version have it. */
   after(seq: number, id: string): void {
-    const frame = frameOf(id)
-    this.pendingCount++
+    const frame = this.#add(id)
     const newest = this.#newest
     if (newest?.seq === seq) {
       newest.text += frame
@@ -37,14 +37,21 @@ export class Receipts {
 
   /** When all is durable that was decided until now. */
   afterAll(id: string): void {
-    this.pendingCount++
-    const waiting = { seq: -1, text: frameOf(id), count: 1 }
+    const waiting = { seq: -1, text: this.#add(id), count: 1 }
     this.#broker.work.whenDurable(() => this.#tell(waiting))
+  }
+
+  #add(id: string): string {
+    const frame = frameOf(id)
+    this.pendingCount++
+    this.pendingBytes += frame.length
+    return frame
   }
 
   readonly #tell = (waiting: Waiting): void => {
     if (this.#newest === waiting) this.#newest = undefined
     this.pendingCount -= waiting.count
+    this.pendingBytes -= waiting.text.length
     this.#write(Buffer.from(waiting.text))
   }
 }

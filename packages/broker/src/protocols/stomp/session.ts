@@ -26,6 +26,8 @@ import { Transactions } from './transaction.ts'
 const connectMs = 10_000
 /** Bytes that may wait behind a frame that is not done yet. */
 const laterBytesMax = 1024 * 1024
+/** Receipts that wait for the disk: who asks for more of them is not read. */
+const receiptBytesMax = 4 * 1024 * 1024
 const sessionIdBytes = 9
 /** Timers look again after this. */
 const waitMsMax = 24 * 3_600_000
@@ -111,7 +113,7 @@ export class StompSession implements Session<Packet>, Connection {
     return this.#isBlocked ? 1 : 0
   }
   get muted(): boolean {
-    return this.#laterBytes > laterBytesMax
+    return this.#laterBytes > laterBytesMax || this.#receipts.pendingBytes > receiptBytesMax
   }
   get state(): ConnectionInfo['state'] {
     return this.#state === 'open' ? 'running' : 'closing'

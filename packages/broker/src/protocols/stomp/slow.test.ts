@@ -31,6 +31,7 @@ class SlowPeer {
       isReading: true,
       progress: () => {},
       close: () => {},
+      destroy: () => {},
     }
     Object.defineProperty(outbox, 'queuedBytes', { get: () => this.queuedBytes })
     const context: SessionContext = {
@@ -115,4 +116,23 @@ test('who may not have what its queue is for leaves none behind', { timeout: 20_
   await refused(driver, 'limit_reached', /bindings/)
   await turns()
   assert.deepEqual(broker.core.queues.list(), [])
+})
+
+test('who asks for ever more receipts while the disk stands still is not read', async t => {
+  const broker = await start(t)
+  const peer = await slowPeer(t, broker, { destination: '/topic/t' })
+  const { work } = broker.core
+  const { whenDurable } = work
+  const held: (() => void)[] = []
+  work.whenDurable = run => void held.push(run)
+  const receipt = 'r'.repeat(1000)
+  for (let asked = 0; asked < 10_000 && !peer.session.muted; asked++) {
+    peer.send('BEGIN', { transaction: '1', receipt })
+    peer.send('ABORT', { transaction: '1', receipt })
+  }
+  assert(peer.session.muted)
+  work.whenDurable = whenDurable
+  assert(held.length > 3000 && held.length < 5000, `${held.length} receipts`)
+  for (const run of held) run()
+  assert(!peer.session.muted)
 })
