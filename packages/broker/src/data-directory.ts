@@ -3,6 +3,7 @@ import { DiskError } from './runtime/runtime.ts'
 import type { BlobStore } from './storage/blob-store.ts'
 import type { ChainStore } from './storage/chain-store.ts'
 import { FileBlobStore, FileChainStore } from './storage/file-store.ts'
+import type { RoomWatch } from './storage/room-watch.ts'
 import { MemoryBlobStore, MemoryChainStore } from './storage/memory-store.ts'
 import { StartError } from './start-error.ts'
 
@@ -20,6 +21,8 @@ export interface DirectoryOptions {
   /** False: what is written counts when the operating system has it. */
   dsync: boolean
   reserveBytes: number
+  /** Told when there is no room, and why. */
+  room?: RoomWatch
   /** Told what a power cut took of what was not synced. */
   warn?(message: string): void
   journalFileBytes?: number | undefined
@@ -42,7 +45,15 @@ export function memoryStores(): Stores {
 
 /** Claims a data directory for this process; makes it if it is absent. Rejects with `StartError` when it cannot be used. */
 export async function openDirectory(options: DirectoryOptions): Promise<Stores> {
-  const { path, disk, clock, dsync, reserveBytes, journalFileBytes: fileBytes = journalFileBytesDefault } = options
+  const {
+    path,
+    disk,
+    clock,
+    dsync,
+    reserveBytes,
+    room,
+    journalFileBytes: fileBytes = journalFileBytesDefault,
+  } = options
   const warn = (message: string): void => options.warn?.(message)
   const lock = await claim(disk, path)
   try {
@@ -51,12 +62,13 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
     await lock.release()
     throw error
   }
-  const chain = new FileChainStore(path, { disk, clock, fileBytes, dsync, reserveBytes, warn })
+  const chain = new FileChainStore(path, { disk, clock, fileBytes, dsync, reserveBytes, ...(room && { room }), warn })
   const blobs = new FileBlobStore(path, disk, dsync)
   return {
     chain,
     blobs,
     async close() {
+      room?.close()
       await chain.close()
       await blobs.close()
       await lock.release()

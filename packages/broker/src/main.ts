@@ -48,6 +48,7 @@ import { realRuntime } from './runtime/real/real-runtime.ts'
 import type { Address, Runtime } from './runtime/runtime.ts'
 import { checkExposure, makeIdentity, readSecurity, watchTls, type SecurityParts } from './security.ts'
 import { Corrupt } from './storage/errors.ts'
+import { RoomWatch } from './storage/room-watch.ts'
 import { StartError } from './start-error.ts'
 import { volumeOf } from './volume.ts'
 
@@ -111,14 +112,15 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
   const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
   const logFor = createLog({ level: settings.logLevel, nowMs: () => runtime.clock.nowMs(), write })
   const security = await readSecurity(settings, runtime, logFor('identity'))
-  const stores = await openStores(settings, runtime, surroundings, logFor('storage'))
+  const room = new RoomWatch({ clock: runtime.clock, log: logFor('storage') })
+  const stores = await openStores(settings, runtime, surroundings, room, logFor('storage'))
   let cell: Cell | undefined
   try {
     const parts = await openCore(
       settings,
       runtime,
       stores,
-      security,
+      { security, room },
       { ...sizesOf(settings), ...surroundings.sizes },
       logFor,
     )
@@ -155,12 +157,13 @@ function openStores(
   settings: Settings,
   { disk, clock }: Runtime,
   { journalFileBytes }: Surroundings,
+  room: RoomWatch,
   log: Log,
 ): Promise<Stores> | Stores {
   const { data: path, durability, reserveBytes } = settings
   if (path === 'memory') return memoryStores()
   const warn = (message: string): void => log('warn', message)
-  return openDirectory({ path, disk, clock, dsync: durability === 'fsync', reserveBytes, journalFileBytes, warn })
+  return openDirectory({ path, disk, clock, dsync: durability === 'fsync', reserveBytes, journalFileBytes, room, warn })
 }
 
 interface Parts {
@@ -178,7 +181,7 @@ async function openCore(
   settings: Settings,
   runtime: Runtime,
   stores: Stores,
-  security: SecurityParts,
+  { security, room }: { security: SecurityParts; room: RoomWatch },
   sizes: Sizes,
   logFor: (component: string) => Log,
 ): Promise<Parts> {
@@ -190,7 +193,7 @@ async function openCore(
   let live: Cursors | undefined
   const liveOf = (stream: StreamId): LiveRecords | undefined =>
     live?.liveOf(stream) ?? entryStreams?.liveOf(stream) ?? queueing?.retained.liveOf(stream)
-  const cell = await openCell(runtime, stores, { sizes, retentionOf, liveOf, log: logFor('cell') })
+  const cell = await openCell(runtime, stores, { sizes, retentionOf, liveOf, room, log: logFor('cell') })
   const topics = await Topics.open(cell, {
     limits: settings,
     random,
@@ -231,7 +234,7 @@ async function openCore(
     transactions,
     quotas,
     origins,
-    volume: volumeOf(settings.data, runtime.disk, cell, settings.reserveBytes),
+    volume: volumeOf(settings.data, runtime.disk, cell, settings.reserveBytes, room),
     identity,
     limits: settings,
     addresses,
@@ -359,7 +362,7 @@ function openQueues(
 function openCell(
   runtime: Runtime,
   { chain, blobs }: Stores,
-  options: Pick<CellOptions, 'sizes' | 'retentionOf' | 'liveOf' | 'log'>,
+  options: Pick<CellOptions, 'sizes' | 'retentionOf' | 'liveOf' | 'room' | 'log'>,
 ): Promise<Cell> {
   const { clock, random } = runtime
   return Cell.open({

@@ -1,14 +1,18 @@
 import type { Cell } from './cell/cell.ts'
 import type { Volume } from './core/broker.ts'
 import type { Disk } from './runtime/runtime.ts'
+import type { RoomWatch } from './storage/room-watch.ts'
 
 /** The place that option `data` names, and the cell that keeps its data there. */
-export function volumeOf(data: string, disk: Disk, cell: Cell, reserveBytes: number): Volume {
+export function volumeOf(data: string, disk: Disk, cell: Cell, reserveBytes: number, room: RoomWatch): Volume {
   return {
     name: data,
     reserveBytes,
     get isFull() {
       return cell.full
+    },
+    get shortage() {
+      return cell.full ? (room.shortage ?? 'space') : undefined
     },
     journal() {
       const { lastSeq, pendingBytes, keptBytes } = cell.journal

@@ -225,8 +225,8 @@ export class Checkpointer {
   }
 
   #succeeded(): false {
-    this.isDiskFull = false
-    return false
+    this.#cell.options.room?.found('flush')
+    return (this.isDiskFull = false)
   }
 
   /** Whether to try again. */
@@ -243,7 +243,7 @@ export class Checkpointer {
       this.#cell.fail(error instanceof Error ? error : new Error(String(error)))
       return false
     }
-    if (!this.isDiskFull) options.log('warn', `The flush failed and will be tried again: ${error.message}`)
+    options.room?.missing('flush', error)
     this.isDiskFull = true
     await new Promise<void>(resolve => options.clock.after(retryMs, resolve))
     return true

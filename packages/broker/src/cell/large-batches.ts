@@ -235,11 +235,13 @@ export class LargeBatches {
     for (;;) {
       try {
         const result = await attempt()
+        if (this.isFull) this.#cell.options.room?.found('large batches')
         this.isFull = false
         return result
       } catch (error) {
         if (!(error instanceof DiskError) || error.code !== 'full' || this.#isClosed) throw error
         this.isFull = true
+        this.#cell.options.room?.missing('large batches', error)
         await new Promise<void>(resolve => this.#cell.options.clock.after(fullRetryMs, resolve))
         if (this.#isClosed) throw error
       }

@@ -1,5 +1,6 @@
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { ChainStore } from '../storage/chain-store.ts'
+import type { RoomWatch } from '../storage/room-watch.ts'
 import type { Clock } from '../runtime/runtime.ts'
 import type { Random } from '@dragoman/wire'
 import type { MachineFactories } from './state.ts'
@@ -19,6 +20,8 @@ export interface CellOptions {
   retentionOf(stream: number): Retention | undefined
   /** Which records of a stream are still needed; undefined: all that are kept. Asked now and then. */
   liveOf?(stream: number): LiveRecords | undefined
+  /** Told when there is no room to write, and why. */
+  room?: RoomWatch | undefined
   /** Something that cannot be survived. The cell has stopped. */
   onFatal(error: Error): void
   /** Another owner has taken over. The cell has stopped. */

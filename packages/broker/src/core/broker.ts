@@ -101,6 +101,8 @@ export interface Volume {
   space(): Promise<{ totalBytes: number; freeBytes: number } | undefined>
   /** Nothing that grows the data is taken any more. */
   readonly isFull: boolean
+  /** What is missing then. */
+  readonly shortage: 'space' | 'descriptors' | undefined
   /** With less left, it is full. */
   readonly reserveBytes: number
   /** How far the journal is: the number of its newest block, bytes that are not in it yet, and bytes that a start would read. */

@@ -5,6 +5,7 @@ import { BlockIndex, type BlockPlace } from './block-index.ts'
 import { blockBytesAt, blockHeaderBytes, readBlock } from './block.ts'
 import type { PutResult } from './chain-store.ts'
 import { Corrupt } from './errors.ts'
+import type { RoomWatch } from './room-watch.ts'
 import { alignBlock, blockAlignment, scanChainFile } from './scan.ts'
 
 export interface FileChainOptions {
@@ -16,6 +17,8 @@ export interface FileChainOptions {
   dsync: boolean
   /** Free bytes of the file system below which only what is already promised is written. */
   reserveBytes: number
+  /** Told when there is no room, and why. */
+  room?: RoomWatch
   /** Told what a power cut took of blocks that were not synced. */
   warn?(message: string): void
 }
@@ -38,6 +41,8 @@ const fullRetryMs = 500
 /** How many bytes of blocks are written between two looks at the free space, at most; and this share of the reserve. */
 const roomCheckBytesMax = 16 * 1024 * 1024
 const roomCheckShare = 1 / 16
+/** And so long after a block: others may have filled the disk, or taken the directory away. */
+const roomCheckMs = 1000
 const sparesMax = 2
 
 interface ChainFile {
@@ -73,7 +78,11 @@ export class FileChain {
   #next: Promise<ChainFile> | undefined
   #growing: Promise<void> | undefined
   #closed = false
-  full = false
+  /** Writes that wait for room. */
+  #starving = 0
+  #isBelowReserve = false
+  /** The directory is no longer there: what is written would be gone with the process. */
+  #lost: DiskError | undefined
 
   private constructor(directory: string, options: FileChainOptions) {
     this.#directory = directory
@@ -103,6 +112,10 @@ export class FileChain {
     return this.#lastSeq
   }
 
+  get full(): boolean {
+    return this.#isBelowReserve || this.#starving > 0
+  }
+
   list(fromSeq: number): number[] {
     const seqs = [...this.#kept.keys()].filter(seq => seq >= fromSeq)
     for (const { blocks } of this.#files) seqs.push(...blocks.live(fromSeq))
@@ -123,6 +136,7 @@ export class FileChain {
   }
 
   put(seq: number, parts: readonly Uint8Array[]): Promise<PutResult> {
+    if (this.#lost) return Promise.reject(this.#lost)
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
     const padded = alignBlock(bytes)
     const target = this.#files.at(-1)
@@ -168,8 +182,16 @@ export class FileChain {
     this.#sinceRoomCheck += bytes
     const { reserveBytes } = this.#options
     const checkBytes = reserveBytes > 0 ? Math.min(roomCheckBytesMax, reserveBytes * roomCheckShare) : roomCheckBytesMax
-    if (this.#sinceRoomCheck >= checkBytes && !this.#closed) void this.checkRoom()
+    if (this.#closed) return
+    if (this.#sinceRoomCheck >= checkBytes) void this.checkRoom()
+    this.#cancelLook ??= this.#options.clock.after(roomCheckMs, this.#look)
   }
+
+  readonly #look = (): void => {
+    this.#cancelLook = undefined
+    void this.checkRoom()
+  }
+  #cancelLook: (() => void) | undefined
 
   async drop(seqs: readonly number[]): Promise<void> {
     for (const seq of seqs) {
@@ -206,6 +228,7 @@ export class FileChain {
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelWatch?.()
+    this.#cancelLook?.()
     this.#endRest?.()
     await this.#putting?.catch(() => {}) // A file may not be closed under a write.
     await this.#growing?.catch(() => {})
@@ -382,8 +405,12 @@ export class FileChain {
   /** Looks how much the file system still takes and sets `full`; while it is, looks again until space was freed. */
   async checkRoom(): Promise<void> {
     this.#sinceRoomCheck = 0
-    this.full = (await this.room()) < 0
-    if (this.full && !this.#cancelWatch && !this.#closed) {
+    const { room, reserveBytes } = this.#options
+    const left = await this.room()
+    this.#isBelowReserve = left < 0
+    if (left < 0) room?.low('reserve', this.#explainRoom(left + reserveBytes))
+    else room?.found('reserve')
+    if (left < 0 && !this.#cancelWatch && !this.#closed) {
       this.#cancelWatch = this.#options.clock.after(fullRetryMs, () => {
         this.#cancelWatch = undefined
         if (!this.#closed) void this.checkRoom()
@@ -393,24 +420,40 @@ export class FileChain {
 
   /** What the file system still takes but for the reserve; negative when that is begun. */
   async room(): Promise<number> {
-    const free = await this.#options.disk.freeBytes(this.#directory).catch(() => 0)
+    const free = await this.#options.disk.freeBytes(this.#directory).catch((error: unknown) => {
+      if (!(error instanceof DiskError) || error.code !== 'not-found') return 0
+      this.#lost = new DiskError('not-found', `The data directory is gone: ${error.message}`, { cause: error })
+      return Infinity // The next block tells.
+    })
     return free - this.#options.reserveBytes
+  }
+
+  #explainRoom(freeBytes: number): string {
+    const { reserveBytes } = this.#options
+    return `${mebibytes(freeBytes)} are free where ${this.#directory} is, and --reserve-bytes keeps ${mebibytes(reserveBytes)}`
   }
   #sinceRoomCheck = 0
   #cancelWatch: (() => void) | undefined
 
   /** What was promised is written as soon as there is space: a full disk is waited for, anything else is final. */
   async #patiently<T>(attempt: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await attempt()
-      } catch (error) {
-        if (!isFull(error) || this.#closed) throw error
-        await this.checkRoom()
-        this.full = true
-        await new Promise<void>(resolve => this.#options.clock.after(fullRetryMs, resolve))
-        if (this.#closed) throw error
+    let isStarving = false
+    try {
+      for (;;) {
+        try {
+          return await attempt()
+        } catch (error) {
+          if (!isFull(error) || this.#closed) throw error
+          if (!isStarving) this.#starving++
+          isStarving = true
+          this.#options.room?.missing('journal', error)
+          await this.checkRoom()
+          await new Promise<void>(resolve => this.#options.clock.after(fullRetryMs, resolve))
+          if (this.#closed) throw error
+        }
       }
+    } finally {
+      if (isStarving && --this.#starving === 0) this.#options.room?.found('journal')
     }
   }
 
@@ -439,7 +482,8 @@ export class FileChain {
   }
 }
 
-const isFull = (error: unknown): boolean => error instanceof DiskError && error.code === 'full'
+const isFull = (error: unknown): error is DiskError => error instanceof DiskError && error.code === 'full'
+const mebibytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`
 
 /** Newest first: what a crash leaves of it ends in blocks that were told before the disk had them, and is cut again. */
 async function cutFile(chainFile: ChainFile, fromSeq: number): Promise<void> {

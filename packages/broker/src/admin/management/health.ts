@@ -61,10 +61,13 @@ function certificates(call: Call): unknown {
   return new Result(jsonAnswer(503, { status: 'failed', reason: 'Certificates expiring', expired: ending }))
 }
 
+const missing = { space: 'the disk is full', descriptors: 'no file descriptors are left (ulimit -n)' }
+
 /** Well, unless nothing can be written any more. */
 function ready({ core }: Call): unknown {
-  if (!isDiskFull(core)) return { status: 'ok' }
-  return new Result(jsonAnswer(503, { status: 'failed', reason: 'the disk is full: nothing can be written' }))
+  const { shortage } = core.volume
+  if (shortage === undefined) return { status: 'ok' }
+  return new Result(jsonAnswer(503, { status: 'failed', reason: `${missing[shortage]}: nothing can be written` }))
 }
 
 function alarms({ core }: Call): unknown {

@@ -145,7 +145,7 @@ async function ofProcess({ core }: Call): Promise<Metric[]> {
     gauge('journal_kept_bytes', 'Bytes of the journal that a start would read.', keptBytes),
     ...disk,
     gauge('disk_reserve_bytes', 'With less left, nothing is written.', volume.reserveBytes),
-    gauge('disk_full', '1 while nothing can be written because the disk is full.', volume.isFull ? 1 : 0),
+    gauge('disk_full', '1 while nothing can be written: no space, or no file descriptors.', volume.isFull ? 1 : 0),
     gauge('process_resident_memory_bytes', 'Memory of the process.', rss),
     gauge('process_heap_bytes', 'Memory of the process that objects take.', heapUsed),
   ]
