@@ -248,6 +248,18 @@ test('a queue that refuses is told of by nack', async t => {
   assert.deepEqual(taken, [true, true, false, false, false])
 })
 
+test('a return leaves together with its confirm', async t => {
+  const channel = await (await connect(t, await start(t))).channel()
+  await channel.confirm()
+  for (let round = 1; round <= 20; round++) {
+    let isConfirmed = false
+    const published = channel.publish('', 'nobody', 'm', {}, { mandatory: true }).then(() => (isConfirmed = true))
+    while (channel.returned.length < round) await new Promise(resolve => setImmediate(resolve))
+    assert(isConfirmed, `return ${round} came alone`)
+    await published
+  }
+})
+
 test('a transaction takes effect as a whole, or not at all', async t => {
   const driver = await connect(t, await start(t))
   const [channel, other] = [await driver.channel(), await driver.channel()]

@@ -179,6 +179,8 @@ export class Publishing implements Keeper {
     if (published.isMandatory && destinations.length === 0) {
       // That it leads nowhere may build on what is not durable yet. Its confirm is another one than that of messages before it, as it comes behind.
       this.#block = noBlock
+      // Planned before the return is written: so they leave together, for clients that expect to be told of both at once.
+      if (this.isConfirming) this.#tellSoon()
       broker.router.whenDurable(seq, this.#return, ownBytes(published))
     }
     return error ?? seq
