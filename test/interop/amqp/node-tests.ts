@@ -9,6 +9,11 @@ import { likeRabbitmq, missingRedirect, redirected } from './redirect.ts'
 
 const minute = 60_000
 const reporter = join(import.meta.dirname, '..', 'node-reporter.js')
+/**
+ * A file is run as a program. What is left open when all its tests have ended is not waited for. With `--test` it would be a process of a process, and lose
+ * results then that are on their way out.
+ */
+const ofOneFile = ['--test-force-exit', `--test-reporter=${reporter}`]
 
 const npm = (...args: string[]): Step => ({
   command: 'npm',
@@ -29,7 +34,7 @@ export const amqplibTests: Client = {
   missing: () => missingRedirect() ?? fillAmqplib(),
   async run(place, report) {
     const files = readdirSync(join(amqplibDirectory, 'test')).filter(file => file.endsWith('.test.js'))
-    const words = ['--test', '--test-timeout=20000', '--test-force-exit', `--test-reporter=${reporter}`]
+    const words = ['--test-timeout=20000', ...ofOneFile]
     for (const file of files) {
       const args = [...words, ...patternOf(place.only), join('test', file)]
       await runNodeTests(amqplibDirectory, args, redirected(place), report)
@@ -64,7 +69,7 @@ export const rabbitmqClientTests: Client = {
     ]),
   async run(place, report) {
     const tests = join(rabbitmqClientDirectory, 'test')
-    const words = ['-r', 'ts-node/register', '--test', '--test-force-exit', `--test-reporter=${reporter}`]
+    const words = ['-r', 'ts-node/register', ...ofOneFile]
     const env = { RABBITMQ_URL: `amqp://guest:guest@${place.address}` }
     for (const file of readdirSync(tests).filter(name => name !== 'util.ts')) {
       const args = [...words, ...patternOf(place.only), join('test', file)]
