@@ -4,6 +4,7 @@ import { emitReader, emitWriter, type Emitted } from './emit.ts'
 import {
   checkCount,
   checkProgress,
+  endTagged,
   noVersion,
   readPresence,
   taggedReader,
@@ -25,6 +26,7 @@ const helpers = {
   Writer,
   checkCount,
   checkProgress,
+  endTagged,
   isFallback,
   readPresence,
   taggedReader,

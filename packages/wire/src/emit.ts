@@ -148,7 +148,7 @@ class ReadEmitter extends Emitter {
       const inner = this.name('r')
       lines.push(`case ${field.node.tag}: {`, `const ${inner} = h.taggedReader(r, size)`)
       const value = this.#value(field.node.of, inner, lines)
-      lines.push(`${names.get(field.name)} = ${value}`, `${inner}.expectEnd()`, 'break', '}')
+      lines.push(`${names.get(field.name)} = ${value}`, `h.endTagged(r, ${inner})`, 'break', '}')
     }
     lines.push('default: r.skip(size)', '}', '}')
   }

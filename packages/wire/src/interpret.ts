@@ -146,7 +146,7 @@ function readTags(node: StructNode, value: Fields, reader: Reader, version: numb
     }
     const inner = taggedReader(reader, size)
     value[field.name] = read(field.node.of, inner, version, true)
-    inner.expectEnd()
+    endTagged(reader, inner)
   }
 }
 
@@ -155,6 +155,12 @@ export function taggedReader(reader: Reader, size: number): Reader {
   const at = reader.at
   reader.skip(size)
   return new Reader(reader.source, at, at + size, reader.itemsLeft)
+}
+
+/** All of the section must have been read, and the items in it count for what is outside, too. */
+export function endTagged(reader: Reader, inner: Reader): void {
+  inner.expectEnd()
+  reader.itemsLeft = inner.itemsLeft
 }
 
 function write(node: Node, writer: Writer, given: unknown, version: number, flexible: boolean): void {

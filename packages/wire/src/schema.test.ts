@@ -245,6 +245,12 @@ for (const codec of [ping, compile(ping)]) {
     const five = Buffer.from('00000001' + '01020304', 'hex')
     assert.deepEqual(reading.read(new Reader(five, 0, 8, 5)), [[1, 2, 3, 4]])
     assert.throws(() => reading.read(new Reader(five, 0, 8, 4)), ProtocolError)
+    const tags = message({ name: 'Tags', versions: [0, 0], flexible: 0 }, { ids: tagged(0, list(u8), []) })
+    const tagsReading = form === 'compiled' ? compile(tags) : tags
+    const once = '00 07 00000003 010203'
+    const twice = Buffer.from(`02 ${once} ${once}`.replaceAll(' ', ''), 'hex')
+    assert.deepEqual(tagsReading.read(new Reader(twice, 0, twice.length, 6), 0), { ids: [1, 2, 3] })
+    assert.throws(() => tagsReading.read(new Reader(twice, 0, twice.length, 5), 0), ProtocolError)
   })
 
   test(`${form} writes a tagged field only if it differs from its fallback`, () => {
