@@ -14,6 +14,8 @@ import type { Stream } from './stream.ts'
 const writesMax = 4
 const writeBytesMax = 1024 * 1024
 const fullRetryMs = 500
+/** A segment grows no further while the flush that is to finish it has to wait for the one before: positions in it are 32 bits wide. */
+const openBytesMax = 2 * 1024 * 1024 * 1024
 
 /** A segment that grows: it is finished by the next flush. */
 export interface OpenSegment {
@@ -82,7 +84,7 @@ export class LargeBatches {
   /** Whether a batch of so many bytes goes this way. */
   takes(bytes: number): boolean {
     const { blobs, sizes } = this.#cell.options
-    return bytes >= sizes.largeBatchBytes && blobs.grow !== undefined
+    return bytes >= sizes.largeBatchBytes && blobs.grow !== undefined && this.openBytes + bytes <= openBytesMax
   }
 
   /** Bytes of the segment that is open. */

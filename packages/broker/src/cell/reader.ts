@@ -1,5 +1,6 @@
 import { DiskError } from '../runtime/runtime.ts'
 import { crc32c } from '../storage/crc32c.ts'
+import * as batches from '../storage/record-batch.ts'
 import { chunkRowBytes, readChunk } from '../storage/segment.ts'
 import type { Chunk } from '../storage/segment.ts'
 import { Slab, SlabPool } from '../storage/slab.ts'
@@ -226,13 +227,15 @@ export class StreamReader {
     const position = stream.extents.get(row, extent.chunkPosition)
     const count = stream.extents.get(row, extent.chunkCount)
     const bytes = stream.extents.get(row, extent.bytes)
+    const first = stream.extents.get(row, extent.first)
+    const last = stream.extents.get(row, extent.last)
     const key = `${segment}:${position}`
     let rows = this.#tables.get(key)
     if (rows) this.#tables.delete(key)
     else {
       rows = Buffer.allocUnsafeSlow(count * chunkRowBytes)
       await this.#readBlob(segment, position, rows)
-      this.#checkTable(stream, segment, rows, bytes)
+      this.#checkTable(stream, segment, rows, { bytes, first, last })
       if (!this.#tables.has(key)) this.#tableBytes += rows.length
     }
     this.#tables.set(key, rows)
@@ -244,16 +247,25 @@ export class StreamReader {
     return { rows, count, segment }
   }
 
-  /** The checkpoint knows how much the chunks are together: a damaged table must not make us read what is not there. */
-  #checkTable(stream: Stream, segment: number, rows: Buffer, bytes: number): void {
+  /**
+   * The checkpoint knows from where to where the chunks go and how much they are together: a damaged table must not make us read what is not
+   * there, or pass over what is.
+   */
+  #checkTable(
+    stream: Stream,
+    segment: number,
+    rows: Buffer,
+    known: { bytes: number; first: number; last: number },
+  ): void {
     let sum = 0
     let before = -1
-    for (let row = 0; row < rows.length / chunkRowBytes && sum <= bytes; row++) {
-      const chunk = readChunk(rows, row)
-      sum = chunk.baseOffset > before ? sum + chunk.bytes : Infinity
+    for (let at = 0; at < rows.length / chunkRowBytes && sum <= known.bytes; at++) {
+      const chunk = readChunk(rows, at)
+      const follows = at === 0 ? chunk.baseOffset === known.first : chunk.baseOffset > before
+      sum = follows ? sum + chunk.bytes : Infinity
       before = chunk.baseOffset
     }
-    if (sum === bytes) return
+    if (sum === known.bytes && before <= known.last) return
     const name = nameOf(this.#cell.checkpointer.placement, segment)
     throw new DamagedRange(`${name} is damaged: its table does not tell where stream ${stream.id} lies in it`)
   }
@@ -275,7 +287,8 @@ export class StreamReader {
   }
 
   #check(stream: Stream, segment: number, chunk: Chunk, bytes: Buffer, at: number): void {
-    if (crc32c(bytes, at, at + chunk.bytes) === chunk.crc) return
+    // The table's checksum is not looked at, so that not all of it has to be read: what it says of the offset is compared.
+    if (crc32c(bytes, at, at + chunk.bytes) === chunk.crc && batches.baseOffset(bytes, at) === chunk.baseOffset) return
     const name = nameOf(this.#cell.checkpointer.placement, segment)
     throw new DamagedRange(
       `${name} is damaged between bytes ${chunk.position} and ${chunk.position + chunk.bytes}: ` +
