@@ -1,11 +1,15 @@
 import { ProtocolError, Reader, Writer } from '@dragoman/wire'
+import { DiskError } from '../runtime/runtime.ts'
+import { readBlob } from '../storage/blob-store.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
 import { crc32c } from '../storage/crc32c.ts'
 import type { ChainPoint } from '../storage/claim.ts'
 import { Corrupt } from '../storage/errors.ts'
 import type { Rows } from '../storage/rows.ts'
 import type { Extent } from '../storage/segment.ts'
 import { extent } from './stream.ts'
-import type { CellState } from './state.ts'
+import { CellState } from './state.ts'
+import type { MachineFactories } from './state.ts'
 
 /**
  * The state of a cell after a block, and where the flushed bytes of its streams lie. It is the only place that names
@@ -178,6 +182,16 @@ export function writeCheckpoint(parts: CheckpointParts): Buffer[] {
   return [...all, sum]
 }
 
+/** The bytes of a checkpoint, null when there is none. A medium that does not give them back is damaged like one that gives others: `Corrupt`. */
+export async function readCheckpointBlob(blobs: BlobStore, name: string, bytes: number): Promise<Buffer | null> {
+  try {
+    return await readBlob(blobs, name, bytes)
+  } catch (error) {
+    if (!(error instanceof DiskError && error.code === 'io')) throw error
+    throw new Corrupt(error.message, { cause: error })
+  }
+}
+
 /** Fills `state`, which must be new, and tells the rest. Throws `Corrupt` when the bytes are not a whole checkpoint. */
 export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainPoint; placement: Placement } {
   if (bytes.length < 64 || bytes.readUInt32BE(0) !== magic) throw new Corrupt('these bytes are not a checkpoint')
@@ -205,6 +219,22 @@ export function readCheckpoint(bytes: Buffer, state: CellState): { point: ChainP
   } catch (error) {
     if (error instanceof ProtocolError)
       throw new Corrupt(`the checkpoint is damaged: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+/** The segments that a checkpoint names; undefined when it cannot be read. */
+export async function segmentsNamedBy(
+  blobs: BlobStore,
+  name: string,
+  bytes: number,
+  machines: MachineFactories,
+): Promise<SegmentInfo[] | undefined> {
+  try {
+    const blob = await readCheckpointBlob(blobs, name, bytes)
+    return blob ? [...readCheckpoint(blob, new CellState(machines)).placement.segments.values()] : undefined
+  } catch (error) {
+    if (error instanceof Corrupt) return undefined
     throw error
   }
 }

@@ -10,6 +10,8 @@ import type { Stores, TestCell } from './testing/cells.ts'
 class FailingBlobs extends MemoryBlobStore {
   failure: ((name: string) => Error | undefined) | undefined
   damaged = new Set<string>()
+  /** The medium does not give their bytes back. */
+  unreadable = new Set<string>()
 
   override async putIfAbsent(name: string, parts: readonly Uint8Array[]): Promise<PutResult> {
     this.#check(name)
@@ -20,6 +22,7 @@ class FailingBlobs extends MemoryBlobStore {
     return super.create(name)
   }
   override async read(name: string, position: number, target: Buffer): Promise<number | null> {
+    if (this.unreadable.has(name)) throw new DiskError('io', `Cannot read ${name}`)
     const count = await super.read(name, position, target)
     if (this.damaged.has(name)) target.fill(0x55)
     return count
@@ -242,3 +245,25 @@ test('a checkpoint that another has made of the same block is left alone', async
   assert.deepEqual(await readAll(client, stream), [[0, 'kept']])
   await cell.close()
 })
+
+for (const [which, index] of [
+  ['older', 0],
+  ['newest', 1],
+] as const) {
+  test(`a start goes on without the ${which} checkpoint when the medium does not give it back`, async () => {
+    const blobs = new FailingBlobs()
+    const stores = { chain: new MemoryChainStore(), blobs }
+    const first = await openCell(stores)
+    const stream = first.cell.define('stream')
+    await rounds(first, stream, 3)
+    await publish(first.client, stream, 'last')
+    await abandon(first)
+    blobs.unreadable.add((await names(stores, 'c'))[index]!)
+    const second = await openCell(stores)
+    assert.deepEqual(
+      (await readAll(second.client, stream)).map(([, text]) => text),
+      ['round 0', 'round 1', 'round 2', 'last'],
+    )
+    await second.cell.close()
+  })
+}

@@ -1,6 +1,5 @@
 import { Writer } from '@dragoman/wire'
 import { DiskError } from '../runtime/runtime.ts'
-import { readBlob } from '../storage/blob-store.ts'
 import type { BlobWriter, CreateOptions } from '../storage/blob-store.ts'
 import { crc32c } from '../storage/crc32c.ts'
 import type { ChainPoint } from '../storage/claim.ts'
@@ -11,7 +10,7 @@ import { abortedEnds, forgetAborted } from './aborted.ts'
 import type { AbortedEnd } from './aborted.ts'
 import { Compactor } from './compactor.ts'
 import type { CellCore } from './core.ts'
-import { checkpointName, nameOf, readCheckpoint, saveCompacted, saveExtents, writeCheckpoint } from './checkpoint.ts'
+import { checkpointName, nameOf, saveCompacted, saveExtents, segmentsNamedBy, writeCheckpoint } from './checkpoint.ts'
 import type { Placement, SegmentInfo, Usage } from './checkpoint.ts'
 import { Pace } from './pace.ts'
 import { enforceRetention } from './retention.ts'
@@ -21,8 +20,7 @@ import type { Restore } from './restore.ts'
 import { chooseSegments, installRewritten, rewriteSegments, UnreadableSegment } from './rewriter.ts'
 import type { CreateSegment, Rewritten } from './rewriter.ts'
 import { SettledRecords } from './settled.ts'
-import { CellState, cellFacts, cellMachine } from './state.ts'
-import type { MachineFactories } from './state.ts'
+import { cellFacts, cellMachine } from './state.ts'
 import { tail } from './stream.ts'
 import type { Stream } from './stream.ts'
 
@@ -544,8 +542,7 @@ export class Checkpointer {
     const present = new Map((await blobs.list(`cell/${cell}/c/`)).map(({ name, bytes }) => [name, bytes]))
     for (const seq of checkpoints.filter(seq => seq < from.seq).toReversed()) {
       const name = checkpointName(cell, seq)
-      const blob = await readBlob(blobs, name, present.get(name) ?? 0)
-      const segments = blob && segmentsOf(blob, machines)
+      const segments = await segmentsNamedBy(blobs, name, present.get(name) ?? 0, machines)
       if (!segments || segments.some(({ id, name }) => (this.placement.segments.get(id)?.name ?? name) !== name))
         continue
       for (const segment of segments) this.placement.segments.set(segment.id, segment)
@@ -579,16 +576,6 @@ export class Checkpointer {
       if (!this.#running) this.#beginCompaction()
       this.#scheduleRetention()
     })
-  }
-}
-
-/** The segments that a checkpoint names; undefined when it cannot be read. */
-function segmentsOf(blob: Buffer, machines: MachineFactories): SegmentInfo[] | undefined {
-  try {
-    return [...readCheckpoint(blob, new CellState(machines)).placement.segments.values()]
-  } catch (error) {
-    if (error instanceof Corrupt) return undefined
-    throw error
   }
 }
 

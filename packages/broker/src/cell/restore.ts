@@ -1,11 +1,10 @@
 import { Writer } from '@dragoman/wire'
-import { readBlob } from '../storage/blob-store.ts'
 import type { Block } from '../storage/block.ts'
 import type { ChainPoint, ReplayTarget } from '../storage/claim.ts'
 import { crc32c } from '../storage/crc32c.ts'
 import { Corrupt } from '../storage/errors.ts'
 import type { Slab } from '../storage/slab.ts'
-import { checkpointSeq, readCheckpoint } from './checkpoint.ts'
+import { checkpointSeq, readCheckpoint, readCheckpointBlob } from './checkpoint.ts'
 import type { Placement } from './checkpoint.ts'
 import type { CellOptions } from './options.ts'
 import { placedIn } from './placed.ts'
@@ -35,9 +34,9 @@ export class Restore implements ReplayTarget {
     this.checkpoints = found.map(({ seq }) => seq)
     this.unreadable = []
     for (const { name, seq, bytes } of found.toReversed()) {
-      const blob = await readBlob(this.#options.blobs, name, bytes)
-      if (!blob) return this.restore() // A newer one has taken its place.
       try {
+        const blob = await readCheckpointBlob(this.#options.blobs, name, bytes)
+        if (!blob) return this.restore() // A newer one has taken its place.
         const { point, placement } = readCheckpoint(blob, this.state)
         this.placement = placement
         this.from = point
@@ -50,6 +49,10 @@ export class Restore implements ReplayTarget {
       }
     }
     return undefined
+  }
+
+  get hasLost(): boolean {
+    return this.unreadable.length > 0
   }
 
   async newestCheckpoint(): Promise<number | undefined> {

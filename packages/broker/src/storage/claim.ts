@@ -30,6 +30,8 @@ export interface ReplayTarget {
   restore(): Promise<ChainPoint | undefined>
   /** Number of the newest checkpoint, readable or not. */
   newestCheckpoint(): Promise<number | undefined>
+  /** A newer checkpoint than the restored one was there and could not be read: what the journal lacks may have been in it. */
+  readonly hasLost?: boolean
   /** Whether what the block refers to outside the journal is there, before it is applied: undefined, or what is wrong. */
   examine?(block: Block): Promise<string | undefined>
   apply(block: Block): void
@@ -79,14 +81,15 @@ export async function claimCell(options: ClaimOptions): Promise<Claim> {
 }
 
 /** Applies all blocks behind `head` and moves it. Returns what is wrong with the chain, if anything. */
-async function replay({ chain, cell, target }: ClaimOptions, head: ChainPoint): Promise<string | undefined> {
+async function replay(options: ClaimOptions, head: ChainPoint): Promise<string | undefined> {
+  const { chain, cell, target } = options
   const seqs = await chain.list(cell, head.seq + 1)
   const ahead: Promise<Buffer | null>[] = []
   for (let index = 0; index < seqs.length; index++) {
     const seq = seqs[index]!
     if (seq !== head.seq + 1) {
       await Promise.allSettled(ahead)
-      if (await cutLazy(chain, cell, head.seq + 1, seq)) return undefined
+      if (await cutLazy(options, head.seq + 1, seqs.slice(index))) return undefined
       return `block ${head.seq + 1} of cell ${cell} is missing, but block ${seq} is there`
     }
     for (let next = index + ahead.length; next < Math.min(seqs.length, index + readsAhead); next++) {
@@ -99,7 +102,7 @@ async function replay({ chain, cell, target }: ClaimOptions, head: ChainPoint): 
     const broken = lost ?? step(head, bytes, seq, target)
     if (broken) {
       await Promise.allSettled(ahead)
-      if (lost && (await cutLazy(chain, cell, seq, seq))) return undefined
+      if (lost && (await cutLazy(options, seq, seqs.slice(index)))) return undefined
       return broken
     }
   }
@@ -108,11 +111,18 @@ async function replay({ chain, cell, target }: ClaimOptions, head: ChainPoint): 
 
 const readsAhead = 32
 
-/** A hole before a block that was told before the disk had it is what a power cut leaves: the chain ends before the hole. */
-async function cutLazy(chain: ChainStore, cell: number, hole: number, seq: number): Promise<boolean> {
-  if (!chain.cut) return false
-  const bytes = await chain.get(cell, seq)
-  if (!bytes || !readBlock(bytes)?.isLazy) return false
+/**
+ * A hole before a block that was told before the disk had it is what a power cut leaves: the chain ends before the hole. Not when a checkpoint
+ * was made behind the hole that is not there: blocks that it held were dropped, and no power cut explains that.
+ */
+async function cutLazy({ chain, cell, target }: ClaimOptions, hole: number, later: number[]): Promise<boolean> {
+  if (!chain.cut || target.hasLost) return false
+  for (const [index, seq] of later.entries()) {
+    const bytes = await chain.get(cell, seq)
+    const block = bytes ? readBlock(bytes) : undefined
+    if (index === 0 && !block?.isLazy) return false
+    if (block && block.floorHint >= hole) return false
+  }
   await chain.cut(cell, hole)
   return true
 }
