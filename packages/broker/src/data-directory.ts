@@ -58,6 +58,7 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
   const lock = await claim(disk, path)
   try {
     await checkFormat(disk, path)
+    await settleNames(disk, path)
   } catch (error) {
     await lock.release()
     throw error
@@ -116,6 +117,39 @@ async function checkFormat(disk: Disk, path: string): Promise<void> {
     throw new StartError(`Cannot use ${path} for data: it holds other files ("${foreign}"); give an empty directory`)
   }
   return writeFormat(disk, path, entries)
+}
+
+/**
+ * A process that was killed may have left names that only the page cache has. Nothing may be built on them before they are durable: a power
+ * cut would take what was acknowledged since together with the directory in which it lies.
+ */
+async function settleNames(disk: Disk, path: string): Promise<void> {
+  // Those above may be none that this process may open: then it has not made what is in them.
+  for (const above of parentsOf(path)) await disk.syncDirectory(above).catch(() => {})
+  await disk.syncDirectory(path)
+  for (const cell of await settleBelow(disk, `${path}/cell`)) {
+    for (const part of await settleBelow(disk, `${path}/cell/${cell}`)) {
+      await disk.syncDirectory(`${path}/cell/${cell}/${part}`)
+    }
+  }
+}
+
+/** The names in a directory, which are durable then; none if it is absent. */
+async function settleBelow(disk: Disk, path: string): Promise<string[]> {
+  const names = await disk.list(path).catch((error: unknown) => {
+    if (error instanceof DiskError && error.code === 'not-found') return undefined
+    throw error
+  })
+  if (!names) return []
+  await disk.syncDirectory(path)
+  return names
+}
+
+/** The directories above a path, as far as it names them. */
+function parentsOf(path: string): string[] {
+  const names = path.split('/').filter(name => name !== '')
+  const top = path.startsWith('/') ? '/' : ''
+  return names.map((_, index) => top + names.slice(0, index).join('/') || '.').reverse()
 }
 
 async function writeFormat(disk: Disk, path: string, entries: readonly string[]): Promise<void> {

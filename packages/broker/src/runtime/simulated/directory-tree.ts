@@ -44,19 +44,23 @@ export class DirectoryTree {
     this.#changes.push({ node, waitsFor: new Set([directory]), apply: () => directory.durable.set(name, node) })
   }
 
-  /** Durable at once. */
-  makeDirectory(path: string): void {
+  /** Returns where something was made: the names are durable when these are synced. */
+  makeDirectory(path: string): string[] {
     let directory = this.#root
+    let parent = ''
+    const changed: string[] = []
     for (const name of segments(path)) {
       let node = directory.current.get(name)
       if (!node) {
         node = new DirectoryNode()
-        directory.current.set(name, node)
-        directory.durable.set(name, node)
+        this.#add(directory, name, node)
+        changed.push(parent)
       }
       if (!node.isDirectory) throw new DiskError('exists', `${path} is a file`)
       directory = node
+      parent = `${parent}/${name}`
     }
+    return changed
   }
 
   list(path: string): string[] {

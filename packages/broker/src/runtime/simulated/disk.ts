@@ -221,7 +221,16 @@ class DiskPort implements Disk {
   }
 
   makeDirectory(path: string): Promise<void> {
-    return this.#do(`mkdir ${path}`, () => this.#disk.tree.makeDirectory(path))
+    const { tree, isHonest } = this.#disk
+    let changed: string[] = []
+    return this.#disk.operate(this.#process, this.#incarnation, `mkdir ${path}`, 0, {
+      apply: () => void (changed = tree.makeDirectory(path)),
+      complete: () => {
+        if (isHonest) for (const parent of changed) tree.sync(parent)
+      },
+      // A process that is killed may have made it and not yet synced where it lies.
+      breakOff: () => void tree.makeDirectory(path),
+    })
   }
 
   rename(source: string, target: string): Promise<void> {
