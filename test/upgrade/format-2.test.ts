@@ -29,7 +29,7 @@ import { dataFormat } from '../../packages/broker/src/data-directory.ts'
 import { machines } from '../../packages/broker/src/machines.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 import { blockHeaderBytes, factHeaderBytes, type Block } from '../../packages/broker/src/storage/block.ts'
-import { scanChainFile } from '../../packages/broker/src/storage/scan.ts'
+import { ChainWriters, scanChainFile } from '../../packages/broker/src/storage/scan.ts'
 import { verifyDirectory } from '../../packages/broker/src/cell/verify.ts'
 import { FixtureClock, longMs, openFixture, unpack } from './fixture.ts'
 import { KeyedMemory } from './keyed-memory.ts'
@@ -94,7 +94,13 @@ test('format 2: the fixture is sound, and its journal has every kind of fact', a
   for (const name of fs.readdirSync(journal).sort()) {
     if (!name.endsWith('.blocks')) continue
     const file = await disk.open(path.join(journal, name), 'read')
-    await scanChainFile(file, { path: name, afterSeq: -1, dense: true, visit: block => factsIn(block, kinds, found) })
+    await scanChainFile(file, {
+      path: name,
+      writers: new ChainWriters(),
+      afterSeq: -1,
+      dense: true,
+      visit: block => factsIn(block, kinds, found),
+    })
     await file.close()
   }
   const missing = factTables.flatMap(([kind, table]) =>

@@ -4,7 +4,19 @@ import * as path from 'node:path'
 import test from 'node:test'
 import { realRuntime } from '../runtime/real/real-runtime.ts'
 import { Corrupt } from '../storage/errors.ts'
-import { abandon, closeStores, fetchOne, fileStores, openCell, publish, readAll, temporary } from './testing/cells.ts'
+import { FileBlobStore, FileChainStore } from '../storage/file-store.ts'
+import { FaultyDisk } from '../storage/testing/faulty-disk.ts'
+import {
+  abandon,
+  closeStores,
+  fetchOne,
+  fileStores,
+  openCell,
+  publish,
+  readAll,
+  recordsIn,
+  temporary,
+} from './testing/cells.ts'
 import { verifyDirectory } from './verify.ts'
 import type { Finding } from './verify.ts'
 
@@ -156,6 +168,69 @@ test('damaged tables of a segment', async t => {
   assert.deepEqual(await refusedAfter(directory), [], 'reads do not need the directory of a segment')
 })
 
+test('what a damaged table says of offsets is not believed: no record is passed over', async t => {
+  const directory = temporary(t)
+  const stores = fileStores(directory)
+  const test = await openCell(stores, { sizes: { flushBytes: 1024 * 1024 } })
+  const stream = test.cell.define('stream')
+  for (let count = 0; count < 12; count++) await publish(test.client, stream, `${count} `.padEnd(20_000, 'x'))
+  await test.cell.checkpointer.flush()
+  await abandon(test)
+  await closeStores(stores)
+  const file = names(directory, 's')[0]!
+  const sound = fs.readFileSync(file)
+  const table = sound.readUInt32BE(sound.length - 32)
+  const rows = sound.readUInt32BE(sound.length - 28)
+  assert(rows >= 3, 'the test needs several chunks')
+  for (let row = 0; row < rows; row++) {
+    const at = table + row * 28 + 7
+    for (const base of [sound[at]! - 1, sound[at]! + 1, 200]) {
+      const bytes = Buffer.from(sound)
+      bytes[at] = base & 0xff
+      fs.writeFileSync(file, bytes)
+      await expectAllOrRefused(directory)
+    }
+  }
+})
+
+/** Each of 12 records is given where it is asked for, or the read is refused. */
+async function expectAllOrRefused(directory: string): Promise<void> {
+  const stores = fileStores(directory)
+  const test = await openCell(stores)
+  let refused = 0
+  for (let offset = 0; offset < 12; offset++) {
+    const read = await fetchOne(test.client, streamId, offset, 1)
+    if (read.error === undefined) assert.equal(recordsIn(read.batches, offset)[0]?.[0], offset)
+    else refused++
+    read.release()
+  }
+  assert(refused > 0, 'the damage was met')
+  await abandon(test)
+  await closeStores(stores)
+}
+
+test('what the medium does not give back is told, and all the rest is looked at', async t => {
+  const directory = temporary(t)
+  await fill(directory)
+  const whole = await verify(directory)
+  for (const [kind, index, what, blocks, records] of [
+    ['b', 0, /Cannot read .*blocks/, 1, whole.records],
+    ['c', 1, /The checkpoint cannot be read: Cannot read/, whole.blocks, whole.records],
+    ['s', 1, /Cannot read .*1-1/, whole.blocks, whole.records - 3],
+  ] as const) {
+    const disk = new FaultyDisk(realRuntime().disk)
+    const bad = names(directory, kind)[index]
+    disk.fault = (operation, path) => (operation === 'read' && path === bad ? 'io' : undefined)
+    const report = await verifyDirectory(disk, directory, {})
+    const damages = report.findings.filter(({ level, where }) => level === 'damage' && where === bad)
+    assert.equal(damages.length, 1, told(report.findings).join())
+    assert.match(damages[0]!.what, what)
+    assert.equal(report.blocks, blocks)
+    if (kind !== 'c') assert.equal(report.findings.length, 1, told(report.findings).join())
+    if (kind !== 'c') assert.equal(report.records, records)
+  }
+})
+
 test('a missing and a short segment, and one that nothing names', async t => {
   const { findings, directory } = await after(t, directory => {
     const [first, second] = names(directory, 's')
@@ -186,3 +261,39 @@ test('a journal that is gone is told, and does not keep the broker from what the
   await cell.close()
   await closeStores(stores)
 })
+
+for (const [what, lose] of [
+  ['cannot be read', (file: string) => flip(file, 40)],
+  ['are gone', (file: string) => fs.rmSync(file)],
+] as const) {
+  test(`without syncs, a start does not take it for a power cut when the checkpoints ${what}`, async t => {
+    const directory = temporary(t)
+    const { disk, clock } = realRuntime()
+    const open = () => {
+      const options = { disk, clock, fileBytes: 16 * 1024, dsync: false, reserveBytes: 0 }
+      return { chain: new FileChainStore(directory, options), blobs: new FileBlobStore(directory, disk, false) }
+    }
+    for (let life = 0; life < 2; life++) {
+      const stores = open()
+      const test = await openCell(stores)
+      const stream = life === 0 ? test.cell.define('stream') : streamId
+      for (let round = 0; round < 4; round++) {
+        for (let count = 0; count < 8; count++) await publish(test.client, stream, 'x'.repeat(3000))
+        await test.cell.checkpointer.flush()
+      }
+      await publish(test.client, stream, 'last')
+      await abandon(test)
+      await closeStores(stores)
+    }
+    for (const file of names(directory, 'c')) lose(file)
+    const before = names(directory, 'b').map(file => fs.readFileSync(file))
+    const stores = open()
+    await assert.rejects(openCell(stores), Corrupt)
+    await closeStores(stores)
+    assert.deepEqual(
+      names(directory, 'b').map(file => fs.readFileSync(file)),
+      before,
+      'nothing was cut off',
+    )
+  })
+}

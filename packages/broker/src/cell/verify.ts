@@ -1,16 +1,15 @@
 import { linkOf, sameLink } from '../storage/block.ts'
 import type { Link } from '../storage/block.ts'
-import { readBlob } from '../storage/blob-store.ts'
 import { crc32c } from '../storage/crc32c.ts'
 import { Corrupt } from '../storage/errors.ts'
 import { FileBlobStore } from '../storage/file-store.ts'
 import * as batches from '../storage/record-batch.ts'
-import { scanChainFile } from '../storage/scan.ts'
+import { ChainWriters, scanChainFile } from '../storage/scan.ts'
 import { chunkRowBytes, readSegmentTables } from '../storage/segment.ts'
 import type { Chunk } from '../storage/segment.ts'
 import { DiskError } from '../runtime/runtime.ts'
 import type { Disk } from '../runtime/runtime.ts'
-import { checkpointSeq, readCheckpoint } from './checkpoint.ts'
+import { checkpointSeq, readCheckpoint, readCheckpointBlob } from './checkpoint.ts'
 import type { Placement } from './checkpoint.ts'
 import { placedIn } from './placed.ts'
 import type { PlacedBatch } from './placed.ts'
@@ -43,6 +42,12 @@ const journalAdvice =
   'The broker will not start on this journal, because what came after the damage was acknowledged. Restore the directory ' +
   'from a copy; or, if the loss is acceptable, move this file and those with higher numbers away and start: what they hold ' +
   'and no checkpoint does is then gone.'
+const keptAdvice =
+  'These are copies of blocks that tell who has written the journal. Nothing that was acknowledged is lost, and the broker starts; but it may ' +
+  'not notice other damage. Restore this one file from a copy if there is one.'
+const unreadableAdvice =
+  'The medium does not give these bytes back. Copy the directory to a sound one before anything else, restore what is missing from a copy, and ' +
+  'start there.'
 const segmentAdvice =
   'Reads of this range are refused, everything else is served. Restore this one file from a copy while the broker is ' +
   'stopped; or delete the records up to behind the range, and consumers go on from there.'
@@ -100,9 +105,11 @@ class CellVerifier {
   async run(): Promise<void> {
     await this.#journalFiles()
     const newest = await this.#checkpoints()
-    this.#chain(newest?.seq ?? -1, newest?.link)
+    if (!this.#isJournalUnread) this.#chain(newest?.seq ?? -1, newest?.link)
     const placed = this.#placed.filter(({ seq }) => seq > (newest?.seq ?? -1))
-    for (const one of placed) await this.#placedBatch(one)
+    for (const one of placed) {
+      await this.#readable(`${this.#directory}/${one.batch.name}`, journalAdvice, () => this.#placedBatch(one))
+    }
     const open = new Set(placed.map(({ batch }) => batch.name))
     await this.#segments(newest?.placement.segments ?? new Map(), open)
   }
@@ -111,30 +118,56 @@ class CellVerifier {
     this.#report.findings.push({ level, where, what, advice })
   }
 
+  /** A medium that does not give the bytes back is told, and the rest is looked at: undefined then. */
+  async #readable<T>(path: string, advice: string, read: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await read()
+    } catch (error) {
+      if (!(error instanceof DiskError && error.code === 'io')) throw error
+      this.#find('damage', path, `${error.message}.`, `${unreadableAdvice} ${advice}`)
+      return undefined
+    }
+  }
+
   async #journalFiles(): Promise<void> {
     const directory = `${this.#directory}/cell/${this.#cell}/b`
     const names = await entries(this.#disk, directory)
-    let last = -1
-    for (const name of names.filter(name => name === 'kept' || name.endsWith('.blocks')).sort()) {
+    for (const name of names.filter(name => name === 'kept' || name.endsWith('.blocks')).sort(keptFirst)) {
       const path = `${directory}/${name}`
-      const file = await this.#disk.open(path, 'read')
-      const dense = name !== 'kept'
+      if (!(await this.#readable(path, journalAdvice, () => this.#journalFile(path, name !== 'kept'))))
+        this.#isJournalUnread = true
+    }
+  }
+  /** What is not known of the journal is not missing. */
+  #isJournalUnread = false
+  readonly #writers = new ChainWriters()
+  /** Of the files before. */
+  #lastSeq = -1
+
+  async #journalFile(path: string, dense: boolean): Promise<true> {
+    const file = await this.#disk.open(path, 'read')
+    try {
       const { damage, isExplained } = await scanChainFile(file, {
         path,
-        afterSeq: dense ? last : -1,
+        writers: this.#writers,
+        afterSeq: dense ? this.#lastSeq : -1,
         dense,
         visit: block => {
-          this.#report.blocks++
-          this.#report.bytes += block.bytes.length
           const isLazy = block.isLazy === true
+          // A fence lies in its file and is kept apart, too.
+          if (!this.#links.has(block.seq)) this.#report.blocks++
+          this.#report.bytes += block.bytes.length
           this.#links.set(block.seq, { self: linkOf(block), previous: block.previous, isLazy })
           for (const batch of placedIn(block)) this.#placed.push({ seq: block.seq, isLazy, batch })
-          if (dense) last = block.seq
+          if (dense) this.#lastSeq = block.seq
         },
       })
-      await file.close()
-      if (damage && isExplained) this.#find('note', path, damage, lazyAdvice)
+      if (damage && !dense) this.#find('damage', path, damage, keptAdvice)
+      else if (damage && isExplained) this.#find('note', path, damage, lazyAdvice)
       else if (damage) this.#find('damage', path, damage, journalAdvice)
+      return true
+    } finally {
+      await file.close()
     }
   }
 
@@ -181,7 +214,7 @@ class CellVerifier {
       this.#report.checkpoints++
       this.#report.bytes += bytes
       try {
-        const blob = await readBlob(this.#blobs, name, bytes)
+        const blob = await readCheckpointBlob(this.#blobs, name, bytes)
         const { point, placement } = readCheckpoint(blob ?? Buffer.alloc(0), new CellState(this.#machines))
         newest = { seq: point.seq, link: point.link, placement }
       } catch (error) {
@@ -238,11 +271,13 @@ class CellVerifier {
     const path = `${this.#directory}/${name}`
     this.#report.segments++
     this.#report.bytes += bytes
-    const tables = await readSegmentTables(this.#blobs, name, bytes)
+    const tables = await this.#readable(path, segmentAdvice, () => readSegmentTables(this.#blobs, name, bytes))
+    if (tables === undefined) return
     if (typeof tables === 'string') return this.#find('damage', path, `${tables}.`, segmentAdvice)
     for (const { stream, chunkPosition, chunkCount } of tables.extents) {
       const first = (chunkPosition - tables.chunkPosition) / chunkRowBytes
-      for (const chunk of tables.chunks.slice(first, first + chunkCount)) await this.#chunk(name, path, stream, chunk)
+      for (const chunk of tables.chunks.slice(first, first + chunkCount))
+        await this.#readable(path, segmentAdvice, () => this.#chunk(name, path, stream, chunk))
     }
   }
 
@@ -265,6 +300,9 @@ class CellVerifier {
     }
   }
 }
+
+/** Who has written the journal is known before it is read. */
+const keptFirst = (a: string, b: string): number => Number(b === 'kept') - Number(a === 'kept') || (a < b ? -1 : 1)
 
 /** What a directory holds; nothing if it is absent. */
 async function entries(disk: Disk, path: string): Promise<string[]> {

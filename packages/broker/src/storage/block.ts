@@ -84,6 +84,9 @@ export function writeBlockHeader(out: Buffer, at: number, header: BlockHeader): 
   out.fill(0, at + 76, at + 92)
 }
 
+/** Whether the parts of a whole block are those of a fence. */
+export const isFence = ([head]: readonly Uint8Array[]): boolean => head?.[5] === kinds.indexOf('fence')
+
 /** Computes and stores the checksum; the body may lie in several parts behind the header. Returns it. */
 export function sealBlock(out: Buffer, at: number, body: readonly Buffer[]): number {
   let crc = crc32c(out, at, at + 92)

@@ -7,6 +7,8 @@ import { realRuntime } from '../runtime/real/real-runtime.ts'
 import { blockHeaderBytes, noLink, sealBlock, writeBlockHeader } from './block.ts'
 import { Corrupt } from './errors.ts'
 import { FileChain } from './file-chain.ts'
+import { ChainWriters, scanChainFile } from './scan.ts'
+import { FaultyDisk } from './testing/faulty-disk.ts'
 
 const { disk, clock } = realRuntime()
 const options = { disk, clock, fileBytes: 32 * 1024, dsync: true, reserveBytes: 0 }
@@ -17,15 +19,21 @@ function temporary(t: { after(run: () => void): void }): string {
   return directory
 }
 
-function block(seq: number, bytes = 5000, kind: 'data' | 'fence' = 'data'): Buffer {
+function block(seq: number, bytes = 5000, kind: 'data' | 'fence' = 'data', writer = 1n): Buffer {
   const whole = Buffer.alloc(bytes, seq)
+  return sealed(whole, seq, kind, writer)
+}
+
+/** What is in `whole` behind the place of the header becomes the body. */
+function sealed(whole: Buffer, seq: number, kind: 'data' | 'fence', writer: bigint): Buffer {
+  const bytes = whole.length
   const bodyBytes = bytes - blockHeaderBytes
   const header = {
     kind,
     cell: 0,
     epoch: 1,
     seq,
-    writer: 1n,
+    writer,
     previous: noLink,
     timeMs: 0,
     bodyBytes,
@@ -138,4 +146,99 @@ test('numbers may go on behind a gap, as after the loss of blocks that a checkpo
   assert.deepEqual(await again.get(8), block(8))
   assert.equal(await again.put(9, [block(9)]), 'ok')
   await again.close()
+})
+
+test('fences are kept once, though there was no room for some of them at first', async t => {
+  const directory = temporary(t)
+  const faulty = new FaultyDisk(disk)
+  const chain = await FileChain.open(directory, { ...options, disk: faulty })
+  let writes = 0
+  // None of the three when they are written, and then not the second.
+  faulty.fault = (operation, path) =>
+    operation === 'write' && path.endsWith('/kept') && [1, 2, 3, 5].includes(++writes) ? 'full' : undefined
+  for (let seq = 0; seq < 20; seq++) {
+    await chain.put(seq, [seq < 3 ? block(seq, 100, 'fence') : block(seq)])
+  }
+  const old = Array.from({ length: 15 }, (_, index) => index + 3)
+  await assert.rejects(chain.drop(old), /the test wants it/)
+  await chain.drop(old)
+  await chain.close()
+  const kept = await disk.open(path.join(directory, 'kept'), 'read')
+  const seqs: number[] = []
+  const visit = ({ seq }: { seq: number }): void => void seqs.push(seq)
+  const { damage } = await scanChainFile(kept, {
+    path: 'kept',
+    writers: new ChainWriters(),
+    afterSeq: -1,
+    dense: false,
+    visit,
+  })
+  await kept.close()
+  assert.equal(damage, undefined)
+  assert.deepEqual(seqs, [0, 1, 2])
+})
+
+for (const [what, seq] of [
+  ['far ahead', 1e9],
+  ['next', 11],
+] as const) {
+  test(`bytes of a peer that look like a block, ${what}, are none in what is left of an older one`, async t => {
+    const directory = temporary(t)
+    const large = Buffer.alloc(24 * 1024)
+    for (let at = 4096; at < large.length; at += 4096) block(seq, 100, 'data', 666n).copy(large, at)
+    let chain = await FileChain.open(directory, options)
+    await chain.put(0, [block(0, 100, 'fence')])
+    await chain.put(1, [sealed(large, 1, 'data', 1n)])
+    for (let next = 2; next < 10; next++) await chain.put(next, [block(next)])
+    await chain.drop([1, 2, 3, 4, 5, 6, 7, 8])
+    // The first file is taken again: this covers the beginning of the large block.
+    for (let next = 10; next < 24; next++) {
+      await chain.put(next, [block(next, 6000)])
+      await chain.close()
+      chain = await FileChain.open(directory, options)
+      assert.equal(chain.lastSeq, next)
+      if (next % 8 === 0) await chain.drop(Array.from({ length: next - 1 }, (_, index) => index + 1))
+    }
+    await chain.close()
+  })
+}
+
+for (const [what, damaged] of [
+  ['a fence', [3]],
+  ['a fence and the block after it', [3, 4]],
+  ['the last block of one owner', [2]],
+  ['what is around a fence', [2, 3, 4]],
+] as const) {
+  test(`damage to ${what} does not make what follows look foreign`, async t => {
+    const directory = temporary(t)
+    const chain = await FileChain.open(directory, options)
+    for (let seq = 0; seq < 7; seq++) {
+      await chain.put(seq, [block(seq, 4096, seq === 0 || seq === 3 ? 'fence' : 'data', seq < 3 ? 1n : 2n)])
+    }
+    await chain.close()
+    const file = path.join(
+      directory,
+      fs.readdirSync(directory).find(name => name.endsWith('.blocks'))!,
+    )
+    const bytes = fs.readFileSync(file)
+    for (const page of damaged) bytes[page * 4096 + 200]! ^= 1
+    fs.writeFileSync(file, bytes)
+    await assert.rejects(FileChain.open(directory, options), Corrupt)
+  })
+}
+
+test('what follows a gap may be cut with the fences that are kept', async t => {
+  const directory = temporary(t)
+  let chain = await FileChain.open(directory, options)
+  for (let seq = 0; seq < 12; seq++) {
+    await chain.put(seq, [seq % 3 === 0 ? block(seq, 100, 'fence') : block(seq)])
+  }
+  await chain.cut(5)
+  assert.deepEqual(chain.list(0), [0, 1, 2, 3, 4])
+  assert.equal(await chain.put(5, [block(5, 100, 'fence', 2n)]), 'ok')
+  await chain.close()
+  chain = await FileChain.open(directory, options)
+  assert.deepEqual(chain.list(0), [0, 1, 2, 3, 4, 5])
+  assert.deepEqual(await chain.get(5), block(5, 100, 'fence', 2n))
+  await chain.close()
 })

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { DiskError } from '../runtime/runtime.ts'
 import type { Disk, DiskFile } from '../runtime/runtime.ts'
 import { BlockIndex, type BlockPlace } from './block-index.ts'
-import { blockBytesAt, blockHeaderBytes, readBlock } from './block.ts'
+import { blockBytesAt, blockHeaderBytes, isFence, readBlock } from './block.ts'
 import type { PutResult } from './chain-store.ts'
 import { Corrupt } from './errors.ts'
 import type { RoomWatch } from './room-watch.ts'
-import { alignBlock, blockAlignment, scanChainFile } from './scan.ts'
+import { alignBlock, blockAlignment, ChainWriters, scanChainFile } from './scan.ts'
 
 export interface FileChainOptions {
   disk: Disk
@@ -60,7 +60,7 @@ interface ChainFile {
 
 /**
  * One cell's blocks in numbered files of a directory: `<ordinal>.blocks`, overwritten in place when all their blocks were
- * dropped (`spare-<n>`). Blocks that outlive their file (fences) are copied to `kept`.
+ * dropped (`spare-<n>`). Blocks that outlive their file (fences) are copied to `kept`, as soon as they are written.
  *
  * Exactly one process writes (the data directory is locked), so a number is taken if and only if it is below the next one.
  */
@@ -69,7 +69,8 @@ export class FileChain {
   readonly #options: FileChainOptions
   readonly #files: ChainFile[] = []
   readonly #spares: string[] = []
-  readonly #kept = new Map<number, Buffer>()
+  #kept = new Map<number, Buffer>()
+  readonly #writers = new ChainWriters()
   #keptFile: DiskFile | undefined
   #keptEnd = 0
   #lastSeq = -1
@@ -141,10 +142,9 @@ export class FileChain {
     const padded = alignBlock(bytes)
     const target = this.#files.at(-1)
     const hasRoom = target && !target.isSealed && target.end + padded <= target.allocated
+    const isNext = hasRoom && seq === this.#lastSeq + 1 && seq === target.blocks.lastSeq + 1
     const putting =
-      hasRoom && seq === this.#lastSeq + 1
-        ? this.#write(target, seq, parts, bytes)
-        : this.#placeAndWrite(seq, parts, bytes)
+      isNext && !isFence(parts) ? this.#write(target, seq, parts, bytes) : this.#placeAndWrite(seq, parts, bytes)
     this.#putting = putting
     return putting
   }
@@ -153,8 +153,22 @@ export class FileChain {
   async #placeAndWrite(seq: number, parts: readonly Uint8Array[], bytes: number): Promise<PutResult> {
     if (seq <= this.#lastSeq) return 'exists'
     // A checkpoint may be beyond the last block that is left (a power cut with `dsync` off): numbers are dense within a file.
-    const isGap = this.#lastSeq >= 0 && seq > this.#lastSeq + 1
-    return this.#write(await this.#place(alignBlock(bytes), isGap), seq, parts, bytes)
+    const blocks = this.#files.at(-1)?.blocks
+    const isGap = blocks !== undefined && blocks.size > 0 && seq > blocks.lastSeq + 1
+    const target = await this.#place(alignBlock(bytes), isGap)
+    const result = await this.#write(target, seq, parts, bytes)
+    if (isFence(parts)) await this.#announce(target, seq)
+    return result
+  }
+
+  /** Fences are kept before their owner writes anything else (`ChainWriters`); where there is no room, when their file goes. */
+  async #announce({ blocks }: ChainFile, seq: number): Promise<void> {
+    try {
+      await this.#keep(seq)
+      blocks.drop(seq)
+    } catch (error) {
+      if (!isFull(error)) throw error
+    }
   }
 
   #write(target: ChainFile, seq: number, parts: readonly Uint8Array[], bytes: number): Promise<PutResult> {
@@ -201,7 +215,10 @@ export class FileChain {
     while (this.#files.length > 1) {
       const first = this.#files[0]!
       if (first.blocks.lastSeq > this.#droppedTo) return
-      for (const seq of first.blocks.live()) await this.#keep(seq)
+      for (const seq of first.blocks.live()) {
+        await this.#keep(seq)
+        first.blocks.drop(seq) // Not again, when the next one finds no room.
+      }
       this.#files.shift()
       await this.#recycle(first)
     }
@@ -221,8 +238,24 @@ export class FileChain {
       await disk.remove(chainFile.path)
     }
     await disk.syncDirectory(this.#directory)
+    await this.#cutKept(fromSeq)
     this.#lastSeq = Math.max(-1, ...this.#kept.keys(), ...this.#files.map(({ blocks }) => blocks.lastSeq))
     this.#options.warn?.(`A power cut took block ${fromSeq}, which was not synced; what follows is given up`)
+  }
+
+  /** The others take the places of those that go: what a crash leaves of it is cut again. */
+  async #cutKept(fromSeq: number): Promise<void> {
+    const file = this.#keptFile
+    const left = new Map([...this.#kept].filter(([seq]) => seq < fromSeq))
+    if (!file || left.size === this.#kept.size) return
+    let end = 0
+    for (const bytes of left.values()) end = await writePadded(file, bytes, end)
+    while (this.#keptEnd > end) {
+      this.#keptEnd -= blockAlignment
+      await file.write([padding], this.#keptEnd)
+    }
+    await file.sync()
+    this.#kept = left
   }
 
   async close(): Promise<void> {
@@ -245,11 +278,13 @@ export class FileChain {
     await this.#keptFile.sync()
     const scan = await scanChainFile(this.#keptFile, {
       path,
+      writers: this.#writers,
       afterSeq: -1,
       dense: false,
       visit: block => this.#kept.set(block.seq, Buffer.from(block.bytes)),
     })
     this.#keptEnd = scan.end
+    if (scan.damage) this.#options.warn?.(`${scan.damage}; it holds copies, and new ones will take their places`)
     for (const seq of this.#kept.keys()) this.#lastSeq = Math.max(this.#lastSeq, seq)
   }
 
@@ -263,6 +298,7 @@ export class FileChain {
     const blocks = new BlockIndex()
     const { end, damage, isExplained } = await scanChainFile(file, {
       path,
+      writers: this.#writers,
       afterSeq: this.#lastFileSeq,
       dense: true,
       visit: (block, at) => {
@@ -324,9 +360,9 @@ export class FileChain {
     const ordinal = ++this.#ordinal
     const path = `${this.#directory}/${String(ordinal).padStart(12, '0')}.blocks`
     const spare = this.#spares.shift()
-    if (spare) await disk.rename(spare, path)
+    if (spare) await this.#patiently(() => disk.rename(spare, path))
     const file = await this.#patiently(() => disk.open(path, spare ? 'write' : 'create', { dsync }))
-    await disk.syncDirectory(this.#directory)
+    await this.#patiently(() => disk.syncDirectory(this.#directory))
     return {
       ordinal,
       path,
@@ -466,9 +502,7 @@ export class FileChain {
       this.#keptFile = await disk.open(`${this.#directory}/kept`, 'create', { dsync })
       await disk.syncDirectory(this.#directory)
     }
-    const padded = alignBlock(bytes.length)
-    await this.#keptFile.write([bytes, padding.subarray(0, padded - bytes.length)], this.#keptEnd)
-    this.#keptEnd += padded
+    this.#keptEnd = await writePadded(this.#keptFile, bytes, this.#keptEnd)
     this.#kept.set(seq, bytes)
   }
 
@@ -496,6 +530,13 @@ async function cutFile(chainFile: ChainFile, fromSeq: number): Promise<void> {
     chainFile.end = place.at
   }
   await file.sync()
+}
+
+/** Returns where the next one goes. */
+async function writePadded(file: DiskFile, block: Buffer, at: number): Promise<number> {
+  const padded = alignBlock(block.length)
+  await file.write([block, padding.subarray(0, padded - block.length)], at)
+  return at + padded
 }
 
 async function writeAgain(file: DiskFile, at: number, bytes: number): Promise<void> {

@@ -2,6 +2,40 @@ import type { DiskFile } from '../runtime/runtime.ts'
 import { blockBytesAt, blockHeaderBytes, readBlock } from './block.ts'
 import type { Block } from './block.ts'
 
+/**
+ * Who has written the blocks of a journal: the random numbers of its claims, which no peer can know.
+ *
+ * Behind the newest block of a file lie the rests of older ones, and so bytes that peers have chosen, at the beginnings of pages, too. Among
+ * them may be what looks like a block: it is none of ours unless its writer is known. Fences are kept apart (`announce`) before their owner
+ * writes anything else, so that damage to one does not make all that follows it look foreign.
+ */
+export class ChainWriters {
+  readonly #known = new Set<bigint>()
+  readonly #announced = new Set<bigint>()
+  #last: bigint | undefined
+
+  /** A fence that is kept apart. */
+  announce({ writer }: Block): void {
+    this.#announced.add(writer)
+    this.#known.add(writer)
+  }
+
+  /** A block of the journal. */
+  note({ writer }: Block): void {
+    this.#known.add(writer)
+    this.#last = writer
+  }
+
+  wrote({ writer, previous }: Block): boolean {
+    return this.#known.has(writer) || this.#known.has(previous.writer)
+  }
+
+  /** Whether a block that is none of theirs is foreign for certain: older releases did not announce. */
+  get areAllKnown(): boolean {
+    return this.#last === undefined ? this.#announced.size > 0 : this.#announced.has(this.#last)
+  }
+}
+
 /** Blocks start at multiples of this, so that a torn write cannot touch the page of an older block. */
 export const blockAlignment = 4096
 export const alignBlock = (bytes: number): number => Math.ceil(bytes / blockAlignment) * blockAlignment
@@ -17,9 +51,10 @@ export interface ChainFileScan {
 
 export interface ScanOptions {
   path: string
+  readonly writers: ChainWriters
   /** Last number of the files before. Older blocks at the start mean that the file was not begun in this life. */
   afterSeq: number
-  /** Numbers follow each other without a gap, but for the first. */
+  /** Numbers follow each other without a gap, but for the first. Else these are fences that are kept, in any order. */
   dense: boolean
   /** Called for each block of the run; its bytes are valid only during the call. */
   visit(block: Block, at: number): void
@@ -30,17 +65,20 @@ export interface ScanOptions {
  * life. A whole block *behind* the end that is newer than the run proves that the end is damage and not a torn last write.
  */
 export async function scanChainFile(file: DiskFile, options: ScanOptions): Promise<ChainFileScan> {
+  const { dense, writers } = options
   const window = new Window(file, await file.size())
   let at = 0
   let last = options.afterSeq
   for (let count = 0; ; count++) {
     const block = await window.block(at)
-    if (!block || block.seq <= last || (options.dense && count > 0 && block.seq !== last + 1)) break
+    if (!block || (dense && !follows(block, count, last, writers))) break
     options.visit(block, at)
-    last = block.seq
+    last = dense ? block.seq : last
+    if (dense) writers.note(block)
+    else writers.announce(block)
     at += alignBlock(block.bytes.length)
   }
-  const later = await laterBlock(window, at, last)
+  const later = await laterBlock(window, at, last, writers)
   if (!later) return { end: at, damage: undefined, isExplained: true }
   const damage =
     `${options.path} is damaged from byte ${at} on: a block that follows block ${last} was there, ` +
@@ -48,15 +86,22 @@ export async function scanChainFile(file: DiskFile, options: ScanOptions): Promi
   return { end: at, damage, isExplained: later.isLazy }
 }
 
+/** What begins a file is a block, of whatever life; behind it there may be anything. */
+function follows(block: Block, count: number, last: number, writers: ChainWriters): boolean {
+  return count === 0 ? block.seq > last : block.seq === last + 1 && writers.wrote(block)
+}
+
 async function laterBlock(
   window: Window,
   end: number,
   last: number,
+  writers: ChainWriters,
 ): Promise<{ seq: number; at: number; isLazy: boolean } | undefined> {
   for (let at = end; at < window.size;) {
     const block = await window.block(at)
-    if (block && block.seq > last) return { seq: block.seq, at, isLazy: block.isLazy === true }
-    at += block ? alignBlock(block.bytes.length) : blockAlignment
+    const isForeign = block !== undefined && writers.areAllKnown && !writers.wrote(block)
+    if (block && block.seq > last && !isForeign) return { seq: block.seq, at, isLazy: block.isLazy === true }
+    at += block && !isForeign ? alignBlock(block.bytes.length) : blockAlignment
   }
   return undefined
 }
