@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { buildTool } from '../../bench/harness/tools.ts'
 import { campaign } from './campaign.ts'
+import { diskErrorCampaign, missingForDiskErrors } from './disk-errors.ts'
 import { messageCampaign } from './messages.ts'
 
 const { values } = parseArgs({
@@ -12,7 +13,8 @@ const { values } = parseArgs({
   },
 })
 const { what } = values
-if (what !== 'records' && what !== 'messages') throw new Error(`--what takes records or messages, not ${what}`)
+if (what !== 'records' && what !== 'messages' && what !== 'disk')
+  throw new Error(`--what takes records, messages or disk, not ${what}`)
 const durability = values.durability === 'os' ? 'os' : 'fsync'
 const options = {
   rounds: Number(values.rounds),
@@ -24,12 +26,19 @@ const { rounds, seed } = values
 console.log(`node test/crash/main.ts --what ${what} --rounds ${rounds} --seed ${seed} --durability ${durability}`)
 const startedAt = performance.now()
 try {
-  const summary = what === 'messages' ? await messageCampaign(options) : await records()
+  const campaigns = { messages: () => messageCampaign(options), disk: diskErrors, records }
+  const summary = await campaigns[what]()
   console.log(JSON.stringify({ ...summary, seconds: Math.round((performance.now() - startedAt) / 1000) }))
   process.exit(0)
 } catch (error) {
   console.error(error)
   process.exit(1)
+}
+
+function diskErrors(): ReturnType<typeof diskErrorCampaign> {
+  const missing = missingForDiskErrors()
+  if (missing !== undefined) throw new Error(missing)
+  return diskErrorCampaign(options)
 }
 
 function records(): ReturnType<typeof campaign> {
