@@ -39,6 +39,8 @@ export interface Agreed {
   readonly rights: NamespaceAccess
   /** Undefined: the session ends with the connection. */
   readonly state: SessionState | undefined
+  /** The client had this session before. */
+  readonly isPresent: boolean
   readonly queueName: string
   readonly inFlightMax: number
   readonly packetBytesMax: number
@@ -129,6 +131,7 @@ export class Client implements Sink {
       inFlightMax,
       packetBytesMax,
       firstId: state ? queueIds + 1 : 1,
+      mayHoldOld: agreed.isPresent,
       memory: state && {
         taken: (id, settle) =>
           broker.router.atomic(() => {

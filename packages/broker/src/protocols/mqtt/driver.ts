@@ -34,6 +34,14 @@ export interface Got {
   readonly value: unknown
 }
 
+/** Is told of all that comes, in its order. */
+export interface Listening {
+  message(message: Publish): void
+  packet(got: Got): void
+  /** The connection is over. */
+  over(): void
+}
+
 type PublishOptions = Partial<Omit<Publish, 'payload' | 'topic'>>
 
 /** A client for tests. */
@@ -46,6 +54,7 @@ export class MqttDriver {
   readonly #got: Got[] = []
   readonly #messages: Publish[] = []
   #told: (() => void) | undefined
+  #listening: Listening | undefined
   #isOver = false
   #wasEnded = false
   #acknowledges = true
@@ -74,6 +83,7 @@ export class MqttDriver {
     const over = (): void => {
       this.#isOver = true
       this.#told?.()
+      this.#listening?.over()
     }
     connection.handle({
       data: chunk => this.#decoder.push(chunk, ({ first, bytes, at, end }) => this.#take(first, bytes, at, end)),
@@ -211,6 +221,14 @@ export class MqttDriver {
     this.#connection.destroy()
   }
 
+  /** From now on what comes is handed on: what has come already, packets first, and then all as it comes. */
+  listen(listening: Listening): void {
+    for (const got of this.#got.splice(0)) listening.packet(got)
+    for (const message of this.#messages.splice(0)) listening.message(message)
+    this.#listening = listening
+    if (this.#isOver) listening.over()
+  }
+
   /** Resolves when the connection is over. */
   async over(): Promise<void> {
     while (!this.#isOver) await this.#more()
@@ -236,14 +254,16 @@ export class MqttDriver {
     if (type === types.publish) this.#message(value as Publish)
     else if (type === types.pubrel && this.#acknowledges) {
       this.send(encodeAck(types.pubcomp, (value as { packetId: number }).packetId, 0))
-    } else this.#got.push({ type, flags, value })
+    } else if (this.#listening) this.#listening.packet({ type, flags, value })
+    else this.#got.push({ type, flags, value })
     const told = this.#told
     this.#told = undefined
     told?.()
   }
 
   #message(message: Publish): void {
-    this.#messages.push(message)
+    if (this.#listening) this.#listening.message(message)
+    else this.#messages.push(message)
     if (!this.#acknowledges || message.qos === 0) return
     this.send(encodeAck(message.qos === 1 ? types.puback : types.pubrec, message.packetId, 0))
   }

@@ -67,6 +67,7 @@ export function open(broker: Broker, context: SessionContext, known: Known, fiel
       version,
       rights,
       state,
+      isPresent,
       queueName,
       inFlightMax: Math.min(asked.receiveMaximum ?? subscriberInFlightMax, subscriberInFlightMax),
       packetBytesMax: asked.maximumPacketSize ?? packetBytesMax,

@@ -45,6 +45,8 @@ export interface OutgoingHost {
   readonly firstId: number
   /** Undefined: nothing is remembered. */
   readonly memory: Memory | undefined
+  /** The client may hold identifiers that were free for any message, of messages that another client was given then. */
+  readonly mayHoldOld: boolean
   nowMs(): number
   whenDurable(seq: number, run: () => void): void
   release(id: number, reason: number): void
@@ -70,6 +72,8 @@ export class Outgoing {
   readonly #waiting = new Ring<Entry>()
   #waitingBytes = 0
   #nextId: number
+  /** Identifiers for any message of which the client holds nothing old. */
+  readonly #cleared = new Set<number>()
   #isFull = false
   #isOver = false
   readonly #subscriptions = new Set<Subscription>()
@@ -229,6 +233,7 @@ export class Outgoing {
       return
     }
     const id = entry.wantedId > 0 ? entry.wantedId : this.#freeId()
+    if (entry.wantedId === 0 && qos === 2) this.#clear(id)
     this.#inFlight.set(id, entry)
     statistics.sent++
     statistics.sentBytes += bytes.length
@@ -258,11 +263,20 @@ export class Outgoing {
     })
   }
 
+  /** A client that holds a message of this identifier would take another one for the same, and drop it. [MQTT 5.0, 4.3.3] */
+  #clear(id: number): void {
+    if (!this.#host.mayHoldOld || this.#cleared.has(id)) return
+    this.#cleared.add(id)
+    this.#host.release(id, reasons.success)
+  }
+
+  /** One of a few more than are in use at a time: each of them may have to be cleared. */
   #freeId(): number {
-    const { firstId } = this.#host
+    const { firstId, inFlightMax } = this.#host
+    const lastId = Math.min(idMax, firstId + inFlightMax)
     for (;;) {
       const id = this.#nextId
-      this.#nextId = id === idMax ? firstId : id + 1
+      this.#nextId = id >= lastId ? firstId : id + 1
       if (!this.#inFlight.has(id)) return id
     }
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { subscribe, versions } from './messages.ts'
+import { subscribe, types, versions } from './messages.ts'
 import { reasons } from './reasons.ts'
 import { connect, later, start } from './testing/bench.ts'
 
@@ -181,6 +181,32 @@ test('what a member held that has died goes to another', async t => {
   await heir.subscribe('$share/g/t', 1)
   dying.destroy()
   assert.deepEqual((await textsOf(heir, 3)).toSorted(), ['t 1 1', 't 2 1', 't 3 1'])
+})
+
+test('an identifier that a member may still hold is released before it means another message', async t => {
+  const broker = await start(t)
+  const lasting = { clientId: 'a', cleanStart: false, properties: { sessionExpiry: 100 }, acknowledges: false }
+  const member = await connect(t, broker, lasting)
+  await member.subscribe('$share/g/t', 2)
+  const publisher = await connect(t, broker, { clientId: 'p' })
+  await publisher.publish('t', 'old', { qos: 2 })
+  const { packetId } = await member.message()
+  member.destroy()
+  const heir = await connect(t, broker, { clientId: 'heir' })
+  await heir.subscribe('$share/g/t', 2)
+  assert.deepEqual(await textsOf(heir, 1), ['t old 2'])
+  heir.destroy()
+  const again = await connect(t, broker, lasting)
+  await later(20)
+  const seen: string[] = []
+  again.listen({
+    message: ({ payload, packetId: id }) => seen.push(`${String(payload)} as ${id}`),
+    packet: ({ type, value }) => seen.push(`${type} of ${(value as { packetId: number }).packetId}`),
+    over: () => {},
+  })
+  await publisher.publish('t', 'new', { qos: 2 })
+  while (seen.length < 2) await later(5)
+  assert.deepEqual(seen, [`${types.pubrel} of ${packetId}`, `new as ${packetId}`])
 })
 
 test('figures of the broker come to who asks for them', async t => {
