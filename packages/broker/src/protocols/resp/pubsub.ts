@@ -51,6 +51,8 @@ export class PubSub {
       if (kind !== 'shard') this.#attach(fan, subjectOf(name), kind)
       fans.set(name, fan)
     }
+    // What was published before is not for those who come now.
+    if (this.#gathering === fan) this.flush()
     fan.add(listener)
   }
 

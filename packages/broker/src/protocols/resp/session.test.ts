@@ -288,6 +288,21 @@ test('what is published reaches those who are subscribed, in RESP2 and RESP3', a
   assert.deepEqual((await two.push()).map(String), ['smessage', 'news', 'sharded'])
 })
 
+test('who subscribes is not told what was published just before', async t => {
+  const { open } = await world(t)
+  const [before, both] = [await open(), await open()]
+  await before.text('SUBSCRIBE', 'news')
+  await both.text('HELLO', 3)
+  const told = [
+    both.text('PUBLISH', 'news', 'old'),
+    both.text('SUBSCRIBE', 'news'),
+    both.text('PUBLISH', 'news', 'new'),
+  ]
+  assert.deepEqual(await Promise.all(told), [1, ['subscribe', 'news', 1], 2])
+  assert.deepEqual((await both.push()).map(String), ['message', 'news', 'new'])
+  for (const text of ['old', 'new']) assert.deepEqual((await before.push()).map(String), ['message', 'news', text])
+})
+
 test('channels tell what happens to keys', async t => {
   const { open } = await world(t)
   const [listener, driver] = [await open(), await open()]
