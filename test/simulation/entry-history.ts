@@ -17,13 +17,21 @@ export class Entry {
   /** Undefined: nobody knows whether it is there. */
   id: string | undefined
   isRefused = false
-  mayBeDeleted = false
+  /** Somebody has asked to delete it. */
+  isToGo = false
   /** When it was told that it is; Infinity: never. */
   deletedMs = Infinity
 
-  constructor(value: RecordId, askedMs: number) {
+  readonly #history: EntryHistory
+
+  constructor(history: EntryHistory, value: RecordId, askedMs: number) {
+    this.#history = history
     this.value = value
     this.askedMs = askedMs
+  }
+
+  get mayBeDeleted(): boolean {
+    return this.isToGo || (this.id !== undefined && this.#history.mayBeTrimmed(this.id))
   }
 
   get name(): string {
@@ -43,13 +51,29 @@ export class EntryHistory {
   readonly byId = new Map<string, Entry>()
   /** The highest id that somebody was told. */
   idMax = '0-0'
+  /** Somebody has asked to remove what is below this. */
+  #trimAsked = '0-0'
+  /** What was below this was gone then. */
+  #trimmed = { id: '0-0', toldMs: Infinity }
 
   constructor(world: World) {
     this.#world = world
   }
 
+  trimming(id: string): void {
+    if (compareIds(id, this.#trimAsked) > 0) this.#trimAsked = id
+  }
+
+  trimmed(id: string, toldMs: number): void {
+    if (compareIds(id, this.#trimmed.id) > 0) this.#trimmed = { id, toldMs }
+  }
+
+  mayBeTrimmed(id: string): boolean {
+    return compareIds(id, this.#trimAsked) < 0
+  }
+
   adding(value: RecordId): Entry {
-    const entry = new Entry(value, this.#world.nowMs)
+    const entry = new Entry(this, value, this.#world.nowMs)
     this.entries.set(keyOf(value), entry)
     return entry
   }
@@ -75,6 +99,8 @@ export class EntryHistory {
     if (entry.id !== undefined && entry.id !== id) return this.#fail(`${entry.name} has the id ${id}, too`)
     const other = this.byId.get(id)
     if (other && other !== entry) return this.#fail(`${id} is ${entry.name}, and was ${other.name}`)
+    if (compareIds(id, this.#trimmed.id) < 0 && this.#trimmed.toldMs < askedMs)
+      return this.#fail(`${entry.name} is below ${this.#trimmed.id}, where the stream was trimmed, and is there`)
     if (entry.deletedMs < askedMs) return this.#fail(`${entry.name} was deleted, and is there`)
     entry.id = id
     this.byId.set(id, entry)

@@ -1,6 +1,6 @@
 import type { Answer } from '../../packages/broker/src/protocols/resp/driver.ts'
 import type { Client } from './client.ts'
-import { EntryHistory, GroupHistory, type Entry } from './entry-history.ts'
+import { compareIds, EntryHistory, GroupHistory, type Entry } from './entry-history.ts'
 import type { RecordId } from './history.ts'
 import { idOf, valueOf } from './records.ts'
 import { RespClient, surely, type Told, type Word } from './resp-client.ts'
@@ -62,6 +62,7 @@ export class EntryStreams implements Workload {
         tasks.push(this.#repeat(`${group.name}-${consumer.name}`, client => consumer.step(client)))
       }
     }
+    if (random.chance(0.3)) tasks.push(this.#repeat('trimmer', client => this.#trim(client)))
     if (this.#deletes) tasks.push(this.#repeat('deleter', client => this.#delete(client)))
     await Promise.all(tasks)
   }
@@ -111,9 +112,22 @@ export class EntryStreams implements Workload {
     const all = [...this.history.byId.values()]
     const entry = all[simulator.random.below(Math.max(1, all.length))]
     if (entry?.id === undefined) return
-    entry.mayBeDeleted = true
+    entry.isToGo = true
     const { answer, untilMs } = await client.ask('XDEL', key, entry.id)
     if (typeof answer === 'number') entry.deletedMs = Math.min(untilMs, entry.deletedMs)
+  }
+
+  /** Keeps what begins at some entry, mostly an old one. */
+  async #trim(client: RespClient): Promise<void> {
+    const { simulator } = this.shared
+    const { random } = simulator
+    await simulator.sleep(random.float() * 1_000)
+    const all = [...this.history.byId.keys()].toSorted(compareIds)
+    const id = all[random.below(Math.max(1, Math.floor(all.length * random.float())))]
+    if (id === undefined) return
+    this.history.trimming(id)
+    const { answer, untilMs } = await client.ask('XTRIM', key, 'MINID', id)
+    if (typeof answer === 'number') this.history.trimmed(id, untilMs)
   }
 
   // The end

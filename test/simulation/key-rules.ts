@@ -32,4 +32,44 @@ export const brokenKeyRules: Record<string, BrokenRule> = {
     find: '    const before = pending.size\n    this.release(offsets)\n',
     replace: '    const before = pending.size + offsets.length\n',
   },
+  'until when a value lasts is not written down': {
+    file: 'core/values/keyed-values.ts',
+    find: 'value: Buffer.from(value), expiresMs: expiresMs ?? 0 })',
+    replace: 'value: Buffer.from(value), expiresMs: 0 })',
+  },
+  'until when keys last is not in checkpoints': {
+    file: 'core/values/machine.ts',
+    find: 'space.deadlines.set(key, from.i64())',
+    replace: 'from.i64()',
+  },
+  'keys end before their time': {
+    file: 'core/values/keyed-values.ts',
+    find: 'if (expiresMs !== undefined && expiresMs <= this.#options.ledger.clock.nowMs())',
+    replace: 'if (expiresMs !== undefined && expiresMs - 100 <= this.#options.ledger.clock.nowMs())',
+  },
+  'a transaction is carried out though what it watches has changed': {
+    file: 'protocols/resp/commands/transactions.ts',
+    find: '  if (isStale) {',
+    replace: '  if (isStale && commands.length === 0) {',
+  },
+  'a transaction is several blocks': {
+    file: 'protocols/resp/commands/transactions.ts',
+    find: 'broker.ledger.atomic(() => {\n      for (const { spec, args } of commands) client.execute(spec, args)\n    })',
+    replace: 'for (const { spec, args } of commands) client.execute(spec, args)',
+  },
+  'who is not subscribed any more is told': {
+    file: 'protocols/resp/pubsub.ts',
+    find: '    fan.delete(listener)\n    if',
+    replace: '    if',
+  },
+  'what was gathered for a channel waits for more': {
+    file: 'protocols/resp/pubsub.ts',
+    find: '    if (this.#gathering !== fan) {\n      this.flush()',
+    replace: '    if (this.#gathering !== fan) {',
+  },
+  'one more entry than asked for is trimmed': {
+    file: 'core/entry-streams/entry-stream.ts',
+    find: 'if (target > this.state.first) this.#trimmed(target)',
+    replace: 'if (target > this.state.first + 1) this.#trimmed(target + 1)',
+  },
 }

@@ -1,4 +1,4 @@
-import { MqttDriver, type DriverOptions } from '../../packages/broker/src/protocols/mqtt/driver.ts'
+import { MqttDriver, type DriverOptions, type Got } from '../../packages/broker/src/protocols/mqtt/driver.ts'
 import { pingreq, types, type Publish } from '../../packages/broker/src/protocols/mqtt/messages.ts'
 import type { Connection, Network, Runtime } from '../../packages/broker/src/runtime/runtime.ts'
 import { mqttPort } from './client.ts'
@@ -26,6 +26,8 @@ export interface Opened {
 /** One connection of a client, until it is over. */
 export class MqttLink {
   readonly driver: MqttDriver
+  /** Of the broker. */
+  readonly incarnation: number
   readonly #shared: Shared
   #heardMs: number
   #isOver = false
@@ -36,6 +38,7 @@ export class MqttLink {
   constructor(shared: Shared, driver: MqttDriver) {
     this.#shared = shared
     this.driver = driver
+    this.incarnation = shared.broker.incarnation
     this.#heardMs = this.#provenMs = shared.simulator.nowMs
   }
 
@@ -55,8 +58,15 @@ export class MqttLink {
 
   /** Hands on what comes. */
   begin(events: MqttEvents): void {
-    void this.#messages(events)
-    void this.#packets(events)
+    const heard = (): boolean => {
+      if (!this.#isOver) this.#heardMs = this.#shared.simulator.nowMs
+      return !this.#isOver
+    }
+    this.driver.listen({
+      message: message => heard() && events.message(message),
+      packet: got => heard() && this.#packet(events, got),
+      over: () => (this.#isOver = true),
+    })
     void this.#watch()
   }
 
@@ -70,29 +80,11 @@ export class MqttLink {
     this.driver.destroy()
   }
 
-  async #messages(events: MqttEvents): Promise<void> {
-    try {
-      for (;;) {
-        const message = await this.driver.message()
-        if (this.#isOver) return
-        this.#heardMs = this.#shared.simulator.nowMs
-        events.message(message)
-      }
-    } catch {
-      this.#isOver = true
-    }
-  }
-
-  async #packets(events: MqttEvents): Promise<void> {
-    for (;;) {
-      const got = await this.driver.next().catch(() => undefined)
-      if (!got || this.#isOver) return void (this.#isOver = true)
-      this.#heardMs = this.#shared.simulator.nowMs
-      if (got.type === types.pingresp) this.#provenMs = this.#askedMs.shift() ?? this.#provenMs
-      if (got.type < types.puback || got.type > types.pubcomp) continue
-      const { packetId, rest } = got.value as { packetId: number; rest: { reason: number } }
-      events.ack(got.type, packetId, rest.reason)
-    }
+  #packet(events: MqttEvents, { type, value }: Got): void {
+    if (type === types.pingresp) this.#provenMs = this.#askedMs.shift() ?? this.#provenMs
+    if (type < types.puback || type > types.pubcomp) return
+    const { packetId, rest } = value as { packetId: number; rest: { reason: number } }
+    events.ack(type, packetId, rest.reason)
   }
 
   /** Gives the connection up when nobody is there. */

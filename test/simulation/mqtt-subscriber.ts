@@ -4,12 +4,12 @@ import { MqttDialer, type MqttLink } from './mqtt-client.ts'
 import { lasting } from './mqtt-publisher.ts'
 import { idOf } from './records.ts'
 import { keyOf } from './list-history.ts'
-import type { Sent, SubscriberHistory } from './subject-history.ts'
+import type { Receiver, Sent } from './subject-history.ts'
 import type { Shared } from './workload.ts'
 
-/** A client that takes what its filter matches, comes and goes, and keeps its state meanwhile. */
+/** A client that takes what its filter matches, comes and goes, and keeps its state meanwhile, if it is lasting. */
 export class MqttSubscriber {
-  readonly history: SubscriberHistory
+  readonly history: Receiver
   readonly #shared: Shared
   readonly #sent: ReadonlyMap<number, Sent>
   readonly #filter: string
@@ -19,16 +19,24 @@ export class MqttSubscriber {
   #link: MqttLink | undefined
   #connection = 0
   isSubscribed = false
+  readonly #isLasting: boolean
 
-  constructor(shared: Shared, history: SubscriberHistory, filter: string, sent: ReadonlyMap<number, Sent>) {
+  constructor(
+    shared: Shared,
+    history: Receiver,
+    sent: ReadonlyMap<number, Sent>,
+    { filter, isLasting = true }: { filter: string; isLasting?: boolean },
+  ) {
     const { random } = shared.simulator
+    this.#isLasting = isLasting
     this.#shared = shared
     this.history = history
     this.#filter = filter
     this.#sent = sent
     const version = random.chance(0.7) ? versions.mqtt5 : versions.mqtt311
-    const properties = { ...lasting.properties, receiveMaximum: random.pick([1, 5, 100]) }
-    this.#dialer = new MqttDialer(shared, { ...lasting, properties, version, clientId: history.name })
+    const ends = isLasting ? lasting : { cleanStart: true, properties: {} }
+    const properties = { ...ends.properties, receiveMaximum: random.pick([1, 5, 100]) }
+    this.#dialer = new MqttDialer(shared, { ...ends, properties, version, clientId: history.name })
   }
 
   /** Until `isOver`. `mayRest`: it goes away now and then. */
@@ -50,8 +58,9 @@ export class MqttSubscriber {
     const opened = await this.#dialer.open()
     if (!opened) return
     const { link, isPresent } = opened
-    if (this.isSubscribed && !isPresent) simulator.fail(`the session of ${this.history.name} is gone`)
-    if (!this.isSubscribed) {
+    if (this.#isLasting && this.isSubscribed && !isPresent)
+      simulator.fail(`the session of ${this.history.name} is gone`)
+    if (!this.isSubscribed || !this.#isLasting) {
       const reason = await this.#dialer.inTime(link.driver.subscribe(this.#filter, this.history.qos)).catch(() => -1)
       // A full disk refuses, too.
       if (reason !== this.history.qos) return link.drop()
@@ -60,10 +69,13 @@ export class MqttSubscriber {
     this.#answers = []
     this.#link = link
     const connection = ++this.#connection
+    this.history.connected?.(link)
     link.begin({
       message: message => this.#came(link, connection, message),
       ack: (type, id) => {
-        if (link === this.#link && type === types.pubrel) this.#answers.push({ type: types.pubcomp, id })
+        if (link !== this.#link || type !== types.pubrel) return
+        this.#answers.push({ type: types.pubcomp, id })
+        this.history.releasing?.(id)
       },
     })
   }
@@ -95,6 +107,7 @@ export class MqttSubscriber {
       const answer = this.#answers.shift()
       if (!answer || link.isOver) break
       link.send(encodeAck(answer.type, answer.id, 0))
+      if (answer.type === types.puback) this.history.acknowledged?.(answer.id)
       if (answer.type === types.pubcomp) this.history.released(answer.id)
     }
     await simulator.sleep(random.float() * (random.chance(0.05) ? 300 : 10))

@@ -28,6 +28,7 @@ export class RespClient {
   readonly #name: string
   #socket: Connection | undefined
   #driver: Promise<RespDriver> | undefined
+  #open: RespDriver | undefined
   #connection = 0
   #incarnation = -1
 
@@ -95,11 +96,17 @@ export class RespClient {
     if (isFull || !passing.includes(code)) simulator.fail(`${shown(words)} is answered with ${message}`)
   }
 
+  /** What was told unasked on this connection, and not taken yet. */
+  takePushes(): Answer[][] {
+    return this.#open?.pushes.splice(0) ?? []
+  }
+
   /** Closes the connection as a client that has crashed would. */
   drop(): void {
     this.#socket?.destroy()
     this.#socket = undefined
     this.#driver = undefined
+    this.#open = undefined
     this.#connection++
   }
 
@@ -115,6 +122,7 @@ export class RespClient {
     }
     const driver = await RespDriver.connect({ ...network, ...keeping }, { host: 'broker', port: respPort })
     this.#incarnation = this.#shared.broker.incarnation
+    this.#open = driver
     return driver
   }
 

@@ -62,4 +62,19 @@ export const brokenSessionRules: Record<string, BrokenRule> = {
     find: 'statistics.sentBytes += bytes.length\n    outbox.write([bytes])',
     replace: 'statistics.sentBytes += bytes.length\n    outbox.write([bytes, bytes])',
   },
+  'a member that is lost keeps what it was given': {
+    file: 'protocols/mqtt/shares.ts',
+    find: 'for (const subscription of subscriptions) subscription.cancel()',
+    replace: '',
+  },
+  'what those who share a filter have taken is given out again': {
+    file: 'protocols/mqtt/outgoing.ts',
+    find: '    this.#inFlight.delete(id)\n    entry.source?.subscription.ack(entry.source.offset)\n    this.#goOn()\n    return true',
+    replace: '    this.#inFlight.delete(id)\n    this.#goOn()\n    return true',
+  },
+  'an identifier that a client may hold means another message': {
+    file: 'protocols/mqtt/outgoing.ts',
+    find: 'this.#cleared.add(id)\n    this.#host.release(id, reasons.success)',
+    replace: 'this.#cleared.add(id)',
+  },
 }

@@ -1,6 +1,7 @@
 import type { World } from '../../packages/broker/src/runtime/simulated/world.ts'
 import type { RecordId } from './history.ts'
 import { keyOf } from './list-history.ts'
+import type { MqttLink } from './mqtt-client.ts'
 
 /** A message that somebody publishes until it is answered. */
 export interface Sent {
@@ -11,10 +12,35 @@ export interface Sent {
   isTaken: boolean | undefined
   /** It has come to somebody. */
   seen?(): void
+  /** Now it may come behind newer ones. */
+  mayBeLate?(): boolean
 }
 
 export const nameOf = ({ id, topic, qos }: Sent): string =>
   `message ${id.index} of publisher ${id.producer} to ${topic} with quality ${qos}`
+
+/** A message as it comes. */
+export interface Found {
+  readonly packetId: number
+  readonly qos: number
+  readonly topic: string
+}
+
+/** Knows what a subscriber was sent, and judges that. */
+export interface Receiver {
+  readonly name: string
+  /** What it has asked for. */
+  readonly qos: number
+  /** A connection is open, and subscribed. */
+  connected?(link: MqttLink): void
+  came(sent: Sent, found: Found, connection: number): void
+  /** PUBACK was sent. */
+  acknowledged?(packetId: number): void
+  /** PUBREL has come. */
+  releasing?(packetId: number): void
+  /** PUBCOMP was sent. */
+  released(packetId: number): void
+}
 
 /** What a subscriber has had of a message. */
 interface Receipt {
@@ -29,7 +55,7 @@ interface Receipt {
  * Holds: what was taken while it was subscribed comes, with the lower of both qualities: 1 at least once, and not twice on one connection; 2 exactly once; 0 at most once. The
  * messages that one publisher sends to one topic with one quality come in their order, but for those that come again.
  */
-export class SubscriberHistory {
+export class SubscriberHistory implements Receiver {
   readonly name: string
   readonly qos: number
   readonly #world: World
@@ -51,7 +77,7 @@ export class SubscriberHistory {
     return this.#held.size
   }
 
-  came(sent: Sent, found: { packetId: number; qos: number; topic: string }, connection: number): void {
+  came(sent: Sent, found: Found, connection: number): void {
     const { id, topic, qos } = sent
     if (topic !== found.topic) this.#fail(`${nameOf(sent)} comes from ${found.topic}`)
     if (!this.#wants(topic)) this.#fail(`${nameOf(sent)} comes, and was not subscribed to`)
@@ -69,7 +95,7 @@ export class SubscriberHistory {
     sent.seen?.()
     const group = `${id.producer} ${topic} ${qos}`
     const newest = this.#newest.get(group) ?? -1
-    if (this.#receipts.get(keyOf(id))!.count === 1 && id.index < newest)
+    if (this.#receipts.get(keyOf(id))!.count === 1 && id.index < newest && sent.mayBeLate?.() !== true)
       this.#fail(`${nameOf(sent)} comes for the first time after ${newest}`)
     this.#newest.set(group, Math.max(newest, id.index))
   }
@@ -78,7 +104,8 @@ export class SubscriberHistory {
     const key = keyOf(sent.id)
     const receipt = this.#receipts.get(key)
     if (!receipt) return void this.#receipts.set(key, { count: 1, connection })
-    const isOnce = sent.qos !== 1 && (qos === sent.qos || qos === 0)
+    // Who is not to acknowledge is shown what nobody keeps before it is durable that it was taken.
+    const isOnce = sent.qos !== 1 && qos === sent.qos
     if (isOnce) this.#fail(`${nameOf(sent)} comes a second time`)
     // What is published at least once may be taken twice, too.
     if (sent.qos === 2 && receipt.connection === connection) this.#fail(`${nameOf(sent)} comes twice on a connection`)

@@ -8,6 +8,7 @@ import { MqttDialer } from './mqtt-client.ts'
 import { MqttPublisher } from './mqtt-publisher.ts'
 import { MqttSubscriber } from './mqtt-subscriber.ts'
 import { idOf, valueOf } from './records.ts'
+import { SharingHistory, SharingMember } from './sharing-history.ts'
 import { RetainedHistory, SubscriberHistory, nameOf, type Sent } from './subject-history.ts'
 import { Mortal } from './wills.ts'
 import type { Shared, Workload } from './workload.ts'
@@ -29,6 +30,8 @@ export class Subjects implements Workload {
   readonly shared: Shared
   readonly #sent = new Map<number, Sent>()
   readonly #subscribers: MqttSubscriber[] = []
+  readonly #histories: SubscriberHistory[] = []
+  readonly #sharings: SharingHistory[] = []
   readonly #publishers: MqttPublisher[] = []
   readonly #mortals: Mortal[] = []
   readonly #kept: { history: RetainedHistory; number: number }[] = []
@@ -42,6 +45,7 @@ export class Subjects implements Workload {
       const [filter, wants] = random.pick(filters)
       this.#subscribe(`subscriber-${number}`, random.pick([0, 1, 2, 2]), filter, wants)
     }
+    for (let number = random.between(0, 2); number > 0; number--) this.#share(`share-${number}`)
     for (let number = random.between(0, 4); number > 0; number--)
       this.#mortals.push(new Mortal(shared, mortalNumber + number, sent => this.#sent.set(keyOf(sent.id), sent)))
     if (this.#mortals.length > 0)
@@ -55,7 +59,23 @@ export class Subjects implements Workload {
 
   #subscribe(name: string, qos: number, filter: string, wants: (topic: string) => boolean): void {
     const history = new SubscriberHistory(this.shared.simulator, name, qos, wants)
-    this.#subscribers.push(new MqttSubscriber(this.shared, history, filter, this.#sent))
+    this.#histories.push(history)
+    this.#subscribers.push(new MqttSubscriber(this.shared, history, this.#sent, { filter }))
+  }
+
+  /** Some who share a filter, of whom one comes back. */
+  #share(group: string): void {
+    const { random } = this.shared.simulator
+    const [filter, wants] = random.pick(filters)
+    const history = new SharingHistory(this.shared, `${group} of ${filter}`, wants)
+    this.#sharings.push(history)
+    const count = random.between(1, 3)
+    for (let number = 0; number < count; number++) {
+      const isLasting = number === 0 || random.chance(0.6)
+      const member = new SharingMember(history, `${group}-${number}`, { qos: random.pick([1, 2]), isLasting })
+      const wanted = { filter: `$share/${group}/${filter}`, isLasting }
+      this.#subscribers.push(new MqttSubscriber(this.shared, member, this.#sent, wanted))
+    }
   }
 
   async create(): Promise<void> {}
@@ -85,6 +105,7 @@ export class Subjects implements Workload {
       tasks.push(publisher.run(isEnding), this.#keep(publisher, history, number))
     }
     if (this.#kept.length > 0) tasks.push(this.#look())
+    if (this.#sharings.length > 0) tasks.push(this.#watch())
     await Promise.all(tasks)
     await this.#settle()
     this.#isOver = true
@@ -97,6 +118,13 @@ export class Subjects implements Workload {
     for (let index = 0; !this.shared.isEnding;) {
       if (publisher.hasRoom) this.#publishOne(publisher, { producer: number, index: index++ })
       await simulator.sleep(random.float() * (this.#sent.size > messagesMax ? 3_000 : random.chance(0.05) ? 300 : 3))
+    }
+  }
+
+  async #watch(): Promise<void> {
+    while (!this.shared.isEnding) {
+      await this.shared.simulator.sleep(500)
+      for (const sharing of this.#sharings) sharing.look()
     }
   }
 
@@ -196,10 +224,11 @@ export class Subjects implements Workload {
   /** Until everybody has everything, or time is over. */
   async #settle(): Promise<void> {
     const { simulator } = this.shared
-    const isComplete = ({ history }: MqttSubscriber): boolean =>
-      history.heldCount === 0 && history.missing(this.#sent.values()) === undefined
-    for (let waitedMs = 0; waitedMs < 60_000 && !this.#subscribers.every(isComplete); waitedMs += 200)
-      await simulator.sleep(200)
+    const has = (history: SubscriberHistory | SharingHistory): boolean =>
+      history.missing(this.#sent.values()) === undefined
+    const isComplete = (): boolean =>
+      this.#histories.every(history => history.heldCount === 0 && has(history)) && this.#sharings.every(has)
+    for (let waitedMs = 0; waitedMs < 60_000 && !isComplete(); waitedMs += 200) await simulator.sleep(200)
     // What comes twice comes now.
     await simulator.sleep(3_000)
   }
@@ -219,7 +248,12 @@ export class Subjects implements Workload {
       this.#isOver = true
       await Promise.all(subscribers)
     }
-    for (const { history } of this.#subscribers) {
+    for (const sharing of this.#sharings) {
+      sharing.look()
+      const missing = sharing.missing(this.#sent.values())
+      if (missing) sharing.fail(`${nameOf(missing)} was taken, and nobody gets it`)
+    }
+    for (const history of this.#histories) {
       if (history.heldCount > 0)
         shared.simulator.fail(`${history.heldCount} messages are taken by ${history.name}, and never released`)
       const missing = history.missing(this.#sent.values())

@@ -7,6 +7,8 @@ import type { Shared, Workload } from './workload.ts'
 const counter = 'count'
 const [pairA, pairB, pairCount] = ['pair-a', 'pair-b', 'pair-count']
 const pairsMax = 500
+/** A number that is raised by those who have watched it, and a list of all its values. */
+const [raised, raises] = ['raised', 'raises']
 
 /** What may be the value of a key: an index of what its writer has set, or -1 when there is none. */
 interface Attempt {
@@ -51,9 +53,10 @@ class Register {
 }
 
 /**
- * Values by their keys, a counter that several raise, and two lists and a counter that change together.
+ * Values by their keys, a counter that several raise, two lists and a counter that change together, and a number that is changed by those who watch it.
  *
- * Holds: what was answered lasts; a counter never tells the same number twice, nor a lower one than before; of a transaction all is there or nothing.
+ * Holds: what was answered lasts; a counter never tells the same number twice, nor a lower one than before; of a transaction all is there or nothing, and
+ * nothing when what was watched has changed.
  */
 export class Values implements Workload {
   readonly shared: Shared
@@ -66,6 +69,8 @@ export class Values implements Workload {
   /** Pairs that were answered for. */
   readonly #pairs = new Set<number>()
   #pairsAsked = 0
+  /** Values of `raised` that somebody was told to have set. */
+  readonly #raised = new Set<number>()
 
   constructor(shared: Shared) {
     this.shared = shared
@@ -86,6 +91,8 @@ export class Values implements Workload {
     }
     for (let number = random.between(0, 2); number > 0; number--)
       tasks.push(this.#repeat(`counter-${number}`, client => this.#count(client)))
+    for (let number = random.pick([0, 0, 2, 3]); number > 0; number--)
+      tasks.push(this.#repeat(`raiser-${number}`, client => this.#raise(client)))
     if (random.chance(0.6)) tasks.push(this.#repeat('pairs', client => this.#pair(client)))
     await Promise.all(tasks)
   }
@@ -157,6 +164,26 @@ export class Values implements Workload {
       this.shared.simulator.fail(`a pair was added, and the lengths are ${answer.map(String).join()}`)
   }
 
+  /** Sets what is one more than it was when it was watched. */
+  async #raise(client: RespClient): Promise<void> {
+    if (this.#raised.size >= pairsMax) return
+    const { simulator } = this.shared
+    const [, found] = await client.askAll([
+      ['WATCH', raised],
+      ['GET', raised],
+    ])
+    const before = found!.answer
+    if (before === undefined || before instanceof Error) return
+    await simulator.sleep(simulator.random.float() * 5)
+    const next = Number(before) + 1
+    const commands = [['MULTI'], ['SET', raised, String(next)], ['RPUSH', raises, String(next)], ['EXEC']]
+    const { answer } = (await client.askAll(commands)).at(-1)!
+    if (!Array.isArray(answer)) return
+    if (this.#raised.has(next)) simulator.fail(`two who watched have raised the number to ${next}`)
+    this.#raised.add(next)
+    this.shared.acknowledged++
+  }
+
   // The end
 
   async check(_client: Client): Promise<void> {
@@ -169,7 +196,19 @@ export class Values implements Workload {
     const [least, most] = [Math.max(this.#countMax, this.#counts.size), this.#counts.size + this.#lostCounts]
     if (count < least || count > most) shared.simulator.fail(`the counter is ${count}, not from ${least} to ${most}`)
     await this.#checkPairs(client)
+    await this.#checkRaises(client)
     client.drop()
+  }
+
+  async #checkRaises(client: RespClient): Promise<void> {
+    const { shared } = this
+    const { answer: list } = await surely(shared, client, 'LRANGE', raises, 0, -1)
+    const { answer: last } = await surely(shared, client, 'GET', raised)
+    const found = (list as Buffer[]).map(value => Number(String(value)))
+    if (found.some((value, at) => value !== at + 1) || found.length !== Number(last))
+      shared.simulator.fail(`a number was raised to ${String(last)}, by the steps ${found.join()}`)
+    for (const value of this.#raised)
+      if (value > found.length) shared.simulator.fail(`a number was raised to ${value}, and is ${found.length}`)
   }
 
   async #checkPairs(client: RespClient): Promise<void> {

@@ -101,7 +101,9 @@ export class Mortal {
     const id = { producer: this.#number, index: this.#index++ }
     const qos = simulator.random.pick([0, 1, 2, 2])
     const seen = (): void => void (will.seenMs = Math.min(will.seenMs, simulator.nowMs))
-    const sent: Sent = { id, topic: this.#topic, qos, isTaken: undefined, seen }
+    // One that a full disk had no room for is held back.
+    const mayBeLate = (): boolean => this.#shared.mayBeFull()
+    const sent: Sent = { id, topic: this.#topic, qos, isTaken: undefined, seen, mayBeLate }
     const will = { sent, delayMs, seenMs: Infinity, clockSets }
     this.#publishes(sent)
     return will

@@ -35,7 +35,7 @@ export interface Got {
 }
 
 /** Is told of all that comes, in its order. */
-export interface Listening {
+interface Listening {
   message(message: Publish): void
   packet(got: Got): void
   /** The connection is over. */
