@@ -7,7 +7,7 @@ import { MqttDriver, type DriverOptions } from '../../packages/broker/src/protoc
 import { encodeAck } from '../../packages/broker/src/protocols/mqtt/incoming.ts'
 import { types } from '../../packages/broker/src/protocols/mqtt/messages.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
-import { dragomanIsThere, startDragoman } from '../support/dragoman.ts'
+import { dragomanIsThere, startDragoman, type Dragoman } from '../support/dragoman.ts'
 
 const { network } = realRuntime()
 const rounds = 4
@@ -95,12 +95,15 @@ async function until(isMet: () => boolean): Promise<void> {
   while (!isMet()) await new Promise(resolve => setTimeout(resolve, 10))
 }
 
+/** A busy machine takes its time. */
+const start = (data: string): Promise<Dragoman> => startDragoman({ data, protocol: 'mqtt', timeoutMs: 200_000 })
+
 const open = (port: number, clientId: string): Promise<MqttDriver> =>
   MqttDriver.connect(network, { host: '127.0.0.1', port }, { ...lasting, clientId })
 
 test(
   'kill -9 under load: each message of quality 2 arrives exactly once',
-  { skip: !dragomanIsThere, timeout: 240_000 },
+  { skip: !dragomanIsThere, timeout: 600_000 },
   async () => {
     const data = mkdtempSync(join(tmpdir(), 'dragoman-mqtt-'))
     const publishers = ['a', 'b', 'c'].map(name => new Publisher(name))
@@ -108,14 +111,14 @@ test(
     const clients = [subscriber, ...publishers]
     const sentCount = (): number => publishers.reduce((sum, { sent }) => sum + sent.length, 0)
     for (let round = 0; round < rounds; round++) {
-      const { process: server, port } = await startDragoman({ data, protocol: 'mqtt' })
+      const { process: server, port } = await start(data)
       if (round === 0) await subscriber.subscribe(port)
       const load = clients.map(client => client.untilGone(port).catch(() => {}))
       await until(() => sentCount() >= (round + 1) * sentPerRound)
       await server.kill()
       await Promise.all(load)
     }
-    const { process: server, port } = await startDragoman({ data, protocol: 'mqtt' })
+    const { process: server, port } = await start(data)
     void subscriber.untilGone(port).catch(() => {})
     const sent = publishers.flatMap(publisher => publisher.sent)
     // It comes behind all others.
@@ -136,17 +139,17 @@ const willOf = (topic: string) => ({ topic, payload: Buffer.from(topic), qos: 1,
 
 test(
   'kill -9: the will of a client whose session ends with its connection is published, once, and not that of one that left',
-  { skip: !dragomanIsThere, timeout: 180_000 },
+  { skip: !dragomanIsThere, timeout: 600_000 },
   async t => {
     const data = mkdtempSync(join(tmpdir(), 'dragoman-mqtt-'))
     t.after(() => rmSync(data, { recursive: true, force: true }))
-    let broker = await startDragoman({ data, protocol: 'mqtt' })
+    let broker = await start(data)
     t.after(() => broker.process.kill())
     const dial = (options: DriverOptions): Promise<MqttDriver> =>
       MqttDriver.connect(network, { host: '127.0.0.1', port: broker.port }, options)
     const restart = async (): Promise<void> => {
       await broker.process.kill()
-      broker = await startDragoman({ data, protocol: 'mqtt' })
+      broker = await start(data)
     }
     const heir = { ...lasting, acknowledges: true, clientId: 'heir' }
     const subscriber = await dial(heir)
