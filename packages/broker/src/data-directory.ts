@@ -113,6 +113,12 @@ async function checkFormat(disk: Disk, path: string): Promise<void> {
     return format < dataFormat ? writeFormat(disk, path, entries) : undefined
   }
   const foreign = entries.find(entry => !harmless.test(entry))
+  if (entries.includes('cell')) {
+    throw new StartError(
+      `Cannot use ${path} for data: a broker's data is there, but its ${formatFile} is missing. Restore the directory from a copy, or put ` +
+        `{"format":${dataFormat}} into ${path}/${formatFile} if no newer release wrote it`,
+    )
+  }
   if (foreign !== undefined) {
     throw new StartError(`Cannot use ${path} for data: it holds other files ("${foreign}"); give an empty directory`)
   }
@@ -166,7 +172,10 @@ async function writeFormat(disk: Disk, path: string, entries: readonly string[])
 /** The format, if this release can read it. */
 function checkKnown(text: string, path: string): number {
   const format = formatOf(text)
-  if (format === undefined) throw new StartError(`Cannot use ${path} for data: its ${formatFile} is damaged`)
+  if (format === undefined)
+    throw new StartError(
+      `Cannot use ${path} for data: its ${formatFile} is damaged. Restore it from a copy; it holds {"format":${dataFormat}} if this release wrote it`,
+    )
   if (format > dataFormat) {
     throw new StartError(
       `Cannot use ${path} for data: a newer release wrote it (format ${format}; this one knows ${dataFormat})`,

@@ -87,6 +87,7 @@ export async function bindListeners(
   const admission = new Admission(connectionsMax)
   const turns = new ReadingTurns(runtime.clock)
   const open: OpenListener[] = []
+  let isMissing = false
   try {
     for (const wanted of wantedListeners(settings)) {
       const { network, clock, random } = runtime
@@ -103,9 +104,18 @@ export async function bindListeners(
       const shared = { protocol, network, clock, random, limits: settings, admission, turns, pressure, log }
       const options = { ...shared, tls: wanted.isSecure ? tls : undefined }
       const listener = await bind(options, wanted, logFor('broker'))
-      if (listener === undefined) continue
+      if (listener === undefined) {
+        isMissing = true
+        continue
+      }
       const { address } = listener
       open.push({ name: wanted.name, address, told: toldAddress(wanted, address, log), listener, protocol })
+    }
+    if (isMissing && open.length === 0) {
+      logFor('broker')(
+        'error',
+        'Nobody can connect: all ports are taken. Is another broker running? --kafka 0 takes any free port',
+      )
     }
   } catch (error) {
     for (const { listener } of open) await listener.close()

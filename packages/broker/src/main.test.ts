@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,6 +102,9 @@ test('data of a newer release, and a damaged format file, are refused', async ()
     await assert.rejects(startBroker({ data: path }), /a newer release wrote it \(format \d+; this one knows \d+\)/)
     await writeFile(join(path, 'format.json'), '{"form')
     await assert.rejects(startBroker({ data: path }), /its format\.json is damaged/)
+    await rm(join(path, 'format.json'))
+    await mkdir(join(path, 'cell'))
+    await assert.rejects(startBroker({ data: path }), /a broker's data is there, but its format\.json is missing/)
   })
 })
 
@@ -134,6 +137,7 @@ test('a port that was asked for and is taken rejects; a default one that is take
     lines.join(''),
     /warn {2}broker Cannot listen on 127\.0\.0\.1:\d+ for kafka: the port is taken; going on without it/,
   )
+  assert.match(lines.join(''), /error broker Nobody can connect: all ports are taken/)
   await broker.close()
   other.close()
 })

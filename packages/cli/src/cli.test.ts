@@ -176,6 +176,23 @@ test('what cannot be done has exit code 1, a wrong command line 2, and both say 
   }
 })
 
+test(
+  'a command ends at once when it is not let in, or when something else listens there',
+  { timeout: 60_000 },
+  async () => {
+    const stranger = createServer(socket => socket.end('AMQP\0\0\x09\x01'))
+    await new Promise<void>(resolve => stranger.listen(0, '127.0.0.1', resolve))
+    const { port } = stranger.address() as AddressInfo
+    const other = await run(['topic', 'list', '--broker', `127.0.0.1:${port}`], '', environment)
+    assert.equal(other.code, 1)
+    assert.match(other.err, /What listens at 127\.0\.0\.1:\d+ does not speak Kafka's protocol/)
+    stranger.close()
+    const refused = await run(['topic', 'list', '--user', 'ann', '--password', 'x'], '', environment)
+    assert.equal(refused.code, 1)
+    assert.match(refused.err, /lets nobody in like this/)
+  },
+)
+
 test('publish ends when the topic cannot be used', async () => {
   const { code, err } = await run(['publish', 'bad name', 'x'], '', environment)
   assert.equal(code, 1)

@@ -34,13 +34,22 @@ export class Cluster {
     const { network, random } = realRuntime()
     const tls = await tlsOf(target)
     const login = await loginOf(target, random)
+    let drop: (() => void) | undefined
     try {
-      const open = network
-        .connect(address, tls)
-        .then(socket => KafkaConnection.open(socket, { clientId: 'dragoman-cli', login }))
-      return new Cluster(target, await within(open, connectMsMax, `${where} does not answer`))
+      const open = network.connect(address, tls).then(connected => {
+        drop = () => connected.destroy()
+        return KafkaConnection.open(connected, { clientId: 'dragoman-cli', login })
+      })
+      const otherwise = `${where} does not answer as a listener of Kafka's protocol does`
+      return new Cluster(target, await within(open, connectMsMax, otherwise))
     } catch (error) {
+      drop?.()
       if (error instanceof CommandError) throw error
+      if (error instanceof ProtocolError) {
+        throw new CommandError(
+          `What listens at ${where} does not speak Kafka's protocol: ${error.message}. --broker HOST:PORT names another one`,
+        )
+      }
       if (error instanceof LoginRefused) throw new CommandError(`${where} lets nobody in like this: ${error.message}`)
       const why = error instanceof Error ? error.message : String(error)
       throw new CommandError(

@@ -1,5 +1,5 @@
 import { Writer } from '@dragoman/wire'
-import type { Block } from '../storage/block.ts'
+import { readBlock, type Block } from '../storage/block.ts'
 import type { ChainPoint, ReplayTarget } from '../storage/claim.ts'
 import { crc32c } from '../storage/crc32c.ts'
 import { Corrupt } from '../storage/errors.ts'
@@ -40,19 +40,34 @@ export class Restore implements ReplayTarget {
         const { point, placement } = readCheckpoint(blob, this.state)
         this.placement = placement
         this.from = point
-        return { ...point }
       } catch (error) {
         if (!(error instanceof Corrupt)) throw error
         this.unreadable.push(seq)
         this.#options.log('error', `Cannot read checkpoint ${name}: ${error.message}; trying the one before`)
         this.#empty()
+        continue
       }
+      await this.#checkEnd(seq)
+      return this.from && { ...this.from }
     }
     return undefined
   }
 
   get hasLost(): boolean {
     return this.unreadable.length > 0
+  }
+
+  /** A checkpoint's block is kept. Without it the end of the journal is gone, with what was acknowledged there; only a power cut of lazy blocks explains that. */
+  async #checkEnd(seq: number): Promise<void> {
+    const { chain, cell, exclusive } = this.#options
+    if (!exclusive || chain.isLazy || (await chain.get(cell, seq)) !== null) return
+    const last = (await chain.list(cell, 0)).at(-1)
+    const bytes = last === undefined ? null : await chain.get(cell, last)
+    if (bytes && readBlock(bytes)?.isLazy) return
+    throw new Corrupt(
+      `the journal ends before block ${seq}, which a checkpoint holds, and what was acknowledged behind it is lost. ` +
+        'Restore the directory from a copy, or start once with "--durability os" to go on without it',
+    )
   }
 
   async newestCheckpoint(): Promise<number | undefined> {

@@ -147,7 +147,7 @@ class CellVerifier {
   async #journalFile(path: string, dense: boolean): Promise<true> {
     const file = await this.#disk.open(path, 'read')
     try {
-      const { damage, isExplained } = await scanChainFile(file, {
+      const { damage, torn, isExplained } = await scanChainFile(file, {
         path,
         writers: this.#writers,
         afterSeq: dense ? this.#lastSeq : -1,
@@ -165,6 +165,7 @@ class CellVerifier {
       if (damage && !dense) this.#find('damage', path, damage, keptAdvice)
       else if (damage && isExplained) this.#find('note', path, damage, lazyAdvice)
       else if (damage) this.#find('damage', path, damage, journalAdvice)
+      else if (torn) this.#find('note', path, `${torn}.`, tornAdvice)
       return true
     } finally {
       await file.close()
@@ -314,9 +315,12 @@ async function entries(disk: Disk, path: string): Promise<string[]> {
   }
 }
 
+const tornAdvice =
+  'Nothing to do if the machine crashed: nobody was told that it was written. If only the broker ended, the disk has damaged it: what was ' +
+  'acknowledged with this one block is gone, and the disk is not to be trusted.'
 const endAdvice =
-  'The broker starts, and has everything up to that block; what was acknowledged behind it, if anything, is gone. Restore the ' +
-  'directory from a copy if there is one. Expected after a power cut with --durability os.'
+  'What was acknowledged behind it, if anything, is gone, and the broker does not start. Restore the directory from a copy if there is ' +
+  'one; else start once with --durability os, which goes on with everything up to that block. Expected after a power cut with --durability os.'
 const checkpointAdvice =
   'The broker uses the checkpoint before it and replays more of the journal. If there is none, it will not start: restore ' +
   'the directory from a copy.'

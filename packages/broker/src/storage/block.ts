@@ -102,6 +102,11 @@ export function blockBytesAt(bytes: Buffer, at: number): number | undefined {
   return blockHeaderBytes + bytes.readUInt32BE(at + 60)
 }
 
+/** The number of the block whose header begins there, whether or not it is whole. */
+export function blockSeqAt(bytes: Buffer, at: number): number | undefined {
+  return blockBytesAt(bytes, at) === undefined ? undefined : readInt64(bytes, at + 24)
+}
+
 /** Reads the block that fills `bytes`; undefined when it is not whole or not what was written. */
 export function readBlock(bytes: Buffer): Block | undefined {
   if (blockBytesAt(bytes, 0) !== bytes.length) return undefined

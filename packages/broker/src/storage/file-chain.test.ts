@@ -71,7 +71,9 @@ test('a torn last block is cut, and its place is written again', async t => {
   const bytes = fs.readFileSync(file)
   bytes.fill(0, 2 * 8192 + 4096, 3 * 8192) // The second page of block 2 never reached the disk.
   fs.writeFileSync(file, bytes)
-  const chain = await FileChain.open(directory, options)
+  const told: string[] = []
+  const chain = await FileChain.open(directory, { ...options, warn: message => void told.push(message) })
+  assert.match(told.join(), /ends in a block that is not whole, 2 at byte 16384, and is cut off/)
   assert.deepEqual(chain.list(0), [0, 1])
   assert.equal(await chain.put(2, [block(2)]), 'ok')
   assert.deepEqual(await chain.get(2), block(2))

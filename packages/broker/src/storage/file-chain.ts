@@ -296,7 +296,7 @@ export class FileChain {
     const file = await this.#options.disk.open(path, 'write', { dsync: this.#options.dsync })
     await file.sync()
     const blocks = new BlockIndex()
-    const { end, damage, isExplained } = await scanChainFile(file, {
+    const { end, damage, torn, isExplained } = await scanChainFile(file, {
       path,
       writers: this.#writers,
       afterSeq: this.#lastFileSeq,
@@ -312,6 +312,8 @@ export class FileChain {
       throw new Corrupt(damage)
     }
     if (damage) this.#options.warn?.(`${damage}; a power cut took what was not synced, and what follows is given up`)
+    if (torn)
+      this.#options.warn?.(`${torn}, and is cut off: a crash of the machine leaves that, and nobody was told of it`)
     this.#files.push({
       ordinal,
       path,

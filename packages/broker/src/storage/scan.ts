@@ -1,5 +1,5 @@
 import type { DiskFile } from '../runtime/runtime.ts'
-import { blockBytesAt, blockHeaderBytes, readBlock } from './block.ts'
+import { blockBytesAt, blockHeaderBytes, blockSeqAt, readBlock } from './block.ts'
 import type { Block } from './block.ts'
 
 /**
@@ -45,6 +45,8 @@ export interface ChainFileScan {
   end: number
   /** What is behind the end and should not be, in words; undefined when all is well. */
   damage: string | undefined
+  /** The block that comes next was begun there and is not whole, in words. */
+  torn: string | undefined
   /** A power cut explains it: the block behind the end was told before the disk had it. */
   isExplained: boolean
 }
@@ -79,11 +81,15 @@ export async function scanChainFile(file: DiskFile, options: ScanOptions): Promi
     at += alignBlock(block.bytes.length)
   }
   const later = await laterBlock(window, at, last, writers)
-  if (!later) return { end: at, damage: undefined, isExplained: true }
+  if (!later) {
+    const isTorn = dense && (await window.seqAt(at)) === last + 1
+    const torn = `${options.path} ends in a block that is not whole, ${last + 1} at byte ${at}`
+    return { end: at, damage: undefined, torn: isTorn ? torn : undefined, isExplained: true }
+  }
   const damage =
     `${options.path} is damaged from byte ${at} on: a block that follows block ${last} was there, ` +
     `as block ${later.seq} at byte ${later.at} shows`
-  return { end: at, damage, isExplained: later.isLazy }
+  return { end: at, damage, torn: undefined, isExplained: later.isLazy }
 }
 
 /** What begins a file is a block, of whatever life; behind it there may be anything. */
@@ -125,6 +131,11 @@ class Window {
     const length = blockBytesAt(this.#bytes, at - this.#start)
     if (length === undefined || !(await this.#load(at, length))) return undefined
     return readBlock(this.#bytes.subarray(at - this.#start, at - this.#start + length))
+  }
+
+  /** The number in what looks like the header of a block. */
+  async seqAt(at: number): Promise<number | undefined> {
+    return (await this.#load(at, blockHeaderBytes)) ? blockSeqAt(this.#bytes, at - this.#start) : undefined
   }
 
   async #load(at: number, length: number): Promise<boolean> {

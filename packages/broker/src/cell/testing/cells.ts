@@ -25,9 +25,9 @@ export interface Stores {
 
 export const memoryStores = (): Stores => ({ chain: new MemoryChainStore(), blobs: new MemoryBlobStore() })
 
-export function fileStores(directory: string, fileBytes = 256 * 1024): Stores {
+export function fileStores(directory: string, fileBytes = 256 * 1024, dsync = true): Stores {
   const { disk, clock } = realRuntime()
-  const options = { disk, clock, fileBytes, dsync: true, reserveBytes: 0 }
+  const options = { disk, clock, fileBytes, dsync, reserveBytes: 0 }
   return { chain: new FileChainStore(directory, options), blobs: new FileBlobStore(directory, disk) }
 }
 

@@ -104,7 +104,7 @@ function closeServer(server: Server): Promise<void> {
 
 function locked(directory: string, holder: Holder | undefined): DiskError {
   const who = holder ? `process ${holder.pid}` : 'another process'
-  return new DiskError('locked', `${directory} is in use by ${who}`)
+  return new DiskError('locked', `${directory} is in use by ${who}; stop that one, or give another directory`)
 }
 
 async function ownHolder(): Promise<Holder> {

@@ -132,7 +132,8 @@ function usable<T>(make: () => T): T {
   try {
     return make()
   } catch (error) {
-    throw new NetworkError('unusable', `Cannot use the certificate or its key: ${reasonOf(error as Error)}`, {
+    const why = reasonOf(error as Error)
+    throw new NetworkError('unusable', `Cannot use the certificate or its key: ${why}${hintOf(error as Error)}`, {
       cause: error,
     })
   }
@@ -154,6 +155,14 @@ const noTls = new Set([
   'ERR_SSL_UNEXPECTED_MESSAGE',
   'ERR_SSL_BAD_RECORD_TYPE',
 ])
+
+/** What those who wrote the options can do about it. */
+function hintOf({ code }: NodeJS.ErrnoException): string {
+  if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH') return ': the key is not that of the certificate'
+  if (code === 'ERR_OSSL_PEM_NO_START_LINE')
+    return ': a file is not in the format PEM, or they are given the wrong way round'
+  return ''
+}
 
 function reasonOf(error: NodeJS.ErrnoException): string {
   const { code = '', message } = error
