@@ -6,6 +6,8 @@ export type QueueMessage = Omit<NewRecord, 'timestampMs'> &
   Partial<Stamp> & {
     /** Its publisher does not ask for it to survive anything: queues may be set to leave such messages out. Not stored. */
     readonly isTransient?: boolean
+    /** Who takes it only as it passes does so when this block is durable, at the earliest. Not stored. */
+    readonly shownAfter?: number
   }
 
 /** The message as it is stored. */

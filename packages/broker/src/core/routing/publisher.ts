@@ -108,15 +108,17 @@ export class Publisher {
   #postAndShow(destinations: readonly Destination[], key: string, message: QueueMessage): Posted {
     const { ledger } = this.#options
     const nowMs = ledger.clock.nowMs()
+    const { shownAfter = -1 } = message
     const first = firstSink(destinations)
-    if (first === 0) {
+    if (first === 0 && shownAfter < 0) {
       this.#passages.show(destinations, 0, key, message, nowMs)
       return this.#tell(true, undefined, -1)
     }
     const kept = keptMessage(message)
-    const { seq, error } = this.post(destinations.slice(0, first), key, message)
+    const { seq, error } = first > 0 ? this.post(destinations.slice(0, first), key, message) : notStored
     // Nobody sees it before it is durable where it is stored.
-    ledger.whenDurable(seq, () => this.#passages.show(destinations, first, key, kept, nowMs), undefined)
+    const show = (): void => this.#passages.show(destinations, first, key, kept, nowMs)
+    ledger.whenDurable(Math.max(seq, shownAfter), show, undefined)
     return this.#tell(true, error, seq)
   }
 
@@ -222,3 +224,5 @@ function sizeOf({ key, value, headers }: QueueMessage): number {
   for (const header of headers ?? []) bytes += header.key.length + (header.value?.length ?? 0)
   return bytes
 }
+
+const notStored = { seq: -1, error: undefined } as const

@@ -159,9 +159,11 @@ export class Incoming {
     let posted: Decided = { seq: -1, error: undefined, isRouted: false }
     if (state) {
       let seq = -1
+      const note = (): number => (seq = broker.sessions.received(state, id))
       broker.router.atomic(() => {
-        posted = { ...this.#post(topic, payload, options, 2, isRetained) }
-        if (posted.error === undefined) seq = broker.sessions.received(state, id)
+        posted = { ...this.#post(topic, payload, options, 2, isRetained, note) }
+        if (posted.error === undefined && seq < 0) note()
+        else if (posted.error !== undefined && seq >= 0) broker.sessions.forget(state, id)
       })
       posted = { ...posted, seq: Math.max(seq, posted.seq) }
     } else posted = this.#post(topic, payload, options, 2, isRetained)
@@ -190,15 +192,20 @@ export class Incoming {
     this.#acknowledge(types.pubcomp, id, seq, isKnown ? reasons.success : reasons.packetIdNotFound)
   }
 
+  /** `note` is called when nothing else keeps the message from being seen twice: it notes that it has come. */
   #post(
     { key, keyBytes }: Topic,
     payload: Buffer,
     { expiresMs, properties }: Options,
     qos: number,
     isRetained: boolean,
+    note?: () => number,
   ): Decided {
     const { broker, namespace } = this.#host
     const flags = (qos << 1) | (isRetained ? flagBits.retain : 0)
+    const { router } = broker
+    const found = router.route(namespace, subjectExchange, key) ?? nowhere
+    const destinations = this.#host.isNotForItself(key) ? found.filter(one => !this.#isOwn(one)) : found
     const message: OwnMessage = {
       key: keyBytes,
       value: payload,
@@ -207,10 +214,8 @@ export class Incoming {
       isTransient: qos === 0,
       expiresMs,
       publisher: this,
+      ...(note && destinations[0]?.kind === 'sink' && { shownAfter: note() }),
     }
-    const { router } = broker
-    const found = router.route(namespace, subjectExchange, key) ?? nowhere
-    const destinations = this.#host.isNotForItself(key) ? found.filter(one => !this.#isOwn(one)) : found
     return isRetained
       ? this.#postRetained(destinations, key, message)
       : withoutGone(router.postTo(destinations, key, message))

@@ -258,3 +258,22 @@ test('a client whose packets wait for the disk is not read for ever', async t =>
   await client.ack(types.puback, 1)
   for (let answered = 0; answered < count; answered++) await client.ack(types.pubcomp, 7)
 })
+
+test('exactly once: nobody sees a message before it is known for good that it has come', async t => {
+  const broker = await start(t)
+  const subscriber = await connect(t, broker, { clientId: 's' })
+  await subscriber.subscribe('#', 0)
+  const properties = { sessionExpiry: 60 }
+  const publisher = await connect(t, broker, { clientId: 'p', cleanStart: false, properties })
+  for (const isRetained of [false, true]) {
+    const goOn = standStill(broker)
+    const done = publisher.publish('once', 'x', { qos: 2, packetId: 7, isRetained })
+    const other = await connect(t, broker, { clientId: 'other' })
+    await other.publish('now', 'x')
+    assert.equal((await subscriber.message()).topic, 'now')
+    goOn()
+    assert.equal((await subscriber.message()).topic, 'once')
+    assert.equal(await done, 0)
+    other.destroy()
+  }
+})
