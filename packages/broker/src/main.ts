@@ -234,7 +234,7 @@ async function openCore(
     transactions,
     quotas,
     origins,
-    volume: volumeOf(settings.data, runtime.disk, cell, settings.reserveBytes, room),
+    volume: volumeOf(settings.data, runtime, cell, settings.reserveBytes, room),
     identity,
     limits: settings,
     addresses,

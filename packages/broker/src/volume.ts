@@ -1,10 +1,10 @@
 import type { Cell } from './cell/cell.ts'
 import type { Volume } from './core/broker.ts'
-import type { Disk } from './runtime/runtime.ts'
+import type { Runtime } from './runtime/runtime.ts'
 import type { RoomWatch } from './storage/room-watch.ts'
 
 /** The place that option `data` names, and the cell that keeps its data there. */
-export function volumeOf(data: string, disk: Disk, cell: Cell, reserveBytes: number, room: RoomWatch): Volume {
+export function volumeOf(data: string, runtime: Runtime, cell: Cell, reserveBytes: number, room: RoomWatch): Volume {
   return {
     name: data,
     reserveBytes,
@@ -18,9 +18,12 @@ export function volumeOf(data: string, disk: Disk, cell: Cell, reserveBytes: num
       const { lastSeq, pendingBytes, keptBytes } = cell.journal
       return { lastSeq, pendingBytes, keptBytes }
     },
+    async descriptors() {
+      return runtime.descriptors?.()
+    },
     async space() {
       if (data === 'memory') return undefined
-      const [totalBytes, freeBytes] = await Promise.all([disk.totalBytes(data), disk.freeBytes(data)])
+      const [totalBytes, freeBytes] = await Promise.all([runtime.disk.totalBytes(data), runtime.disk.freeBytes(data)])
       return { totalBytes, freeBytes }
     },
   }

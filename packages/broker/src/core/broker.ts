@@ -103,6 +103,8 @@ export interface Volume {
   readonly isFull: boolean
   /** What is missing then. */
   readonly shortage: 'space' | 'descriptors' | undefined
+  /** Files and connections that are open, and how many may be; undefined: not known. */
+  descriptors(): Promise<{ open: number; max: number } | undefined>
   /** With less left, it is full. */
   readonly reserveBytes: number
   /** How far the journal is: the number of its newest block, bytes that are not in it yet, and bytes that a start would read. */

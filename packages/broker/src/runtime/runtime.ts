@@ -11,8 +11,16 @@ export interface Runtime {
   readonly random: Random
   readonly disk: Disk
   readonly network: Network
+  /** Undefined where that cannot be known. */
+  descriptors?(): Promise<Descriptors | undefined>
   /** What cannot be survived (a failed sync, a broken invariant): the real one logs and exits, the simulated one crashes the simulated process. */
   fatal(error: Error): void
+}
+
+/** Files and connections of the process that are open, and how many may be. */
+export interface Descriptors {
+  readonly open: number
+  readonly max: number
 }
 
 export interface Clock {

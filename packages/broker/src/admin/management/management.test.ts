@@ -362,6 +362,22 @@ test('health and metrics are for everybody', async t => {
     assert.match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{[^{}]+\})? -?[\d.e+]+)$/)
 })
 
+test('the metrics that there are, and those that the docs tell of, are the same', async t => {
+  const client = await TestClient.start(t)
+  const { text } = await client.ask('GET', '/metrics', undefined, '')
+  const told = new Set(Array.from(text.matchAll(/^# TYPE (\w+)/gm), ([, name]) => name))
+  const page = readFileSync(new URL('../../../../../docs/operating/monitoring.md', import.meta.url), 'utf8')
+  const documented = new Set(page.match(/dragoman_\w+/g))
+  // In memory there is no disk, and descriptors are counted on Linux.
+  documented.delete('dragoman_disk_free_bytes')
+  documented.delete('dragoman_disk_size_bytes')
+  if (process.platform !== 'linux') {
+    documented.delete('dragoman_process_descriptors')
+    documented.delete('dragoman_process_descriptors_max')
+  }
+  assert.deepEqual(told, documented)
+})
+
 test('hostile requests are refused with words', async t => {
   const client = await TestClient.start(t)
   const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`

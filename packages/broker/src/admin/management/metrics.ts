@@ -128,6 +128,7 @@ function connections({ core }: Call): Metric[] {
 async function ofProcess({ core }: Call): Promise<Metric[]> {
   const { volume } = core
   const space = await volume.space()
+  const descriptors = await volume.descriptors()
   const { rss, heapUsed } = process.memoryUsage()
   const gauge = (name: string, help: string, value: number): Metric => ({
     ...{ name: `dragoman_${name}`, type: 'gauge', help, samples: one(value) },
@@ -146,6 +147,12 @@ async function ofProcess({ core }: Call): Promise<Metric[]> {
     ...disk,
     gauge('disk_reserve_bytes', 'With less left, nothing is written.', volume.reserveBytes),
     gauge('disk_full', '1 while nothing can be written: no space, or no file descriptors.', volume.isFull ? 1 : 0),
+    ...(descriptors
+      ? [
+          gauge('process_descriptors', 'Files and connections that are open.', descriptors.open),
+          gauge('process_descriptors_max', 'How many may be; beyond, connections are dropped.', descriptors.max),
+        ]
+      : []),
     gauge('process_resident_memory_bytes', 'Memory of the process.', rss),
     gauge('process_heap_bytes', 'Memory of the process that objects take.', heapUsed),
   ]

@@ -1,5 +1,6 @@
 import type { Runtime } from '../runtime.ts'
 import { realClock } from './clock.ts'
+import { descriptorsOfProcess } from './descriptors.ts'
 import { RealDisk } from './disk.ts'
 import { RealNetwork } from './network.ts'
 import { SystemRandom } from './random.ts'
@@ -22,6 +23,7 @@ export function realRuntime(options: RealRuntimeOptions = {}): Runtime {
     random: new SystemRandom(),
     disk: new RealDisk(),
     network: new RealNetwork(),
+    descriptors: descriptorsOfProcess,
     fatal: options.onFatal ?? exitOnFatal,
   }
 }
