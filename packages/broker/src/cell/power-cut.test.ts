@@ -9,7 +9,7 @@ import type { TestCell } from './testing/cells.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 const seeds = 4
-const lives = 6
+const lives = 8
 
 /** Blocks that count when the operating system has them, in files small enough that many are in use. */
 function open({ disk, clock, random }: Runtime, warned: string[]): Promise<TestCell> {
@@ -54,7 +54,7 @@ test(`without syncs a power cut takes only the end, and the broker starts again 
         written.length = found.length
         void write(opened, stream, written, random).catch(() => {})
         await simulator.sleep(random.below(500))
-        machine.crash({ power: true })
+        machine.crash({ power: random.chance(0.7) })
       }
     }
     let isOver = false

@@ -113,7 +113,8 @@ const readsAhead = 32
 
 /**
  * A hole before a block that was told before the disk had it is what a power cut leaves: the chain ends before the hole. Not when a checkpoint
- * was made behind the hole that is not there: blocks that it held were dropped, and no power cut explains that.
+ * was made behind the hole that is not there: blocks that it held were dropped, and no power cut explains that. Nor when a fence follows: at
+ * that start everything before it was there, and was synced.
  */
 async function cutLazy({ chain, cell, target }: ClaimOptions, hole: number, later: number[]): Promise<boolean> {
   if (!chain.cut || target.hasLost) return false
@@ -121,7 +122,7 @@ async function cutLazy({ chain, cell, target }: ClaimOptions, hole: number, late
     const bytes = await chain.get(cell, seq)
     const block = bytes ? readBlock(bytes) : undefined
     if (index === 0 && !block?.isLazy) return false
-    if (block && block.floorHint >= hole) return false
+    if (block && (block.floorHint >= hole || block.kind === 'fence')) return false
   }
   await chain.cut(cell, hole)
   return true

@@ -19,13 +19,13 @@ function temporary(t: { after(run: () => void): void }): string {
   return directory
 }
 
-function block(seq: number, bytes = 5000, kind: 'data' | 'fence' = 'data', writer = 1n): Buffer {
+function block(seq: number, bytes = 5000, kind: 'data' | 'fence' = 'data', writer = 1n, isLazy = false): Buffer {
   const whole = Buffer.alloc(bytes, seq)
-  return sealed(whole, seq, kind, writer)
+  return sealed(whole, seq, kind, writer, isLazy)
 }
 
 /** What is in `whole` behind the place of the header becomes the body. */
-function sealed(whole: Buffer, seq: number, kind: 'data' | 'fence', writer: bigint): Buffer {
+function sealed(whole: Buffer, seq: number, kind: 'data' | 'fence', writer: bigint, isLazy = false): Buffer {
   const bytes = whole.length
   const bodyBytes = bytes - blockHeaderBytes
   const header = {
@@ -34,6 +34,7 @@ function sealed(whole: Buffer, seq: number, kind: 'data' | 'fence', writer: bigi
     epoch: 1,
     seq,
     writer,
+    isLazy,
     previous: noLink,
     timeMs: 0,
     bodyBytes,
@@ -244,3 +245,30 @@ test('what follows a gap may be cut with the fences that are kept', async t => {
   assert.deepEqual(await chain.get(5), block(5, 100, 'fence', 2n))
   await chain.close()
 })
+
+for (const [seq, isExplained] of [
+  [1, false],
+  [4, true],
+] as const) {
+  test(`without syncs, a power cut ${isExplained ? 'explains a hole behind the last fence' : 'does not explain a hole before a fence'}`, async t => {
+    const directory = temporary(t)
+    const warned: string[] = []
+    const lazy = { ...options, dsync: false, warn: (text: string) => void warned.push(text) }
+    const chain = await FileChain.open(directory, lazy)
+    for (let next = 0; next < 7; next++) {
+      await chain.put(next, [block(next, 4096, next % 3 === 0 && next < 6 ? 'fence' : 'data', 1n, true)])
+    }
+    await chain.close()
+    const file = path.join(
+      directory,
+      fs.readdirSync(directory).find(name => name.endsWith('.blocks'))!,
+    )
+    const bytes = fs.readFileSync(file)
+    bytes[seq * 4096 + 200]! ^= 1
+    fs.writeFileSync(file, bytes)
+    const opening = FileChain.open(directory, lazy)
+    if (!isExplained) return assert.rejects(opening, Corrupt)
+    await (await opening).close()
+    assert.match(warned.join(), /a power cut took what was not synced/)
+  })
+}

@@ -97,19 +97,27 @@ function follows(block: Block, count: number, last: number, writers: ChainWriter
   return count === 0 ? block.seq > last : block.seq === last + 1 && writers.wrote(block)
 }
 
+/**
+ * The first block behind the end that is newer, if any. `isLazy`: a power cut can have taken what lies before it. It cannot when a fence comes
+ * later: at that start everything before it was there, and was synced.
+ */
 async function laterBlock(
   window: Window,
   end: number,
   last: number,
   writers: ChainWriters,
 ): Promise<{ seq: number; at: number; isLazy: boolean } | undefined> {
-  for (let at = end; at < window.size;) {
+  let found: { seq: number; at: number; isLazy: boolean } | undefined
+  for (let at = end; at < window.size && found?.isLazy !== false;) {
     const block = await window.block(at)
-    const isForeign = block !== undefined && writers.areAllKnown && !writers.wrote(block)
-    if (block && block.seq > last && !isForeign) return { seq: block.seq, at, isLazy: block.isLazy === true }
-    at += block && !isForeign ? alignBlock(block.bytes.length) : blockAlignment
+    const isOurs = block !== undefined && (!writers.areAllKnown || writers.wrote(block))
+    if (isOurs && block.seq > last) {
+      found ??= { seq: block.seq, at, isLazy: true }
+      found.isLazy = block.isLazy === true && block.kind !== 'fence'
+    }
+    at += isOurs ? alignBlock(block.bytes.length) : blockAlignment
   }
-  return undefined
+  return found
 }
 
 /** A file seen through a buffer that moves along with the reader. */
