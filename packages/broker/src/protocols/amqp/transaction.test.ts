@@ -120,3 +120,23 @@ test('many that are acknowledged together are, though the connection ends meanwh
   while (broker.core.connections.list().length > 1) await new Promise(resolve => setImmediate(resolve))
   assert.deepEqual([cursor.ackedCount, cursor.inFlightCount, cursor.returnedCount], [messages, 0, 0])
 })
+
+test('a commit that a full disk has no room for takes no effect, and closes its channel', async t => {
+  const broker = await start(t)
+  const channel = await (await connect(t, broker)).channel()
+  await channel.declare('in')
+  await channel.declare('out')
+  await channel.publish('', 'in', 'one')
+  await countBecomes(broker, 'in', 1)
+  await channel.txSelect()
+  const got = await channel.get('in')
+  await channel.publish('', 'out', got?.body ?? '')
+  channel.ack(got?.deliveryTag ?? 0)
+  await channel.settled()
+  let isFull = true
+  Object.defineProperty(broker.core.ledger, 'full', { get: () => isFull, configurable: true })
+  await assert.rejects(channel.txCommit(), { code: 406 })
+  isFull = false
+  await countBecomes(broker, 'in', 1)
+  assert.equal(broker.core.queues.get('/', 'out')?.readyCount, 0)
+})

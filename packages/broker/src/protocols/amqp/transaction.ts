@@ -1,3 +1,4 @@
+import { storageFull } from '../../core/refusals.ts'
 import { Commit } from './commit.ts'
 import type { Connection } from './connection.ts'
 import type { Consuming, HeldSettlement } from './consuming.ts'
@@ -43,6 +44,8 @@ export class Transaction {
   /** Resolves when all of it is durable. Rejects when a part of it was refused. */
   async commit(): Promise<void> {
     const { bodies, broker } = this.#connection
+    // What is settled must not go when what is published with it finds no room.
+    if (!this.#hasRoom()) throw storageFull()
     const commit = new Commit(this.#publishing, this.#consuming, this.#published, this.#settled)
     const bytes = this.#bytes
     this.#forget()
@@ -57,6 +60,14 @@ export class Transaction {
     }
     await new Promise<void>(resolve => broker.router.whenDurable(seq, resolve, undefined))
     if (commit.isPartial) throw new AmqpException('preconditionFailed', 'partial tx completion')
+  }
+
+  #hasRoom(): boolean {
+    const { cell, router } = this.#connection.broker
+    if (!cell.isFull) return true
+    return this.#published.every(({ destinations, message, delayMs }) => {
+      return delayMs === 0 && router.hasRoom(destinations, message)
+    })
   }
 
   /** What was settled is unsettled again. */
