@@ -120,6 +120,11 @@ export class AmqpPort implements QueuePort {
     this.#channels.clear()
   }
 
+  /** What the port has no word for, on a channel of its own. */
+  use(name: string, act: (channel: DriverChannel) => Promise<void>): Promise<Outcome> {
+    return this.#ask(name, act)
+  }
+
   /** On the channel of that name, which is opened when it is not there. */
   async #ask(name: string, act: (channel: DriverChannel) => Promise<unknown>): Promise<Outcome> {
     const { simulator } = this.shared

@@ -52,11 +52,6 @@ export const brokenKeyRules: Record<string, BrokenRule> = {
     find: '  if (isStale) {',
     replace: '  if (isStale && commands.length === 0) {',
   },
-  'a transaction is several blocks': {
-    file: 'protocols/resp/commands/transactions.ts',
-    find: 'broker.ledger.atomic(() => {\n      for (const { spec, args } of commands) client.execute(spec, args)\n    })',
-    replace: 'for (const { spec, args } of commands) client.execute(spec, args)',
-  },
   'who is not subscribed any more is told': {
     file: 'protocols/resp/pubsub.ts',
     find: '    fan.delete(listener)\n    if',
@@ -66,10 +61,5 @@ export const brokenKeyRules: Record<string, BrokenRule> = {
     file: 'protocols/resp/pubsub.ts',
     find: '    if (this.#gathering !== fan) {\n      this.flush()',
     replace: '    if (this.#gathering !== fan) {',
-  },
-  'one more entry than asked for is trimmed': {
-    file: 'core/entry-streams/entry-stream.ts',
-    find: 'if (target > this.state.first) this.#trimmed(target)',
-    replace: 'if (target > this.state.first + 1) this.#trimmed(target + 1)',
   },
 }

@@ -99,4 +99,9 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     find: 'if (reason !== undefined) this.#push({ first, last, heir, reason })',
     replace: '',
   },
+  'a commit is several blocks': {
+    file: 'protocols/amqp/commit.ts',
+    find: 'if (this.#cost <= pieceMax) return router.atomic(this.#whole)',
+    replace: 'if (this.#cost <= pieceMax) return this.#whole() ?? ledger.lastSeq',
+  },
 }

@@ -62,10 +62,10 @@ export const brokenSessionRules: Record<string, BrokenRule> = {
     find: 'statistics.sentBytes += bytes.length\n    outbox.write([bytes])',
     replace: 'statistics.sentBytes += bytes.length\n    outbox.write([bytes, bytes])',
   },
-  'a member that is lost keeps what it was given': {
+  'what waits for those who share a filter waits in memory': {
     file: 'protocols/mqtt/shares.ts',
-    find: 'for (const subscription of subscriptions) subscription.cancel()',
-    replace: '',
+    find: 'const isNewlyKept = member.isLasting && !isKept',
+    replace: 'const isNewlyKept = member.isLasting && isKept',
   },
   'what those who share a filter have taken is given out again': {
     file: 'protocols/mqtt/outgoing.ts',
