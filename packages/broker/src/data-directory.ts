@@ -43,6 +43,10 @@ export function memoryStores(): Stores {
   return { chain: new MemoryChainStore(), blobs: new MemoryBlobStore(), close: async () => {} }
 }
 
+const emptied =
+  'belongs to a broker, but holds no data: nothing is below "cell". The broker starts empty. If it has run here before, stop it and restore the ' +
+  'directory from a copy'
+
 /** Claims a data directory for this process; makes it if it is absent. Rejects with `StartError` when it cannot be used. */
 export async function openDirectory(options: DirectoryOptions): Promise<Stores> {
   const {
@@ -57,8 +61,9 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
   const warn = (message: string): void => options.warn?.(message)
   const lock = await claim(disk, path)
   try {
-    await checkFormat(disk, path)
-    await settleNames(disk, path)
+    const isNew = await checkFormat(disk, path)
+    const cells = await settleNames(disk, path)
+    if (!isNew && cells.length === 0) warn(`${path} ${emptied}`)
   } catch (error) {
     await lock.release()
     throw error
@@ -105,12 +110,13 @@ async function claim(disk: Disk, path: string): Promise<DiskLock> {
   }
 }
 
-/** The file is written once, before anything else: a directory with other content and without it is not ours. */
-async function checkFormat(disk: Disk, path: string): Promise<void> {
+/** The file is written once, before anything else: a directory with other content and without it is not ours. Whether there was none yet. */
+async function checkFormat(disk: Disk, path: string): Promise<boolean> {
   const entries = await disk.list(path)
   if (entries.includes(formatFile)) {
     const format = checkKnown(await readSmall(disk, `${path}/${formatFile}`), path)
-    return format < dataFormat ? writeFormat(disk, path, entries) : undefined
+    if (format < dataFormat) await writeFormat(disk, path, entries)
+    return false
   }
   const foreign = entries.find(entry => !harmless.test(entry))
   if (entries.includes('cell')) {
@@ -122,22 +128,25 @@ async function checkFormat(disk: Disk, path: string): Promise<void> {
   if (foreign !== undefined) {
     throw new StartError(`Cannot use ${path} for data: it holds other files ("${foreign}"); give an empty directory`)
   }
-  return writeFormat(disk, path, entries)
+  await writeFormat(disk, path, entries)
+  return true
 }
 
 /**
  * A process that was killed may have left names that only the page cache has. Nothing may be built on them before they are durable: a power
- * cut would take what was acknowledged since together with the directory in which it lies.
+ * cut would take what was acknowledged since together with the directory in which it lies. Returns the names of the cells.
  */
-async function settleNames(disk: Disk, path: string): Promise<void> {
+async function settleNames(disk: Disk, path: string): Promise<string[]> {
   // Those above may be none that this process may open: then it has not made what is in them.
   for (const above of parentsOf(path)) await disk.syncDirectory(above).catch(() => {})
   await disk.syncDirectory(path)
-  for (const cell of await settleBelow(disk, `${path}/cell`)) {
+  const cells = await settleBelow(disk, `${path}/cell`)
+  for (const cell of cells) {
     for (const part of await settleBelow(disk, `${path}/cell/${cell}`)) {
       await disk.syncDirectory(`${path}/cell/${cell}/${part}`)
     }
   }
+  return cells
 }
 
 /** The names in a directory, which are durable then; none if it is absent. */

@@ -108,6 +108,22 @@ test('data of a newer release, and a damaged format file, are refused', async ()
   })
 })
 
+test('a directory whose data is gone is told, and a new one is not', async () => {
+  await inDirectory(async path => {
+    for (const [isGone, isTold] of [
+      [false, false],
+      [false, false],
+      [true, true],
+    ] as const) {
+      if (isGone) await rm(join(path, 'cell', '0'), { recursive: true })
+      let text = ''
+      const broker = await startBroker({ data: path }, { writeLog: line => void (text += line) })
+      await broker.close()
+      assert.equal(text.includes('holds no data'), isTold, text)
+    }
+  })
+})
+
 test('a first start that was cut off is begun again', async () => {
   await inDirectory(async path => {
     await writeFile(join(path, 'format.json.draft'), '{"fo')
