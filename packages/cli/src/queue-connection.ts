@@ -39,6 +39,7 @@ export async function withChannel<T>(target: QueueTarget, run: (channel: DriverC
   try {
     const tls = await tlsOf(target)
     driver = await AmqpDriver.open(await network.connect(address, tls), login)
+    driver.onBlocked = tellBlocked
     const result = await run(await driver.channel())
     await driver.close()
     return result
@@ -52,4 +53,13 @@ export async function withChannel<T>(target: QueueTarget, run: (channel: DriverC
   } finally {
     driver?.destroy()
   }
+}
+
+/** Who publishes waits meanwhile, and should know what for. */
+function tellBlocked(reason: string | undefined): void {
+  const words =
+    reason === undefined
+      ? 'The broker takes messages again'
+      : `The broker takes no messages for now (${reason}): this waits until it does. What it needs is in its log`
+  process.stderr.write(`dragoman: ${words}\n`)
 }

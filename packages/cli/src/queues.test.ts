@@ -197,3 +197,18 @@ test('delayed messages are listed and cancelled; schedules publish', async () =>
   assert.equal(await dragoman('schedule', 'delete', 'nightly'), 'nightly deleted\n')
   assert.match(await refused('schedule', 'declare', 'bad', 'x', '--cron', 'never', '--queue', 'later'), /./)
 })
+
+test('who publishes while the broker is low on disk is told so, and waits', async () => {
+  await dragoman('queue', 'declare', 'patient')
+  const { cell } = broker.core
+  let isFull = true
+  Object.defineProperty(cell, 'isFull', { get: () => isFull, configurable: true })
+  const { child, done } = start(['publish', '--queue', 'patient', 'at last'], environment)
+  let told = ''
+  child.stderr?.on('data', (chunk: Buffer) => (told += String(chunk)))
+  while (!told.includes('no messages for now (low on disk)') && child.exitCode === null)
+    await new Promise(resolve => setTimeout(resolve, 20))
+  isFull = false
+  assert.match((await done).err, /takes messages again[^]*Published 1 message/)
+  Reflect.deleteProperty(cell, 'isFull')
+})

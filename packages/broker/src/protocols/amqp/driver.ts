@@ -87,6 +87,8 @@ export class AmqpDriver {
   #gone: Error | undefined
   /** Reasons for which the broker takes no messages; those that were told last are last. Undefined: it takes them again. */
   readonly blocked: (string | undefined)[] = []
+  /** Is told each of them. */
+  onBlocked: ((reason: string | undefined) => void) | undefined
 
   static async connect(network: Network, address: Address, options: DriverOptions = {}): Promise<AmqpDriver> {
     return AmqpDriver.open(await network.connect(address), options)
@@ -248,13 +250,17 @@ export class AmqpDriver {
       return this.#over(new Refusal(replyCode, replyText))
     }
     if (method === connectionClass.connectionBlocked) {
-      this.blocked.push((given as Arguments<typeof connectionClass.connectionBlocked>).reason)
-      return
+      return this.#blocked((given as Arguments<typeof connectionClass.connectionBlocked>).reason)
     }
-    if (method === connectionClass.connectionUnblocked) return void this.blocked.push(undefined)
+    if (method === connectionClass.connectionUnblocked) return this.#blocked(undefined)
     const call = this.#calls.shift()
     assert(call && call.answers.includes(method), `${method.name} was not asked for`)
     call.resolve({ method, given, content: undefined })
+  }
+
+  #blocked(reason: string | undefined): void {
+    this.blocked.push(reason)
+    this.onBlocked?.(reason)
   }
 
   #over(error: Error): void {
