@@ -92,8 +92,9 @@ export class Moves implements Workload {
   #checkRefusal(outcome: Outcome): void {
     const { simulator, mayBeFull, mayFail } = this.shared
     if (outcome === undefined || outcome === 'done' || outcome === 'unreachable') return
-    if (outcome !== 'storage-full' || !(mayBeFull() || mayFail()))
-      simulator.fail(`a transaction is refused: ${outcome}`)
+    // In the protocol's words a full disk is a condition that is not met.
+    const isFull = outcome === 'storage-full' || outcome === 'precondition-failed'
+    if (!isFull || !(mayBeFull() || mayFail())) simulator.fail(`a transaction is refused: ${outcome}`)
   }
 
   // The end
