@@ -4,6 +4,7 @@
 //   disk read   FILE...               sequential read of 1 MiB at a time, page cache dropped first
 //   disk serve  FILE...               the same read, each buffer sent over one loopback connection whose reader discards
 //   disk drop   FILE...               drops the files' pages from the page cache, so that the next reader is cold
+//   disk steady DIR RATE SECONDS      RATE O_DSYNC writes of 4 KiB a second, one at a time: how long each takes
 //   disk loop   SECONDS               one loopback connection, 256 KiB writes, reader copies into a buffer
 //
 // Prints one JSON line.
@@ -76,6 +77,38 @@ static void write_sync(const char *directory, size_t count_mib, size_t block) {
          block / 1024, seconds, total / seconds / 1e6, total / (double)block / seconds);
 }
 
+static int by_size(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static void write_steadily(const char *directory, double rate, double seconds) {
+  enum { block = 4096, blocks = 8192 };
+  char path[4096];
+  snprintf(path, sizeof path, "%s/disk-steady.tmp", directory);
+  char *bytes = noise(block);
+  int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+  if (fd < 0) die(path);
+  for (size_t i = 0; i < blocks; i++)
+    if (pwrite(fd, bytes, block, i * block) != block) die("preallocate");
+  fsync(fd);
+  close(fd);
+  fd = open(path, O_RDWR | O_DSYNC);
+  size_t count = rate * seconds;
+  double *took = calloc(count + 1, sizeof *took), start = now();
+  for (size_t i = 0; i < count; i++) {
+    double wait = start + i / rate - now();
+    if (wait > 0) nanosleep(&(struct timespec){.tv_sec = wait, .tv_nsec = (wait - (long)wait) * 1e9}, NULL);
+    double before = now();
+    if (pwrite(fd, bytes, block, i % blocks * block) != block) die("write");
+    took[i] = now() - before;
+  }
+  close(fd);
+  unlink(path);
+  qsort(took, count, sizeof *took, by_size);
+  printf("{\"writes\":%zu,\"p50Ms\":%.3f,\"p99Ms\":%.3f}\n", count, took[count / 2] * 1e3, took[count * 99 / 100] * 1e3);
+}
+
 static void *discard(void *argument) {
   int fd = *(int *)argument;
   static char buffer[1 << 18];
@@ -146,6 +179,7 @@ static void loop(double limit) {
 int main(int count, char **words) {
   const char *mode = count > 2 ? words[1] : "";
   if (!strcmp(mode, "write") && count > 3) write_sync(words[2], atol(words[3]), (count > 4 ? atol(words[4]) : 1024) << 10);
+  else if (!strcmp(mode, "steady") && count > 4) write_steadily(words[2], atof(words[3]), atof(words[4]));
   else if (!strcmp(mode, "read")) read_cold(words + 2, count - 2, 0, mib);
   else if (!strcmp(mode, "serve")) read_cold(words + 2, count - 2, 1, mib);
   else if (!strcmp(mode, "loop")) loop(atof(words[2]));
@@ -153,7 +187,7 @@ int main(int count, char **words) {
     for (int i = 2; i < count; i++) drop(words[i]);
     printf("{\"dropped\":%d}\n", count - 2);
   } else {
-    fprintf(stderr, "usage: disk write DIR MIB [BLOCK_KIB] | read FILE... | serve FILE... | drop FILE... | loop SECONDS\n");
+    fprintf(stderr, "usage: disk write DIR MIB [BLOCK_KIB] | steady DIR RATE SECONDS | read FILE... | serve FILE... | drop FILE... | loop SECONDS\n");
     return 1;
   }
   return 0;
