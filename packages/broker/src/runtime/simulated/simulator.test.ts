@@ -80,14 +80,14 @@ test('Simulator reports what nobody caught, with its seed', async () => {
   )
 })
 
-test('a crashed process is not heard of again, and its files are there when it starts again', async () => {
+test(`a crashed process is not heard of again, and its files are there when it starts again (SEED=${seed})`, async () => {
   await inWorld(seed, async simulator => {
     const process = simulator.process('one')
     const runtime = process.start()
-    let fired = false
-    runtime.clock.after(5, () => (fired = true))
     const file = await runtime.disk.open('a', 'create')
     await file.write([Buffer.from('kept')], 0)
+    let fired = false
+    runtime.clock.after(5, () => (fired = true))
     process.crash({ power: false })
     await simulator.sleep(50)
     assert.equal(fired, false)
