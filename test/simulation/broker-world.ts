@@ -239,7 +239,7 @@ class BrokerWorld {
       const workload = make(this.#shared)
       if (workload === undefined) continue
       this.#workloads.push(workload)
-      await workload.create()
+      await workload.create?.()
     }
   }
 
@@ -510,7 +510,7 @@ class BrokerWorld {
       }
       partition.history.checkAll(start, ids, this.#shared.traits)
     }
-    for (const workload of this.#workloads) await workload.check(client)
+    for (const workload of this.#workloads) await workload.check?.(client)
     client.drop()
   }
 }

@@ -1,9 +1,8 @@
 import type { Answer } from '../../packages/broker/src/protocols/resp/driver.ts'
-import type { Client } from './client.ts'
 import type { RecordId } from './history.ts'
 import { keyOf } from './list-history.ts'
 import { idOf, valueOf } from './records.ts'
-import { RespClient } from './resp-client.ts'
+import { repeat, RespClient } from './resp-client.ts'
 import type { Shared, Workload } from './workload.ts'
 
 const names = ['c/0', 'c/1', 'd']
@@ -44,37 +43,28 @@ export class Channels implements Workload {
     this.shared = shared
   }
 
-  async create(): Promise<void> {}
-
   async run(): Promise<void> {
     const { random } = this.shared.simulator
     const tasks: Promise<void>[] = []
-    for (let number = random.between(1, 3); number > 0; number--) tasks.push(this.#publish(number))
+    const pauses = { shortMs: 10, longMs: 200, isMuch: () => this.published.length > publishedMax }
+    for (let number = random.between(1, 3); number > 0; number--)
+      tasks.push(repeat(this.shared, `speaker-${number}`, pauses, client => this.#publish(client, number)))
     for (let number = random.between(1, 3); number > 0; number--)
       tasks.push(new Subscriber(this, `listener-${number}`).run())
     await Promise.all(tasks)
   }
 
-  async #publish(number: number): Promise<void> {
-    const { simulator } = this.shared
-    const { random } = simulator
-    const client = new RespClient(this.shared, `speaker-${number}`)
-    while (!this.shared.isEnding) {
-      // What an old connection has sent may come late: each is a publisher of its own.
-      const producer = number * 10_000 + client.connection
-      const some = Array.from({ length: random.chance(0.3) ? random.between(2, 20) : 1 }, () => this.#make(producer))
-      const told = await client.askAll(some.map(({ id, channel }) => ['PUBLISH', channel, valueOf(id)]))
-      for (const [at, one] of some.entries()) {
-        const { answer, untilMs } = told[at]!
-        if (typeof answer === 'number') one.toldMs = untilMs
-        else one.isLost = true
-        this.shared.operations++
-      }
-      await simulator.sleep(
-        random.float() * (this.published.length > publishedMax ? 3_000 : random.chance(0.1) ? 200 : 10),
-      )
+  async #publish(client: RespClient, number: number): Promise<void> {
+    const { random } = this.shared.simulator
+    // What an old connection has sent may come late: each is a publisher of its own.
+    const producer = number * 10_000 + client.connection
+    const some = Array.from({ length: random.chance(0.3) ? random.between(2, 20) : 1 }, () => this.#make(producer))
+    const told = await client.askAll(some.map(({ id, channel }) => ['PUBLISH', channel, valueOf(id)]))
+    for (const [at, one] of some.entries()) {
+      const { answer, untilMs } = told[at]!
+      if (typeof answer === 'number') one.toldMs = untilMs
+      else one.isLost = true
     }
-    client.drop()
   }
 
   #make(producer: number): Published {
@@ -87,9 +77,6 @@ export class Channels implements Workload {
     this.byKey.set(keyOf(id), one)
     return one
   }
-
-  /** Nothing of this outlives a connection. */
-  async check(_client: Client): Promise<void> {}
 }
 
 /** One connection after the other, each of which is subscribed anew. */

@@ -3,7 +3,7 @@ import type { Client } from './client.ts'
 import { compareIds, EntryHistory, GroupHistory, type Entry } from './entry-history.ts'
 import type { RecordId } from './history.ts'
 import { idOf, valueOf } from './records.ts'
-import { RespClient, surely, type Told, type Word } from './resp-client.ts'
+import { repeat, RespClient, surely, type Told, type Word } from './resp-client.ts'
 import type { Shared, Workload } from './workload.ts'
 
 const key = 'events'
@@ -67,19 +67,9 @@ export class EntryStreams implements Workload {
     await Promise.all(tasks)
   }
 
-  async #repeat(name: string, task: (client: RespClient) => Promise<void>): Promise<void> {
-    const { simulator } = this.shared
-    const { random } = simulator
-    const client = new RespClient(this.shared, `entries-${name}`)
-    while (!this.shared.isEnding) {
-      await task(client)
-      this.shared.operations++
-      if (random.chance(0.01)) client.drop()
-      await simulator.sleep(
-        random.float() * (this.history.entries.size > entriesMax ? 3_000 : random.chance(0.1) ? 200 : 5),
-      )
-    }
-    client.drop()
+  #repeat(name: string, task: (client: RespClient) => Promise<void>): Promise<void> {
+    const isMuch = (): boolean => this.history.entries.size > entriesMax
+    return repeat(this.shared, `entries-${name}`, { shortMs: 5, longMs: 200, isMuch }, task)
   }
 
   async #add(client: RespClient, number: number): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Client } from './client.ts'
 import { idOf, valueOf } from './records.ts'
-import { RespClient, surely, type Told } from './resp-client.ts'
+import { repeat, RespClient, surely, type Told } from './resp-client.ts'
 import type { Shared, Workload } from './workload.ts'
 
 /** Since when and until when, by the broker's clock. */
@@ -92,8 +92,6 @@ export class Expiring implements Workload {
     this.shared = shared
   }
 
-  async create(): Promise<void> {}
-
   async run(): Promise<void> {
     const { random } = this.shared.simulator
     const tasks: Promise<void>[] = []
@@ -103,25 +101,17 @@ export class Expiring implements Workload {
         (_, at) => new Lease(`lease-${number}-${at}`, number * 10 + at),
       )
       this.#leases.push(leases)
-      tasks.push(this.#repeat(`holder-${number}`, leases))
+      const pauses = { shortMs: 20, longMs: 400 }
+      tasks.push(repeat(this.shared, `holder-${number}`, pauses, client => this.#use(client, leases)))
     }
     await Promise.all(tasks)
   }
 
-  async #repeat(name: string, leases: Lease[]): Promise<void> {
-    const { simulator } = this.shared
-    const { random } = simulator
-    const client = new RespClient(this.shared, name)
-    while (!this.shared.isEnding) {
-      const at = random.below(leases.length)
-      const lease = leases[at]!
-      await this.#step(client, lease)
-      if (lease.isLost) leases[at] = new Lease(`${lease.key}'`, lease.producer)
-      this.shared.operations++
-      if (random.chance(0.01)) client.drop()
-      await simulator.sleep(random.float() * (random.chance(0.1) ? 400 : 20))
-    }
-    client.drop()
+  async #use(client: RespClient, leases: Lease[]): Promise<void> {
+    const at = this.shared.simulator.random.below(leases.length)
+    const lease = leases[at]!
+    await this.#step(client, lease)
+    if (lease.isLost) leases[at] = new Lease(`${lease.key}'`, lease.producer)
   }
 
   async #step(client: RespClient, lease: Lease): Promise<void> {

@@ -3,7 +3,7 @@ import type { Client } from './client.ts'
 import type { RecordId } from './history.ts'
 import { keyOf, ListHistory, Popper, type Item, type Side } from './list-history.ts'
 import { idOf, valueOf } from './records.ts'
-import { RespClient, surely, type Told, type Word } from './resp-client.ts'
+import { repeat, RespClient, surely, type Told, type Word } from './resp-client.ts'
 import type { Shared, Workload } from './workload.ts'
 
 const itemsMax = 3_000
@@ -33,8 +33,6 @@ export class Lists implements Workload {
     this.head = this.tail === 'left' ? 'right' : 'left'
   }
 
-  async create(): Promise<void> {}
-
   async run(): Promise<void> {
     const { random } = this.shared.simulator
     const tasks: Promise<void>[] = []
@@ -51,18 +49,9 @@ export class Lists implements Workload {
     await Promise.all(tasks)
   }
 
-  async #repeat(task: (client: RespClient, number: number) => Promise<void>, number: number): Promise<void> {
-    const { simulator } = this.shared
-    const { random } = simulator
-    const client = new RespClient(this.shared, `lists-${number}`)
-    while (!this.shared.isEnding) {
-      await task(client, number)
-      this.shared.operations++
-      if (random.chance(0.01)) client.drop()
-      const isMuch = this.jobs.items.size + this.mixed.items.size > itemsMax
-      await simulator.sleep(random.float() * (isMuch ? 3_000 : random.chance(0.1) ? 200 : 5))
-    }
-    client.drop()
+  #repeat(task: (client: RespClient, number: number) => Promise<void>, number: number): Promise<void> {
+    const isMuch = (): boolean => this.jobs.items.size + this.mixed.items.size > itemsMax
+    return repeat(this.shared, `lists-${number}`, { shortMs: 5, longMs: 200, isMuch }, client => task(client, number))
   }
 
   // Pushing and taking

@@ -153,3 +153,32 @@ const shown = (words: readonly unknown[]): string =>
         : String(word),
     )
     .join(' ')
+
+/** How long a client rests after each task, at the most: mostly the shorter time; and while there is so much that others must catch up, seconds. */
+export interface Pauses {
+  readonly shortMs: number
+  readonly longMs: number
+  isMuch?(): boolean
+}
+
+const catchUpMs = 3_000
+
+/** A client that does a task again and again until the world ends. It gives up its connection now and then. */
+export async function repeat(
+  shared: Shared,
+  name: string,
+  { shortMs, longMs, isMuch }: Pauses,
+  task: (client: RespClient) => Promise<void>,
+): Promise<void> {
+  const { random } = shared.simulator
+  const client = new RespClient(shared, name)
+  while (!shared.isEnding) {
+    await task(client)
+    shared.operations++
+    if (random.chance(0.01)) client.drop()
+    await shared.simulator.sleep(
+      random.float() * (isMuch?.() === true ? catchUpMs : random.chance(0.1) ? longMs : shortMs),
+    )
+  }
+  client.drop()
+}

@@ -78,8 +78,6 @@ export class Subjects implements Workload {
     }
   }
 
-  async create(): Promise<void> {}
-
   async run(): Promise<void> {
     const { shared } = this
     const { simulator } = shared

@@ -25,8 +25,6 @@ export class Tubes implements Workload, TubeWorld {
     this.history = new TubeHistory(shared.simulator)
   }
 
-  async create(): Promise<void> {}
-
   async run(): Promise<void> {
     const { random } = this.simulator
     const tasks: Promise<void>[] = []

@@ -1,7 +1,7 @@
 import type { Client } from './client.ts'
 import type { RecordId } from './history.ts'
 import { idOf, valueOf } from './records.ts'
-import { RespClient, surely, type Told } from './resp-client.ts'
+import { repeat, RespClient, surely, type Told } from './resp-client.ts'
 import type { Shared, Workload } from './workload.ts'
 
 const counter = 'count'
@@ -76,8 +76,6 @@ export class Values implements Workload {
     this.shared = shared
   }
 
-  async create(): Promise<void> {}
-
   async run(): Promise<void> {
     const { random } = this.shared.simulator
     const tasks: Promise<void>[] = []
@@ -97,17 +95,8 @@ export class Values implements Workload {
     await Promise.all(tasks)
   }
 
-  async #repeat(name: string, task: (client: RespClient) => Promise<void>): Promise<void> {
-    const { simulator } = this.shared
-    const { random } = simulator
-    const client = new RespClient(this.shared, `values-${name}`)
-    while (!this.shared.isEnding) {
-      await task(client)
-      this.shared.operations++
-      if (random.chance(0.01)) client.drop()
-      await simulator.sleep(random.float() * (random.chance(0.1) ? 300 : 10))
-    }
-    client.drop()
+  #repeat(name: string, task: (client: RespClient) => Promise<void>): Promise<void> {
+    return repeat(this.shared, `values-${name}`, { shortMs: 10, longMs: 300 }, task)
   }
 
   async #write(client: RespClient, register: Register): Promise<void> {

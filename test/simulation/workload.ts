@@ -42,11 +42,12 @@ export interface Shared {
 
 /** Something that clients do to a broker, and what must hold in the end. */
 export interface Workload {
-  create(): Promise<void>
+  /** What must be there before anything begins. */
+  create?(): Promise<void>
   /** Until the run ends. */
   run(): Promise<void>
   /** Nothing else is under way: compares what is there with all that was told. Called twice, with a crash in between. */
-  check(client: Client): Promise<void>
+  check?(client: Client): Promise<void>
 }
 
 /** What a broker may answer when it cannot now, and could later. */
