@@ -224,8 +224,8 @@ async function openCore(
   const core: Broker = {
     clusterId: topics.clusterId,
     brokerId: settings.brokerId,
-    cell: client,
-    ledger: cell,
+    ...base,
+    longBlocks: cell.longBlocks,
     topics,
     ...queueing,
     entryStreams,
@@ -236,7 +236,6 @@ async function openCore(
     origins,
     volume: volumeOf(settings.data, runtime, cell, settings.reserveBytes, room),
     identity,
-    limits: settings,
     addresses,
     certificate: () => shown.certificate,
     connectionCounts: () => shown.connectionCounts(),

@@ -1,5 +1,5 @@
-import type { Cell } from '../cell/cell.ts'
 import type { CellClient } from '../cell/client.ts'
+import type { LongBlocks } from '../cell/long-blocks.ts'
 import type { Address } from '../runtime/runtime.ts'
 import type { Delayed } from './delayed/delayed.ts'
 import type { Connections } from './connections.ts'
@@ -72,7 +72,9 @@ export interface Broker {
   /** Single values by their keys, and until when keys last. */
   readonly values: KeyedValues
   /** When what was decided will last. */
-  readonly ledger: Pick<Ledger, 'atomic' | 'whenDurable' | 'lastSeq' | 'clock'> & Pick<Cell, 'longBlocks'>
+  readonly ledger: Pick<Ledger, 'atomic' | 'whenDurable' | 'lastSeq' | 'clock'>
+  /** For what takes too long for one turn and is to be in one block all the same. */
+  readonly longBlocks: Pick<LongBlocks, 'add'>
   readonly groups: Groups
   /** Records of groups whose members take them one by one. */
   readonly shareGroups: ShareGroups

@@ -61,9 +61,9 @@ export class Commit<D> {
   }
 
   /** Returns the block that it is part of: a promise, rejected with `BrokerError` when the broker ends, if it takes several turns. */
-  begin({ router, ledger }: Broker): number | Promise<number> {
+  begin({ router, longBlocks }: Broker): number | Promise<number> {
     if (this.#cost <= pieceMax) return router.atomic(this.#whole)
-    this.#block = ledger.longBlocks.add(this.#step)
+    this.#block = longBlocks.add(this.#step)
     return orRefused(this.#block.added)
   }
 

@@ -213,8 +213,8 @@ export class Incoming {
       exchange: subjectExchange,
       isTransient: qos === 0,
       expiresMs,
+      shownAfter: note && destinations[0]?.kind === 'sink' ? note() : -1,
       publisher: this,
-      ...(note && destinations[0]?.kind === 'sink' && { shownAfter: note() }),
     }
     return isRetained
       ? this.#postRetained(destinations, key, message)
