@@ -115,6 +115,7 @@ class End {
   readonly received: Buffer[] = []
   bytes = 0
   drained = 0
+  onData = (): void => {}
   readonly ended = Promise.withResolvers<void>()
   readonly closed = Promise.withResolvers<Error | undefined>()
   #waiting: { bytes: number; resolve: () => void } | undefined
@@ -125,6 +126,7 @@ class End {
       data: chunk => {
         this.received.push(Buffer.from(chunk))
         this.bytes += chunk.length
+        this.onData()
         if (this.#waiting && this.bytes >= this.#waiting.bytes) this.#waiting.resolve()
       },
       ended: () => this.ended.resolve(),
@@ -271,6 +273,25 @@ test('realClock cancels, and random draws differ', async () => {
   clearInterval(keepAlive)
   assert.notEqual(random.bigint64(), random.bigint64())
   assert(random.float() < 1)
+})
+
+test('after a standstill, what peers have sent meanwhile comes before the timers that are late, and can cancel them', async context => {
+  const { near, far } = await pair(context)
+  const events: string[] = []
+  const done = Promise.withResolvers<void>()
+  clock.after(1, () => {
+    events.push('timer')
+    done.resolve()
+  })
+  const cancel = clock.after(1, () => events.push('cancelled timer'))
+  far.onData = () => {
+    events.push('data')
+    cancel()
+  }
+  near.connection.write([Buffer.from('here')])
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+  await done.promise
+  assert.deepEqual(events, ['data', 'timer'])
 })
 
 test('download brings a text, and says why it does not', async () => {
