@@ -6,6 +6,7 @@ import test from 'node:test'
 import { RespDriver } from '../../packages/broker/src/protocols/resp/driver.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 import { dragomanIsThere, startDragoman, type Dragoman } from '../support/dragoman.ts'
+import { underLoad } from './under-load.ts'
 
 const { network } = realRuntime()
 const rounds = 4
@@ -97,7 +98,7 @@ test(
       await driver.ask('XGROUP', 'CREATE', 's', 'g', '0', 'MKSTREAM')
       const load = [1, 2, 3].map(n => addUntilGone(port, `${round}-${n}`, known))
       load.push(...['a', 'b'].map(name => consumeUntilGone(port, `${name}${round}`, known)))
-      await new Promise(resolve => setTimeout(resolve, 500))
+      await underLoad(() => known.acked.size > 0 && known.held.size > 0 && known.removed.size > 0)
       await server.kill()
       await Promise.all(load)
     }

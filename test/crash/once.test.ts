@@ -7,6 +7,7 @@ import { AmqpDriver } from '../../packages/broker/src/protocols/amqp/driver.ts'
 import { RespDriver } from '../../packages/broker/src/protocols/resp/driver.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 import { dragomanIsThere, startDragoman, type Dragoman } from '../support/dragoman.ts'
+import { underLoad } from './under-load.ts'
 
 const { network } = realRuntime()
 const rounds = 4
@@ -109,7 +110,7 @@ test(
       const running = (server = await start(data))
       if (round === 0) await prepare(running)
       const load = producers.map(async producer => producer.untilGone(await running.resp()))
-      await new Promise(resolve => setTimeout(resolve, 500))
+      await underLoad(() => producers.every(({ next }) => next > 0))
       await running.dragoman.process.kill()
       await Promise.all(load)
     }

@@ -6,6 +6,7 @@ import test from 'node:test'
 import { StompDriver } from '../../packages/broker/src/protocols/stomp/driver.ts'
 import { realRuntime } from '../../packages/broker/src/runtime/real/real-runtime.ts'
 import { dragomanIsThere, startDragoman, type Dragoman } from '../support/dragoman.ts'
+import { underLoad } from './under-load.ts'
 
 const { network } = realRuntime()
 const rounds = 4
@@ -84,7 +85,7 @@ test(
       const { process: server, port } = await start(data)
       const load = [1, 2, 3].map(n => sendUntilGone(port, `${round}-${n}`, known))
       load.push(moveUntilGone(port, known), moveUntilGone(port, known))
-      await new Promise(resolve => setTimeout(resolve, 500))
+      await underLoad(() => known.sent.size > 100 && known.moved.size > 20)
       await server.kill()
       await Promise.all(load)
     }

@@ -28,7 +28,7 @@ const options = { owner: 'me', queue: 'waits', expiryMs: -1, will: undefined }
 
 const lost = ({ core }: RunningBroker): number => core.retained.find('/', 'gone').length
 const until = async (met: () => boolean): Promise<void> => {
-  for (let left = 200; left > 0 && !met(); left--) await new Promise(resolve => setTimeout(resolve, 10))
+  for (let left = 2000; left > 0 && !met(); left--) await new Promise(resolve => setTimeout(resolve, 10))
   assert(met())
 }
 

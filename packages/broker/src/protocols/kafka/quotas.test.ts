@@ -59,12 +59,16 @@ test('who produces more than the quota is answered at once, told to wait, and no
   await setQuota(admin, 'client-id', 'fast', { key: 'producer_byte_rate', value: 200_000 })
   // Ten seconds' worth go at once.
   for (let round = 0; round < 7; round++) assert.equal((await produce(fast, 'a', 250_000)).throttleTimeMs, 0)
+  let sentMs = performance.now()
   let over = await produce(fast, 'a', 250_000)
-  while (over.throttleTimeMs === 0) over = await produce(fast, 'a', 250_000)
+  while (over.throttleTimeMs === 0) {
+    sentMs = performance.now()
+    over = await produce(fast, 'a', 250_000)
+  }
   assert.equal(over.responses[0]?.partitionResponses[0]?.errorCode, codes.none, 'nothing is dropped')
   assert(over.throttleTimeMs <= 1260, String(over.throttleTimeMs))
-  const told = performance.now()
-  const waited = fast.request(apis.metadata, { topics: [] }).then(() => performance.now() - told)
+  // It begins with the answer, which the client may see later than it was given.
+  const waited = fast.request(apis.metadata, { topics: [] }).then(() => performance.now() - sentMs)
   assert.equal((await produce(other, 'a', 500_000)).throttleTimeMs, 0, 'who has no quota goes on')
   assert((await waited) >= over.throttleTimeMs - 5)
 })

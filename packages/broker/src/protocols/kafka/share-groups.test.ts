@@ -110,11 +110,11 @@ suite('acquire and settle', () => {
   test('a lock that runs out gives the record to another; a renewed one does not', async () => {
     const { name, topicId } = await topic()
     const group = fresh('group')
-    await configure(group, { shareLockDurationMs: '300' })
+    await configure(group, { shareLockDurationMs: '1000' })
     const [one, two] = [await member(group, [name]), await member(group, [name])]
     await publish(name, 'a')
     assert.deepEqual(offsets(await one.take()), [0])
-    const renewed = Date.now() + 700
+    const renewed = Date.now() + 1500
     while (Date.now() < renewed) {
       assert.deepEqual(await two.take({ maxWaitMs: 100 }), [])
       assert.deepEqual(await one.acknowledge([{ topicId, partition: 0, first: 0, as: 'renew' }]), [0, 0])
