@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/runtime.ts'
 /** So long is worked in one go. What clients wait for comes in between. */
 const sliceMs = 1
 /** So long is rested: the longer the more else there is to do, which shows in timers that fire late by more than their grain. */
-const restMsMin = 2
+const restMsMin = 4
 const restMsMax = 16
 const lateMs = 1.5
 

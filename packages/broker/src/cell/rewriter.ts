@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Corrupt } from '../storage/errors.ts'
 import * as batches from '../storage/record-batch.ts'
-import { chunkRowBytes, directBytes, directoryRowBytes, segmentHeaderBytes, trailerBytes } from '../storage/segment.ts'
+import { chunkRowBytes, directoryRowBytes, segmentHeaderBytes, trailerBytes } from '../storage/segment.ts'
 import type { Extent, SegmentWriter } from '../storage/segment.ts'
 import { SegmentSource } from '../storage/segment-source.ts'
 import type { CellCore } from './core.ts'
@@ -204,7 +204,7 @@ export class Rewrite {
           if (!batch) continue
           if (!isBegun) await this.#begin(stream)
           isBegun = true
-          await this.#add(batch === whole && this.#pace && batch.length >= directBytes ? Buffer.from(batch) : batch)
+          await this.#add(batch)
         }
         if (this.#pace?.isDue) await this.#pace.rest()
       }
@@ -240,7 +240,7 @@ export class Rewrite {
     if (source) return source
     const info = this.#placement.segments.get(segment)
     assert(info, 'a segment in use has no name')
-    source = await SegmentSource.open(this.#cell.options.blobs, info.name, info.bytes, this.#pace !== undefined)
+    source = await SegmentSource.open(this.#cell.options.blobs, info.name, info.bytes)
     if (this.#sources.size >= this.#sourcesMax) this.#sources.delete(this.#sources.keys().next().value!)
     this.#sources.set(segment, source)
     return source
@@ -248,6 +248,8 @@ export class Rewrite {
 
   async #begin({ id }: Stream): Promise<void> {
     this.#target ??= await this.#create()
+    // The memory of what is read and rebuilt is used again: new memory for each megabyte would have the collector run all the time.
+    this.#target.writer.isLent = true
     this.#target.writer.begin(id)
   }
 

@@ -25,6 +25,9 @@ import {
 import { Rows } from './rows.ts'
 import { snappyStreamHeader } from './snappy.ts'
 
+/** More is not kept for the next batch. */
+const scratchBytesMax = 2 * 1024 * 1024
+
 const column = { start: 0, end: 1, restAt: 2, timeDelta: 3 } as const
 
 /**
@@ -34,6 +37,7 @@ const column = { start: 0, end: 1, restAt: 2, timeDelta: 3 } as const
 export class Survivors {
   readonly #rows = new Rows(4)
   #maxTimestamp = -1
+  #scratch: Buffer = Buffer.alloc(0)
 
   get count(): number {
     return this.#rows.count
@@ -56,7 +60,7 @@ export class Survivors {
 
   /**
    * A batch of these records, of which there is at least one, in the place of the one at `at`, sealed. `plain` are the records
-   * of that one uncompressed. With `horizonMs` it becomes the batch's delete horizon.
+   * of that one uncompressed. With `horizonMs` it becomes the batch's delete horizon. Valid until the next one is rebuilt.
    */
   rebuild(batch: Buffer, at: number, plain: Buffer, horizonMs?: number): Buffer {
     const bits = attributes(batch, at)
@@ -87,7 +91,7 @@ export class Survivors {
     const rows = this.#rows
     let bytes = batchHeaderBytes
     for (let row = 0; row < rows.count; row++) bytes += rows.get(row, column.end) - rows.get(row, column.start)
-    const gathered = Buffer.allocUnsafe(bytes)
+    const gathered = this.#room(bytes)
     let at = batchHeaderBytes
     for (let row = 0; row < rows.count;) {
       const start = rows.get(row, column.start)
@@ -96,6 +100,12 @@ export class Survivors {
       at += plain.copy(gathered, at, start, end)
     }
     return gathered
+  }
+
+  #room(bytes: number): Buffer {
+    if (bytes > scratchBytesMax) return Buffer.allocUnsafeSlow(bytes)
+    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(Math.max(bytes, 2 * this.#scratch.length))
+    return this.#scratch.subarray(0, bytes)
   }
 
   /** The same, retimed: times are told from the base timestamp: when that moves back by `byMs`, each moves on by as much. */

@@ -15,26 +15,23 @@ export class SegmentSource {
   readonly #blobs: BlobStore
   readonly #chunks: Chunk[]
   readonly #chunkPosition: number
-  readonly #reuses: boolean
   #buffer = noBytes
   #window = noBytes
   #start = 0
   /** Where the chunk behind the last one would begin. */
   #expected = segmentHeaderBytes
 
-  private constructor(blobs: BlobStore, name: string, chunks: Chunk[], chunkPosition: number, reuses: boolean) {
+  private constructor(blobs: BlobStore, name: string, chunks: Chunk[], chunkPosition: number) {
     this.#blobs = blobs
     this.name = name
     this.#chunks = chunks
     this.#chunkPosition = chunkPosition
-    this.#reuses = reuses
   }
 
-  /** With `reuses`, the bytes of a chunk are valid only until the next one is read: no memory is taken for each. */
-  static async open(blobs: BlobStore, name: string, bytes: number, reuses = false): Promise<SegmentSource> {
+  static async open(blobs: BlobStore, name: string, bytes: number): Promise<SegmentSource> {
     const tables = await readable(name, () => readSegmentTables(blobs, name, bytes))
     if (typeof tables === 'string') throw new Corrupt(tables)
-    return new SegmentSource(blobs, name, tables.chunks, tables.chunkPosition, reuses)
+    return new SegmentSource(blobs, name, tables.chunks, tables.chunkPosition)
   }
 
   /** The chunks of a stretch, by the place of its rows in the segment's chunk table. */
@@ -45,7 +42,7 @@ export class SegmentSource {
     return this.#chunks.slice(first, first + count)
   }
 
-  /** The bytes of one chunk, which stay as they are unless memory is reused. */
+  /** The bytes of one chunk, valid until the next one is read: no memory is taken for each. */
   async read(chunk: Chunk): Promise<Buffer> {
     if (chunk.position < this.#start || chunk.position + chunk.bytes > this.#start + this.#window.length)
       await this.#load(chunk)
@@ -61,9 +58,7 @@ export class SegmentSource {
     // Large batches of several streams lie between each other: then what follows is not wanted.
     const isNext = chunk.position === this.#expected
     const wanted = Math.max(chunk.bytes, isNext ? Math.min(windowBytes, this.#chunkPosition - chunk.position) : 0)
-    // Not the one before where that may still be being written elsewhere.
-    const isRoomy = this.#reuses && this.#buffer.length >= wanted
-    if (!isRoomy) this.#buffer = Buffer.allocUnsafeSlow(wanted)
+    if (this.#buffer.length < wanted) this.#buffer = Buffer.allocUnsafeSlow(wanted)
     const target = this.#buffer.subarray(0, wanted)
     this.#window = noBytes // While it is filled it holds nothing.
     const count = await readable(this.name, () => this.#blobs.read(this.name, chunk.position, target))

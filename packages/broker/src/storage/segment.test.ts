@@ -178,3 +178,37 @@ test('SegmentWriter is finished only when its slowest write is', async () => {
   await writer.finish()
   assert.equal(finishedWith, 0)
 })
+
+test('what is lent to a SegmentWriter may change at once, however slow the writes are', async () => {
+  const random = new Random(seed)
+  const whole: Buffer[] = []
+  let last: Promise<unknown> = Promise.resolve()
+  const blob: BlobWriter = {
+    append: parts => {
+      const done = last.then(async () => {
+        for (let turn = 0; turn < 3; turn++) await new Promise<void>(resolve => setImmediate(resolve))
+        whole.push(Buffer.concat(parts))
+      })
+      last = done
+      return done
+    },
+    finish: async () => 'ok',
+    abort: async () => {},
+  }
+  const writer = new SegmentWriter(blob, segmentHeader(0, 1, 0))
+  writer.isLent = true
+  writer.begin(7)
+  const sizes = [61, 256 * KiB, 1024 * KiB + 1, 300 * KiB, 3000 * KiB, random.between(61, 2000 * KiB), 900 * KiB]
+  const lent = Buffer.alloc(3000 * KiB)
+  const expected: Buffer[] = []
+  for (const [base, bytes] of sizes.entries()) {
+    expected.push(batchOf(bytes, base, base))
+    expected[base]!.copy(lent)
+    const wait = writer.add(lent, 0, bytes, base, base, base)
+    lent.fill(0xee)
+    if (wait) await wait
+  }
+  const [stretch] = await writer.finish()
+  const all = Buffer.concat(whole)
+  assert(all.subarray(stretch!.position, stretch!.position + stretch!.bytes).equals(Buffer.concat(expected)))
+})

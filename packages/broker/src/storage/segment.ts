@@ -26,8 +26,8 @@ const headerMagic = 0x44524753
 const trailerMagic = 0x44524745
 const chunkBytesMin = 64 * 1024
 const bufferBytes = 1024 * 1024
-/** Batches from this size on are written from where they lie: they must not change before the segment is finished. */
-export const directBytes = 256 * 1024
+/** Batches from this size on are written from where they lie, unless they are lent. */
+const directBytes = 256 * 1024
 /** So many writes are under way at a time. */
 const writesMax = 3
 
@@ -69,6 +69,8 @@ export const segmentName = (cell: number, epoch: number, number: number): string
 
 /** Writes one segment. Streams in ascending order; the batches of one in order of their offsets. */
 export class SegmentWriter {
+  /** What is added may change as soon as `add` has returned: all of it is copied. */
+  isLent = false
   readonly #blob: BlobWriter
   readonly #header: Buffer
   readonly #chunks: Chunk[] = []
@@ -113,8 +115,8 @@ export class SegmentWriter {
   }
 
   /**
-   * Adds `bytes[at, at + length)`, one batch. Await the answer when there is one: enough is under way then. The bytes must not
-   * change before the segment is finished or aborted.
+   * Adds `bytes[at, at + length)`, one batch. Await the answer when there is one: enough is under way then. Unless `isLent`, the
+   * bytes must not change before the segment is finished or aborted.
    */
   add(
     bytes: Buffer,
@@ -199,11 +201,23 @@ export class SegmentWriter {
   }
 
   #write(part: Buffer): Promise<void> | undefined {
-    if (part.length >= directBytes) return this.#send(part)
+    if (part.length >= directBytes) return this.isLent ? this.#writeCopy(part) : this.#send(part)
     const wait = this.#filled + part.length > bufferBytes ? this.#send() : undefined
     part.copy(this.#buffer, this.#filled)
     this.#filled += part.length
     return wait
+  }
+
+  #writeCopy(part: Buffer): Promise<void> | undefined {
+    const waits: Promise<void>[] = []
+    for (let at = 0; at < part.length;) {
+      const wait = this.#filled === bufferBytes ? this.#send() : undefined
+      if (wait) waits.push(wait)
+      const count = part.copy(this.#buffer, this.#filled, at)
+      this.#filled += count
+      at += count
+    }
+    return waits.length > 1 ? Promise.all(waits).then(() => {}) : waits[0]
   }
 
   /** Begins to write what was gathered, and `part` behind it. The answer is the oldest write when as many as may are under way. */
