@@ -52,6 +52,11 @@ export const brokenKeyRules: Record<string, BrokenRule> = {
     find: '  if (isStale) {',
     replace: '  if (isStale && commands.length === 0) {',
   },
+  'a transaction is several blocks': {
+    file: 'protocols/resp/commands/transactions.ts',
+    find: 'broker.ledger.atomic(() => {',
+    replace: '[broker].forEach(() => {',
+  },
   'who is not subscribed any more is told': {
     file: 'protocols/resp/pubsub.ts',
     find: '    fan.delete(listener)\n    if',

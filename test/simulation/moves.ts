@@ -43,16 +43,22 @@ export class Moves implements Workload {
     const { simulator } = this.shared
     const { random } = simulator
     const port = new AmqpPort(this.shared, 'minter')
-    for (let index = 0; !this.shared.isEnding && index < tokensMax; index++) {
-      const id = { producer: 1, index }
-      const token = { id, isThere: undefined as boolean | undefined }
-      this.#tokens.set(keyOf(id), token)
-      const outcome = await port.publish('', random.pick(places), id, { priority: 0, ttlMs: undefined })
-      if (outcome === 'done') token.isThere = true
-      else if (outcome !== undefined) token.isThere = false
+    while (!this.shared.isEnding && this.#tokens.size < tokensMax) {
+      const count = random.chance(0.1) ? random.between(2, 100) : 1
+      await Promise.all(Array.from({ length: count }, () => this.#publishOne(port)))
       await simulator.sleep(random.float() * 100)
     }
     port.drop()
+  }
+
+  async #publishOne(port: AmqpPort): Promise<void> {
+    const id = { producer: 1, index: this.#tokens.size }
+    const token = { id, isThere: undefined as boolean | undefined }
+    this.#tokens.set(keyOf(id), token)
+    const place = this.shared.simulator.random.pick(places)
+    const outcome = await port.publish('', place, id, { priority: 0, ttlMs: undefined })
+    if (outcome === 'done') token.isThere = true
+    else if (outcome !== undefined) token.isThere = false
   }
 
   async #move(name: string): Promise<void> {
@@ -73,9 +79,11 @@ export class Moves implements Workload {
     const { random } = this.shared.simulator
     if (!this.#selected.has(channel)) await channel.txSelect()
     this.#selected.add(channel)
-    for (let count = random.between(1, 8); count > 0; count--) {
-      const got = await channel.get(from)
-      if (!got) break
+    // Many are carried out in several turns.
+    const count = random.chance(0.1) ? random.between(20, 300) : random.between(1, 8)
+    const asked = Array.from({ length: count }, () => channel.get(from))
+    for (const got of await Promise.all(asked)) {
+      if (!got) continue
       channel.ack(got.deliveryTag)
       await channel.publish('', to, got.body, { deliveryMode: 2 })
       this.shared.operations++

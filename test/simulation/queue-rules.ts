@@ -102,6 +102,11 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
   'a commit is several blocks': {
     file: 'protocols/amqp/commit.ts',
     find: 'if (this.#cost <= pieceMax) return router.atomic(this.#whole)',
-    replace: 'if (this.#cost <= pieceMax) return this.#whole() ?? ledger.lastSeq',
+    replace: 'if (this.#cost <= pieceMax) return (this.#whole(), router.atomic(() => {}))',
+  },
+  'a commit that takes several turns is several blocks': {
+    file: 'cell/long-blocks.ts',
+    find: 'this.#cell.journal.keepOpen(work.finish)',
+    replace: '',
   },
 }

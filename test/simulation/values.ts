@@ -144,11 +144,18 @@ export class Values implements Workload {
   async #pair(client: RespClient): Promise<void> {
     if (this.#pairsAsked >= pairsMax) return
     const value = String(this.#pairsAsked++)
-    const commands = [['MULTI'], ['RPUSH', pairA, value], ['LPUSH', pairB, value], ['INCR', pairCount], ['EXEC']]
+    // More than goes into a block, if blocks are small.
+    const size = this.shared.simulator.random.pick([0, 30])
+    const between = Array.from({ length: size }, (_, at) => ['SET', `pair-between-${at}`, value])
+    const ends = [
+      ['LPUSH', pairB, value],
+      ['INCR', pairCount],
+    ]
+    const commands = [['MULTI'], ['RPUSH', pairA, value], ...between, ...ends, ['EXEC']]
     const { answer } = (await client.askAll(commands)).at(-1)!
     if (!Array.isArray(answer)) return
     this.#pairs.add(Number(value))
-    const [a, b, count] = answer
+    const [a, b, count] = [answer[0], ...answer.slice(-2)]
     if (a !== b || a !== count)
       this.shared.simulator.fail(`a pair was added, and the lengths are ${answer.map(String).join()}`)
   }
