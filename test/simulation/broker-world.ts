@@ -292,6 +292,8 @@ class BrokerWorld {
         groupAssignedSessionTimeoutMinMs: 1_000,
         groupHeartbeatIntervalMs: 200,
         groupHeartbeatIntervalMinMs: 100,
+        // What the workloads compare with their own clock is decided by this one.
+        clockPatienceMs: 0,
       } as const
       const note = (line: string): void => this.simulator.note(line.trimEnd())
       startBroker(options, {

@@ -38,6 +38,7 @@ import { WorkQueues } from './core/work/work-queues.ts'
 import type { TransactionSettings } from './core/transactions/settings.ts'
 import { Transactions } from './core/transactions/transactions.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
+import { clockOf } from './clock.ts'
 import { machines } from './machines.ts'
 import { bindListeners, type OpenListener } from './listeners.ts'
 import { readObject, settle } from './options/read.ts'
@@ -46,6 +47,7 @@ import { entries, type ListenerName } from './entries.ts'
 import { protocols } from './protocols/index.ts'
 import { realRuntime } from './runtime/real/real-runtime.ts'
 import type { Address, Runtime } from './runtime/runtime.ts'
+import type { SteadyClock } from './runtime/steady-clock.ts'
 import { checkExposure, makeIdentity, readSecurity, watchTls, type SecurityParts } from './security.ts'
 import { Corrupt } from './storage/errors.ts'
 import { RoomWatch } from './storage/room-watch.ts'
@@ -108,9 +110,11 @@ export async function startBroker(
 
 /** The same from settings: what the command line does. */
 export async function openBroker(settings: Settings, surroundings: Surroundings = {}): Promise<RunningBroker> {
-  const runtime = surroundings.runtime ?? realRuntime(surroundings.onFatal && { onFatal: surroundings.onFatal })
+  const outside = surroundings.runtime ?? realRuntime(surroundings.onFatal && { onFatal: surroundings.onFatal })
   const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
-  const logFor = createLog({ level: settings.logLevel, nowMs: () => runtime.clock.nowMs(), write })
+  const logFor = createLog({ level: settings.logLevel, nowMs: () => outside.clock.nowMs(), write })
+  const clock = clockOf(outside, settings.clockPatienceMs, logFor('broker'))
+  const runtime = { ...outside, clock }
   const security = await readSecurity(settings, runtime, logFor('identity'))
   const room = new RoomWatch({ clock: runtime.clock, log: logFor('storage') })
   const stores = await openStores(settings, runtime, surroundings, room, logFor('storage'))
@@ -179,7 +183,7 @@ interface Parts {
 
 async function openCore(
   settings: Settings,
-  runtime: Runtime,
+  runtime: Runtime & { readonly clock: SteadyClock },
   stores: Stores,
   { security, room }: { security: SecurityParts; room: RoomWatch },
   sizes: Sizes,
@@ -358,14 +362,15 @@ function openQueues(
   }
 }
 
-function openCell(
-  runtime: Runtime,
+async function openCell(
+  runtime: Runtime & { readonly clock: SteadyClock },
   { chain, blobs }: Stores,
   options: Pick<CellOptions, 'sizes' | 'retentionOf' | 'liveOf' | 'room' | 'log'>,
 ): Promise<Cell> {
   const { clock, random } = runtime
-  return Cell.open({
+  const cell = await Cell.open({
     ...options,
+    agesMs: () => clock.agesMs(),
     cell: 0,
     chain,
     blobs,
@@ -376,6 +381,8 @@ function openCell(
     onFatal: error => runtime.fatal(error),
     onFenced: () => runtime.fatal(new Error('Another process has taken over the data')),
   })
+  clock.begin(cell.previousMs)
+  return cell
 }
 
 function transactionSettingsOf(settings: Settings): Partial<TransactionSettings> {

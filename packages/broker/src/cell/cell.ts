@@ -35,12 +35,15 @@ export class Cell implements Ledger, CellCore {
   readonly longBlocks = new LongBlocks(this)
   /** What is being added belongs to what was taken before the disk was full. */
   isCommitted = false
+  /** When the data was written to last before this start; 0: never. */
+  readonly previousMs: number
   readonly options: CellOptions
   readonly #context: StreamFactContext
   #closing = false
   #relief: (() => void)[] = []
 
-  private constructor(options: CellOptions, restore: Restore, journal: Journal) {
+  private constructor(options: CellOptions, restore: Restore, journal: Journal, previousMs: number) {
+    this.previousMs = previousMs
     this.options = options
     this.state = restore.state
     this.journal = journal
@@ -68,6 +71,7 @@ export class Cell implements Ledger, CellCore {
         onSealing: () => cell.gatherer.flushAll(),
         onSettled: () => cell.relieve(),
       }),
+      claim.previousMs,
     )
     for (const { seq, slab, bytes } of restore.replayed) cell.journal.keep(seq, slab, bytes)
     for (const stream of cell.state.streams.values()) stream.settleAll()

@@ -17,7 +17,7 @@ export interface Machine {
 export interface FactContext {
   /** Sequence number of the block that holds the fact. */
   seq: number
-  /** The block's time: the only clock that a machine sees. Never goes back. */
+  /** The block's time: the only clock that a machine sees. Goes back only when the broker's clock was set back. */
   timeMs: number
   epoch: number
 }

@@ -10,6 +10,8 @@ export interface CellOptions {
   chain: ChainStore
   blobs: BlobStore
   clock: Clock
+  /** The time that decides what is too old to be kept; the clock's, unless told otherwise. */
+  agesMs?(): number
   random: Random
   /** The machines that exist once: made empty, then filled by replay. */
   machines: MachineFactories

@@ -5,7 +5,7 @@ import type { Stream } from './stream.ts'
 
 /** Trims every stream to what its retention says, whole extents at a time, and forgets producers that fell silent. */
 export function enforceRetention(cell: CellCore): void {
-  const now = cell.clock.nowMs()
+  const now = cell.options.agesMs?.() ?? cell.clock.nowMs()
   for (const stream of cell.state.streams.values()) {
     const start = retainedFrom(cell, stream, now)
     if (start > stream.startOffset) trimStream(cell, stream.id, start)

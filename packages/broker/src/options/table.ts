@@ -191,6 +191,12 @@ export const rows = {
     64 * MiB,
     'Memory for the keys of a partition that is being compacted, 25 bytes each; one with more new keys takes several passes.',
   ),
+  clockPatienceMs: option(
+    'general',
+    duration(0, 1 * day),
+    10 * minute,
+    "Follow the machine's clock, when it is set by more than 10 s, only after so long; `0`: at once.",
+  ),
   reserveBytes: option(
     'storage',
     size(0, 1024 * GiB),

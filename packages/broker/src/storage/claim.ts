@@ -49,6 +49,8 @@ export interface Claim {
   /** The fence; the first block of this owner follows it. */
   point: ChainPoint
   writer: bigint
+  /** Time of the block before the fence, as its owner's clock had it; 0: there was none. */
+  previousMs: number
 }
 
 /** How often the same break is met before it counts as damage: a stale reader of a busy chain gets past it by then. */
@@ -76,7 +78,8 @@ export async function claimCell(options: ClaimOptions): Promise<Claim> {
     const newest = await target.newestCheckpoint()
     if (newest !== undefined && newest >= fence.seq) continue // R2: our fence lies in recycled numbers.
     target.apply(fence)
-    return { point: { seq: fence.seq, epoch: fence.epoch, timeMs: fence.timeMs, link: linkOf(fence) }, writer }
+    const point = { seq: fence.seq, epoch: fence.epoch, timeMs: fence.timeMs, link: linkOf(fence) }
+    return { point, writer, previousMs: head.timeMs }
   }
 }
 
@@ -143,7 +146,7 @@ function step(head: ChainPoint, bytes: Buffer | null, seq: number, target: Repla
   if (block.epoch >= head.epoch) target.apply(block)
   head.seq = seq
   head.epoch = Math.max(head.epoch, block.epoch)
-  head.timeMs = Math.max(head.timeMs, block.timeMs)
+  head.timeMs = block.timeMs
   head.link = linkOf(block)
   return undefined
 }

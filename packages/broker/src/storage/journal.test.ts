@@ -46,7 +46,7 @@ function open(sizes: Partial<{ blockBytesMax: number; blockFactsMax: number; sla
     cell: 0,
     chain,
     slabs: new SlabPool(sizes.slabBytes ?? 4096, 4),
-    claim: { point: { seq: 0, epoch: 3, timeMs: 500, link: noLink }, writer: 9n },
+    claim: { point: { seq: 0, epoch: 3, timeMs: 500, link: noLink }, writer: 9n, previousMs: 500 },
     clock: {
       nowMs: () => 100,
       after: (_ms, run) => (timers.push(run), () => {}),
@@ -115,8 +115,8 @@ test('facts gather while a block is in flight, and effects run in order after it
   assert.deepEqual(
     blocks.map(({ epoch, seq, timeMs, writer }) => [epoch, seq, timeMs, writer]),
     [
-      [3, 1, 500, 9n],
-      [3, 2, 500, 9n],
+      [3, 1, 100, 9n],
+      [3, 2, 100, 9n],
     ],
   )
 })

@@ -67,7 +67,6 @@ export class Journal {
   #link: Link
   #durableSeq: number
   #openSeq: number
-  #lastTimeMs: number
   #durableTimeMs: number
   #open: Block | undefined
   readonly #sealed: Block[] = []
@@ -87,7 +86,6 @@ export class Journal {
     this.#link = point.link
     this.#durableSeq = point.seq
     this.#openSeq = point.seq + 1
-    this.#lastTimeMs = point.timeMs
     this.#durableTimeMs = point.timeMs
     this.epoch = point.epoch
   }
@@ -314,8 +312,7 @@ export class Journal {
   }
 
   #begin(): Block {
-    const timeMs = Math.max(this.#lastTimeMs, this.#options.clock.nowMs())
-    this.#lastTimeMs = timeMs
+    const timeMs = this.#options.clock.nowMs()
     const seq = this.#openSeq
     const block: Block = {
       seq,

@@ -47,9 +47,11 @@ export function temporary(t: { after(run: () => void): void }): string {
 export class ManualClock implements Clock {
   #nowMs = 1_000_000
   #timers: { dueMs: number; run: () => void }[] = []
+  /** By so much the wall clock was set. */
+  setMs = 0
 
   nowMs(): number {
-    return this.#nowMs
+    return this.#nowMs + this.setMs
   }
   monotonicMs(): number {
     return this.#nowMs

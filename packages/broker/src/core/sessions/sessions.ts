@@ -9,7 +9,7 @@ import type { Queues } from '../queues/queues.ts'
 import { atomically, storageFull } from '../refusals.ts'
 import type { Retained } from '../retained/retained.ts'
 import type { Router } from '../routing/router.ts'
-import type { TimerId, TimerWheel } from '../timers/wheel.ts'
+import type { TimerId, TimerTarget, TimerWheel } from '../timers/wheel.ts'
 import { ended, entered, factOf, left, numbered, sessionFacts, subscribed, unsubscribed, willSettled } from './facts.ts'
 import { SessionsMachine, type SessionState, type Will } from './machine.ts'
 
@@ -34,10 +34,12 @@ export interface EnterOptions {
   will: Will | undefined
 }
 
-/** Timers of one session that nobody is connected to. */
+/** Timers of one session that nobody is connected to, and what they are for, by the monotonic clock; Infinity: for nothing. */
 interface Waiting {
   expiry: TimerId
+  expiryMs: number
   will: TimerId
+  willMs: number
 }
 
 const none = -1
@@ -198,19 +200,30 @@ export class Sessions {
 
   #wait(state: SessionState): void {
     const { id, leftMs, expiryMs, will } = state
-    const { wheel, ledger } = this.#options
+    const { clock } = this.#options.ledger
     this.#stopWaiting(id)
-    const { clock } = ledger
-    const at = (sinceLeftMs: number): number =>
-      clock.monotonicMs() + Math.min(waitMsMax, Math.max(0, leftMs + sinceLeftMs - clock.nowMs()))
+    // Nobody has left in the future: the clock was set back.
+    const sinceMs = Math.max(0, clock.nowMs() - leftMs)
+    const leftAtMs = clock.monotonicMs() - sinceMs
     const delayMs = expiryMs < 0 ? (will?.delayMs ?? 0) : Math.min(expiryMs, will?.delayMs ?? 0)
     if (will && delayMs === 0) this.#publishWill(state)
     const isDelayed = will !== undefined && delayMs > 0
     if (!isDelayed && expiryMs < 0) return
-    this.#waiting.set(id, {
-      will: isDelayed ? wheel.at(at(delayMs), this.#willTarget, id) : none,
-      expiry: expiryMs < 0 ? none : wheel.at(at(expiryMs), this.#expiryTarget, id),
-    })
+    const willMs = isDelayed ? leftAtMs + delayMs : Infinity
+    const overMs = expiryMs < 0 ? Infinity : leftAtMs + expiryMs
+    const timers = { will: this.#at(willMs, this.#willTarget, id), expiry: this.#at(overMs, this.#expiryTarget, id) }
+    this.#waiting.set(id, { ...timers, willMs, expiryMs: overMs })
+  }
+
+  /** At the latest in a day, which may be too early. */
+  #at(dueMs: number, target: TimerTarget, id: number): TimerId {
+    if (dueMs === Infinity) return none
+    const { wheel, ledger } = this.#options
+    return wheel.at(Math.min(dueMs, ledger.clock.monotonicMs() + waitMsMax), target, id)
+  }
+
+  #isEarly(dueMs: number): boolean {
+    return dueMs > this.#options.ledger.clock.monotonicMs()
   }
 
   #stopWaiting(id: number): void {
@@ -264,14 +277,16 @@ export class Sessions {
   #expiryDue(id: number): void {
     const state = this.#machine.byId(id)
     if (!state || state.leftMs < 0 || state.expiryMs < 0) return
-    if (state.leftMs + state.expiryMs > this.#options.ledger.clock.nowMs()) this.#wait(state)
+    const waiting = this.#waiting.get(id)
+    if (waiting && this.#isEarly(waiting.expiryMs)) waiting.expiry = this.#at(waiting.expiryMs, this.#expiryTarget, id)
     else this.end(state)
   }
 
   #willDue(id: number): void {
     const state = this.#machine.byId(id)
     if (!state?.will || state.leftMs < 0) return
-    if (state.leftMs + state.will.delayMs > this.#options.ledger.clock.nowMs()) this.#wait(state)
+    const waiting = this.#waiting.get(id)
+    if (waiting && this.#isEarly(waiting.willMs)) waiting.will = this.#at(waiting.willMs, this.#willTarget, id)
     else this.#publishWill(state)
   }
 

@@ -235,6 +235,23 @@ test('Transactions: one that takes too long is aborted, also after a restart, an
   }
 })
 
+test('Transactions: a clock that is set back does not make them last longer', async () => {
+  const bench = await Bench.open()
+  const a = bench.stream()
+  const producer = await bench.producer('t', 1_000)
+  await bench.join('t', producer, { streams: [a] })
+  bench.clock.setMs = -2 * 86_400_000
+  await bench.clock.advance(900)
+  assert.equal(bench.record('t')?.state, 'ongoing')
+  await bench.clock.advance(2_200)
+  assert.equal(bench.record('t')?.state, 'aborted')
+  const next = await bench.producer('t', 1_000)
+  await bench.join('t', next, { streams: [a] })
+  await bench.clock.advance(2_200)
+  assert.equal(bench.record('t')?.state, 'aborted')
+  await bench.close()
+})
+
 test('Transactions: very many that are overdue after a restart are aborted a few at a time', async () => {
   const bench = await Bench.open()
   const a = bench.stream()

@@ -60,6 +60,8 @@ export class Transactions {
   readonly #limits: Limits
   readonly #connections = new ProducerConnections()
   readonly #alarm: Alarm
+  /** When those that begin later than now were seen first. */
+  readonly #future = new WeakMap<TransactionRecord, { startedMs: number; seenMs: number }>()
   #cancelSweep: (() => void) | undefined
   #closed = false
   #lastSeq = -1
@@ -322,8 +324,18 @@ export class Transactions {
     }
   }
 
-  #watch({ startedMs, timeoutMs }: TransactionRecord): void {
-    this.#alarm.setAt(startedMs + timeoutMs)
+  #watch(record: TransactionRecord): void {
+    this.#alarm.setAt(this.#dueMsOf(record))
+  }
+
+  #dueMsOf(record: TransactionRecord): number {
+    const { startedMs, timeoutMs } = record
+    const nowMs = this.#ledger.clock.nowMs()
+    if (startedMs <= nowMs) return startedMs + timeoutMs
+    // It began in the future, so the clock was set back: at the latest it begins now.
+    let seen = this.#future.get(record)
+    if (seen?.startedMs !== startedMs) this.#future.set(record, (seen = { startedMs, seenMs: nowMs }))
+    return seen.seenMs + timeoutMs
   }
 
   /** Aborts what has taken longer than its producer said, a few at a time. The producer is shut out until it asks again. */
@@ -332,7 +344,7 @@ export class Transactions {
     let left = abortsPerTurn
     let nextMs = Infinity
     for (const record of this.#machine.ongoing) {
-      const dueMs = record.startedMs + record.timeoutMs
+      const dueMs = this.#dueMsOf(record)
       if (dueMs > nowMs || left === 0) {
         nextMs = Math.min(nextMs, dueMs)
         continue
