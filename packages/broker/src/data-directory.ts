@@ -69,7 +69,7 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
     throw error
   }
   const chain = new FileChainStore(path, { disk, clock, fileBytes, dsync, reserveBytes, ...(room && { room }), warn })
-  const blobs = new FileBlobStore(path, disk, dsync)
+  const blobs = new FileBlobStore(path, disk, dsync, clock)
   return {
     chain,
     blobs,

@@ -2,6 +2,7 @@ import type { Log } from './admin/log.ts'
 import { isLoopback, isWildcard, showHostPort, type HostPort, type ListenAt } from './options/address.ts'
 import { flagOf } from './options/option.ts'
 import { advertisedName, tlsName, type Settings } from './options/table.ts'
+import { connectionCeiling } from './descriptors.ts'
 import { entries, type ListenerEntry } from './entries.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { NetworkError, type Address, type Runtime } from './runtime/runtime.ts'
@@ -84,7 +85,8 @@ export async function bindListeners(
   connectionsMax: () => number,
   isLoginRequired: boolean,
 ): Promise<OpenListener[]> {
-  const admission = new Admission(connectionsMax)
+  const ceiling = await connectionCeiling(runtime, settings, tls !== undefined, logFor('broker'))
+  const admission = new Admission(connectionsMax, ceiling)
   const turns = new ReadingTurns(runtime.clock)
   const open: OpenListener[] = []
   let isMissing = false

@@ -37,6 +37,7 @@ import { Topics } from './core/topics.ts'
 import { WorkQueues } from './core/work/work-queues.ts'
 import type { TransactionSettings } from './core/transactions/settings.ts'
 import { Transactions } from './core/transactions/transactions.ts'
+import { checkDescriptors } from './descriptors.ts'
 import { memoryStores, openDirectory, type Stores } from './data-directory.ts'
 import { clockOf } from './clock.ts'
 import { machines } from './machines.ts'
@@ -113,6 +114,7 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
   const outside = surroundings.runtime ?? realRuntime(surroundings.onFatal && { onFatal: surroundings.onFatal })
   const write = surroundings.writeLog ?? (line => void process.stderr.write(line))
   const logFor = createLog({ level: settings.logLevel, nowMs: () => outside.clock.nowMs(), write })
+  await checkDescriptors(outside)
   const clock = clockOf(outside, settings.clockPatienceMs, logFor('broker'))
   const runtime = { ...outside, clock }
   const security = await readSecurity(settings, runtime, logFor('identity'))

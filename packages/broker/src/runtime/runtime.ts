@@ -46,6 +46,8 @@ export interface Disk {
   makeDirectory(path: string): Promise<void>
   /** Atomic within one file system; durable only after `syncDirectory` of both parents. */
   rename(source: string, target: string): Promise<void>
+  /** The same within one directory, durably. Rejects with `full` when nothing has happened, and with `io` when nobody knows. */
+  renameDurably(source: string, target: string): Promise<void>
   remove(path: string): Promise<void>
   /** Makes creations, renames and removals in this directory durable. */
   syncDirectory(path: string): Promise<void>

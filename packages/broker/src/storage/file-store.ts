@@ -1,5 +1,5 @@
 import { DiskError } from '../runtime/runtime.ts'
-import type { Disk, DiskFile } from '../runtime/runtime.ts'
+import type { Clock, Disk, DiskFile } from '../runtime/runtime.ts'
 import type { BlobStore, BlobWriter, CreateOptions, GrowingBlob } from './blob-store.ts'
 import type { ChainStore, PutResult } from './chain-store.ts'
 import { FileChain } from './file-chain.ts'
@@ -64,6 +64,10 @@ export class FileChainStore implements ChainStore {
   }
 }
 
+/** A read that finds no descriptor is tried again so often, so much later. */
+const descriptorTries = 300
+const descriptorRetryMs = 100
+
 /** How many files stay open for reading. */
 const openFilesMax = 64
 
@@ -82,12 +86,15 @@ export class FileBlobStore implements BlobStore {
   readonly #directories = new Set<string>()
 
   readonly #dsync: boolean
+  readonly #clock: Pick<Clock, 'after'> | undefined
+  #isClosed = false
 
-  /** `dsync`: what is written to a growing blob counts only when the disk has it. */
-  constructor(root: string, disk: Disk, dsync = true) {
+  /** `dsync`: what is written to a growing blob counts only when the disk has it. With a clock, reads wait for descriptors. */
+  constructor(root: string, disk: Disk, dsync = true, clock?: Pick<Clock, 'after'>) {
     this.#root = root
     this.#disk = disk
     this.#dsync = dsync
+    this.#clock = clock
   }
 
   async putIfAbsent(name: string, parts: readonly Uint8Array[]): Promise<PutResult> {
@@ -102,11 +109,12 @@ export class FileBlobStore implements BlobStore {
       await draft.abort()
       throw error
     }
-    await this.#disk.rename(`${path}.draft`, path)
-    await this.#disk.syncDirectory(directoryOf(path)).catch((error: unknown) => {
-      // It may be there after a crash or not: no retry can make sure.
-      throw new DiskError('io', `Cannot make ${name} durable: ${String(error)}`, { cause: error })
-    })
+    try {
+      await this.#disk.renameDurably(`${path}.draft`, path)
+    } catch (error) {
+      if (error instanceof DiskError && error.code === 'full') await draft.abort()
+      throw error
+    }
     return 'ok'
   }
 
@@ -119,7 +127,12 @@ export class FileBlobStore implements BlobStore {
     await this.#makeDirectory(directoryOf(path))
     await this.#disk.remove(path).catch(() => {}) // Left by an attempt that found no room.
     const file = await this.#disk.open(path, 'create', { dsync: this.#dsync })
-    await this.#disk.syncDirectory(directoryOf(path))
+    try {
+      await this.#disk.syncDirectory(directoryOf(path))
+    } catch (error) {
+      await file.close()
+      throw error
+    }
     const early = this.#dsync ? undefined : new EarlySync(file)
     return {
       write: async (parts, position) => {
@@ -145,6 +158,18 @@ export class FileBlobStore implements BlobStore {
   }
 
   async read(name: string, position: number, target: Buffer): Promise<number | null> {
+    for (let left = this.#clock ? descriptorTries : 0; ; left--) {
+      try {
+        return await this.#read(name, position, target)
+      } catch (error) {
+        if (!(error instanceof DiskError && error.code === 'full') || left === 0 || this.#isClosed) throw error
+      }
+      // There are no descriptors, which passes.
+      await new Promise<void>(resolve => this.#clock?.after(descriptorRetryMs, resolve))
+    }
+  }
+
+  async #read(name: string, position: number, target: Buffer): Promise<number | null> {
     const open = this.#reader(name)
     open.reads++
     try {
@@ -182,6 +207,7 @@ export class FileBlobStore implements BlobStore {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     for (const name of this.#open.keys()) await this.#forget(name)
   }
 

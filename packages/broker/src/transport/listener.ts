@@ -38,12 +38,20 @@ export interface Pressure {
 /** Counts connections against their limit. */
 export class Admission {
   readonly #max: () => number
+  /** So many the system lets in at most. */
+  readonly #ceiling: number
   #count = 0
   #entered = 0
 
   /** `max` is asked each time: it can change. */
-  constructor(max: () => number) {
+  constructor(max: () => number, ceiling = Infinity) {
     this.#max = max
+    this.#ceiling = ceiling
+  }
+
+  /** No more come in because the system would not let the broker have the files that it needs. */
+  get isAtCeiling(): boolean {
+    return this.#count >= this.#ceiling
   }
 
   get count(): number {
@@ -56,7 +64,7 @@ export class Admission {
   }
 
   enter(): boolean {
-    if (this.#count >= this.#max()) return false
+    if (this.#count >= this.#max() || this.isAtCeiling) return false
     this.#count++
     this.#entered++
     return true
@@ -229,8 +237,9 @@ export class ProtocolListener<P> implements PumpHost {
   #refuse(connection: Connection): void {
     connection.destroy()
     const { remote } = connection
-    const { count: connections } = this.#options.admission
-    this.#logSeldom('warn', 'Connection refused: connections-max is reached', { remote, connections })
+    const { count: connections, isAtCeiling } = this.#options.admission
+    const reason = isAtCeiling ? 'no file descriptors are left for more ("ulimit -n")' : 'connections-max is reached'
+    this.#logSeldom('warn', `Connection refused: ${reason}`, { remote, connections })
   }
 
   readonly #handshakeFailed = (remote: Address, reason: string): void => {

@@ -501,3 +501,13 @@ transportTest('who opens connections too fast is served later, not refused', asy
     ['hello\n', 'hello\n'],
   )
 })
+
+test('Admission: nobody comes in beyond what the system allows, whatever the option says', () => {
+  let max = 3
+  const admission = new Admission(() => max, 2)
+  assert.deepEqual([admission.enter(), admission.enter(), admission.isAtCeiling], [true, true, true])
+  assert.equal(admission.enter(), false)
+  admission.leave()
+  max = 1
+  assert.deepEqual([admission.enter(), admission.isAtCeiling], [false, false])
+})

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
 import { dirname, resolve as resolvePath } from 'node:path'
-import type { Disk, DiskFile, DiskLock } from '../runtime.ts'
+import { DiskError, type Disk, type DiskFile, type DiskLock } from '../runtime.ts'
 import { diskError } from './disk-error.ts'
 import { lockDirectory } from './lock.ts'
 
@@ -56,16 +56,24 @@ export class RealDisk implements Disk {
     )
   }
 
+  /** The directory is opened before anything is done: when there is no descriptor for it, that is known in time. */
+  async renameDurably(source: string, target: string): Promise<void> {
+    const path = dirname(target)
+    const descriptor = await openDirectory(path)
+    try {
+      await this.rename(source, target)
+      await done(`Cannot sync the directory ${path}`, callback => fs.fsync(descriptor, callback)).catch(uncertain)
+    } finally {
+      await closeDirectory(descriptor, path)
+    }
+  }
+
   async syncDirectory(path: string): Promise<void> {
-    const descriptor = await new Promise<number>((resolve, reject) => {
-      fs.open(path, O_RDONLY, (error, opened) =>
-        error ? reject(diskError(error, `Cannot open the directory ${path}`)) : resolve(opened),
-      )
-    })
+    const descriptor = await openDirectory(path)
     try {
       await done(`Cannot sync the directory ${path}`, callback => fs.fsync(descriptor, callback))
     } finally {
-      await done(`Cannot close the directory ${path}`, callback => fs.close(descriptor, callback))
+      await closeDirectory(descriptor, path)
     }
   }
 
@@ -80,6 +88,23 @@ export class RealDisk implements Disk {
   lock(directory: string): Promise<DiskLock> {
     return lockDirectory(directory)
   }
+}
+
+function openDirectory(path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(path, O_RDONLY, (error, opened) =>
+      error ? reject(diskError(error, `Cannot open the directory ${path}`)) : resolve(opened),
+    )
+  })
+}
+
+function closeDirectory(descriptor: number, path: string): Promise<void> {
+  return done(`Cannot close the directory ${path}`, callback => fs.close(descriptor, callback))
+}
+
+/** Whatever it was: no retry can make sure. */
+function uncertain(error: Error): never {
+  throw new DiskError('io', error.message, { cause: error })
 }
 
 class RealFile implements DiskFile {

@@ -237,6 +237,13 @@ class DiskPort implements Disk {
     return this.#do(`rename ${source} ${target}`, () => this.#disk.tree.rename(source, target))
   }
 
+  async renameDurably(source: string, target: string): Promise<void> {
+    await this.rename(source, target)
+    await this.syncDirectory(target.slice(0, target.lastIndexOf('/'))).catch((error: unknown) => {
+      throw new DiskError('io', String(error), { cause: error })
+    })
+  }
+
   remove(path: string): Promise<void> {
     return this.#do(`remove ${path}`, () => this.#disk.tree.remove(path))
   }

@@ -44,6 +44,12 @@ export class FaultyDisk implements Disk {
     await this.#disk.rename(source, target)
   }
 
+  async renameDurably(source: string, target: string): Promise<void> {
+    this.#ask('rename', target)
+    this.#ask('sync directory', target.slice(0, target.lastIndexOf('/')))
+    await this.#disk.renameDurably(source, target)
+  }
+
   async remove(path: string): Promise<void> {
     this.#ask('remove', path)
     await this.#disk.remove(path)
