@@ -11,7 +11,7 @@ import { EntryStreams } from './core/entry-streams/entry-streams.ts'
 import { Feeds } from './core/feeds/feeds.ts'
 import { Produced } from './core/entry-streams/produced.ts'
 import { KeyedValues } from './core/values/keyed-values.ts'
-import { nameOfKey } from './core/values/keys.ts'
+import { endTogether } from './core/values/endings.ts'
 import { Lists } from './core/lists/lists.ts'
 import { Groups } from './core/groups/groups.ts'
 import type { Header } from './core/message.ts'
@@ -342,10 +342,7 @@ function openQueues(
   const work = new WorkQueues({ ...base, cursors, queues, wheel, soon, log })
   const published = { router, retained, sessions, delayed, schedules }
   const lists = new Lists({ ...base, queues, work, soon })
-  values.beforeExpire((namespace, key) => {
-    const list = lists.find(namespace, nameOfKey(key))
-    if (list) lists.clear(list)
-  })
+  endTogether({ values, lists, queues, topics })
   const produced = new Produced({ ...base, values, topics })
   const feeding = { router, topicConsumers, topics, namespaces, shareGroups, headersOf, pressure: cell }
   const feeds = new Feeds({ ...base, ...feeding, log: logFor('feeds') })

@@ -50,10 +50,7 @@ export class Keyspace {
     this.events = new Events(broker, this.namespace)
     this.types.push(this.#strings(), this.#lists())
     broker.values.beforeExpire((namespace, key) => {
-      if (namespace !== this.namespace) return
-      for (const type of this.types)
-        if (type.name !== 'string' && type.name !== 'list' && type.has(key)) type.remove(key)
-      this.changed(key, 'x', 'expired')
+      if (namespace === this.namespace) this.changed(key, 'x', 'expired')
     })
   }
 
