@@ -7,6 +7,7 @@ interface Segment {
   readonly seq: number
   readonly parts: Buffer[]
   readonly bytes: number
+  readonly sent: (() => void) | undefined
 }
 
 /**
@@ -44,13 +45,14 @@ export class Answers {
     if (this.reply.length === 0 || this.#isClosed) return
     const bytes = this.reply.length
     const parts = this.reply.take()
+    const sent = this.reply.sent()
     const seq = this.#seq
     this.#seq = -1
     if (this.#segments.length === 0 && seq <= this.#broker.cell.position) {
-      this.#outbox.write(parts)
+      this.#outbox.write(parts, sent)
       return
     }
-    this.#push({ seq, parts, bytes })
+    this.#push({ seq, parts, bytes, sent })
     if (seq <= this.#askedSeq) return
     this.#askedSeq = seq
     this.#broker.ledger.whenDurable(seq, this.#durable, seq)
@@ -69,7 +71,7 @@ export class Answers {
     if (this.#isClosed) return
     if (this.reply.length > 0) return this.reply.always(() => this.reply.raw(bytes))
     if (this.#segments.length === 0) this.#outbox.write([bytes])
-    else this.#push({ seq: -1, parts: [bytes], bytes: bytes.length })
+    else this.#push({ seq: -1, parts: [bytes], bytes: bytes.length, sent: undefined })
   }
 
   #push(segment: Segment): void {
@@ -88,8 +90,9 @@ export class Answers {
     const segments = this.#segments
     let count = 0
     for (; count < segments.length && segments[count]!.seq <= seq; count++) {
-      this.#outbox.write(segments[count]!.parts)
-      this.waitingBytes -= segments[count]!.bytes
+      const { parts, bytes, sent } = segments[count]!
+      this.#outbox.write(parts, sent)
+      this.waitingBytes -= bytes
     }
     if (count === 0) return
     if (count === segments.length) this.#segments = []

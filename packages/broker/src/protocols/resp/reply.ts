@@ -1,6 +1,8 @@
 /** A buffer is handed over when it is full; larger ones are never made for small answers. */
 const firstBytes = 1024
 const chunkBytes = 64 * 1024
+/** Buffers that were sent and will be used again, of all writers together. */
+const spareMax = 64
 /** From this length on, bytes are handed over as they are instead of being copied. */
 const aloneBytesMin = 8 * 1024
 
@@ -22,6 +24,9 @@ export class ReplyWriter {
   #from = 0
   #at = 0
   #partsBytes = 0
+  /** Full buffers, of which the last part has not been taken yet; and those that went with what was taken last. */
+  #full: Buffer[] = none
+  #taken: Buffer[] = none
 
   constructor(bytes = firstBytes) {
     this.#bytes = Buffer.allocUnsafeSlow(bytes)
@@ -39,26 +44,19 @@ export class ReplyWriter {
     this.#parts = []
     this.#partsBytes = 0
     this.#from = this.#at
+    this.#taken = this.#full
+    this.#full = none
     return parts
   }
 
-  /** Forgets what was written since it was `length` bytes. Only while nothing larger was written in between. */
-  mark(): Mark {
-    return {
-      parts: this.#parts.length,
-      partsBytes: this.#partsBytes,
-      bytes: this.#bytes,
-      from: this.#from,
-      at: this.#at,
+  /** To be called when all that was taken last has been sent, and nobody else has it: its memory is used again. Undefined where there is none. */
+  sent(): (() => void) | undefined {
+    const taken = this.#taken
+    if (taken.length === 0) return undefined
+    this.#taken = none
+    return () => {
+      for (const bytes of taken) if (spares.length < spareMax) spares.push(bytes)
     }
-  }
-
-  backTo(mark: Mark): void {
-    this.#parts.length = mark.parts
-    this.#partsBytes = mark.partsBytes
-    this.#bytes = mark.bytes
-    this.#from = mark.from
-    this.#at = mark.at
   }
 
   /** What `write` writes is wanted in any case. */
@@ -239,19 +237,18 @@ export class ReplyWriter {
       this.#parts.push(this.#bytes.subarray(this.#from, this.#at))
       this.#partsBytes += this.#at - this.#from
     }
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(count, Math.min(chunkBytes, 2 * this.#bytes.length)))
+    if (this.#bytes.length === chunkBytes) {
+      if (this.#full.length === 0) this.#full = [this.#bytes]
+      else this.#full.push(this.#bytes)
+    }
+    const bytes = Math.max(count, Math.min(chunkBytes, 2 * this.#bytes.length))
+    this.#bytes = (bytes === chunkBytes ? spares.pop() : undefined) ?? Buffer.allocUnsafeSlow(bytes)
     this.#from = this.#at = 0
   }
 }
 
-/** How far a writer was. */
-export interface Mark {
-  parts: number
-  partsBytes: number
-  bytes: Buffer
-  from: number
-  at: number
-}
+const none: Buffer[] = []
+const spares: Buffer[] = []
 
 const okBytes = Buffer.from('+OK\r\n')
 const crlf = Buffer.from('\r\n')

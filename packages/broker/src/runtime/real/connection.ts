@@ -8,6 +8,9 @@ const drainedAboveBytes = 64 * 1024
 const smallPartBytes = 2048
 /** So many writes are left to Node, which keeps their bytes as they are; those of a peer that is slower than that wait together. */
 const directMax = 16
+/** Small parts are copied together up to about so many bytes. */
+const gatheredBytesMax = 64 * 1024
+const scratchBytes = 256 * 1024
 /** Writes that wait together are given back together, up to so many bytes. */
 const mergedBytesMax = 64 * 1024
 /** After `end`, what is queued has this long to leave. */
@@ -116,16 +119,17 @@ export class RealConnection implements Connection {
       socket.write(parts[0]!, this.#taken)
       return
     }
-    if (bytes <= smallPartBytes) {
-      socket.write(Buffer.concat(parts, bytes), this.#taken)
-      return
-    }
-    const gathered = gather(parts)
+    const gathered = gather(parts, bytes)
     const last = gathered.pop()!
-    socket.cork()
-    for (const part of gathered) socket.write(part)
-    socket.write(last, this.#taken)
-    socket.uncork()
+    if (gathered.length === 0) socket.write(last, this.#taken)
+    else {
+      socket.cork()
+      for (const part of gathered) socket.write(part)
+      socket.write(last, this.#taken)
+      socket.uncork()
+    }
+    // The system had no room for all of it: what is left stays where it is until it has.
+    if (socket.writableLength > 0) scratch = Buffer.allocUnsafeSlow(scratchBytes)
   }
 
   pause(): void {
@@ -194,17 +198,39 @@ export class RealConnection implements Connection {
   }
 }
 
-/** The same bytes in as few parts as copying only small ones allows. */
-function gather(parts: readonly Uint8Array[]): Uint8Array[] {
+/**
+ * Where small parts are gathered that leave in the same turn. Memory for each write would be most of what the collector has to look after; nearly
+ * all writes are over when `write` returns.
+ */
+let scratch = Buffer.allocUnsafeSlow(scratchBytes)
+
+/** The same bytes in as few parts as copying only small ones allows, those in `scratch` for as long as it has room. */
+function gather(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  if (bytes <= smallPartBytes) return [copied(parts, 0, parts.length, 0, bytes)]
   const gathered: Uint8Array[] = []
+  let filled = 0
   let first = 0
   while (first < parts.length) {
-    let bytes = 0
     let end = first
-    while (end < parts.length && parts[end]!.length <= smallPartBytes && bytes < 0x10000) bytes += parts[end++]!.length
-    if (end - first > 1) gathered.push(Buffer.concat(parts.slice(first, end), bytes))
-    else gathered.push(parts[first]!)
+    let together = 0
+    while (end < parts.length && parts[end]!.length <= smallPartBytes && together < gatheredBytesMax)
+      together += parts[end++]!.length
+    if (end - first > 1) {
+      gathered.push(copied(parts, first, end, filled, together))
+      filled += together
+    } else gathered.push(parts[first]!)
     first = Math.max(end, first + 1)
   }
   return gathered
+}
+
+/** Parts [first, end), of so many bytes, behind what is in `scratch`. */
+function copied(parts: readonly Uint8Array[], first: number, end: number, filled: number, bytes: number): Uint8Array {
+  if (filled + bytes > scratchBytes) return Buffer.concat(parts.slice(first, end), bytes)
+  let at = filled
+  for (let index = first; index < end; index++) {
+    scratch.set(parts[index]!, at)
+    at += parts[index]!.length
+  }
+  return scratch.subarray(filled, at)
 }

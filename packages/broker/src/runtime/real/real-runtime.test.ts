@@ -204,6 +204,12 @@ test(`RealConnection gives a slow peer everything in its order, and every write 
   far.connection.pause()
   const sent: Buffer[] = [Buffer.alloc(10_000_000)]
   near.connection.write(sent)
+  // Small parts that are gathered, and stay where they were gathered until the system takes them.
+  for (let round = 0; round < 8; round++) {
+    const parts = [draw.bytes(1000), draw.bytes(2000), draw.bytes(500)]
+    sent.push(...parts)
+    near.connection.write(parts)
+  }
   const written: number[] = []
   let asked = 0
   const write = (): void => {
