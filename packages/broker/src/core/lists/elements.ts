@@ -3,6 +3,7 @@ import type { StreamId } from '../../cell/client.ts'
 import { BrokerError } from '../errors.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
+import { ByOffset } from './by-offset.ts'
 
 /** What an element costs in memory besides its bytes. */
 const overheadBytes = 128
@@ -47,7 +48,7 @@ export class Elements implements Keeper {
   readonly #memory: ElementMemory
   readonly #cell: QueueStreams
   readonly #stream: StreamId
-  readonly #values = new Map<number, Buffer>()
+  readonly #values = new ByOffset<Buffer>()
   readonly #reader: RecordReader
   readonly #loads: Load[] = []
   #isReading = false
@@ -172,7 +173,7 @@ export class Elements implements Keeper {
   }
 
   #set(offset: number, value: Buffer): void {
-    if (this.#values.has(offset)) return
+    if (this.#values.get(offset)) return
     this.#values.set(offset, value)
     this.#count(value.length + overheadBytes)
     addNewcomer(this, offset)
