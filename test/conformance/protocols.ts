@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { startBroker } from '@dragoman/broker'
+import { startBroker, type BrokerOptions } from '@dragoman/broker'
 import { AmqpDriver } from '../../packages/broker/src/protocols/amqp/driver.ts'
 import type { Conformance, ConformanceClient, Place } from '../../packages/broker/src/protocols/conformance.ts'
 import { protocols, type ProtocolName } from '../../packages/broker/src/protocols/index.ts'
@@ -32,16 +32,21 @@ export interface World {
   restart(): Promise<void>
 }
 
-/** A broker on a disk, with each protocol. */
-export async function world(t: TestContext): Promise<World> {
-  const data = mkdtempSync(join(tmpdir(), 'dragoman-conformance-'))
+/** Where a broker keeps what it has: on the disk, as durable as it says, or nowhere. */
+export const stores = ['fsync', 'os', 'memory'] as const
+export type Store = (typeof stores)[number]
+
+/** A broker with each protocol. */
+export async function world(t: TestContext, store: Store = 'fsync'): Promise<World> {
+  const directory = mkdtempSync(join(tmpdir(), 'dragoman-conformance-'))
+  const where: BrokerOptions = store === 'memory' ? { data: store } : { data: directory, durability: store }
   const ports = Object.fromEntries(protocols.map(({ name }) => [name, 0]))
-  let broker = await startBroker({ data, ...ports })
+  let broker = await startBroker({ ...where, ...ports })
   const clients: ConformanceClient[] = []
   t.after(async () => {
     for (const client of clients) client.cut()
     await broker.close()
-    rmSync(data, { recursive: true, force: true })
+    rmSync(directory, { recursive: true, force: true })
   })
   return {
     async client(name, conformance) {
@@ -61,7 +66,7 @@ export async function world(t: TestContext): Promise<World> {
     async restart() {
       for (const client of clients.splice(0)) client.cut()
       await broker.close()
-      broker = await startBroker({ data, ...ports })
+      broker = await startBroker({ ...where, ...ports })
     },
   }
 }
