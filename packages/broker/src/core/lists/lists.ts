@@ -106,11 +106,15 @@ export class Lists {
     this.#cancelSweep ??= this.#options.ledger.clock.after(sweepMs, () => this.#sweep())
   }
 
-  /** The queue itself goes, if it was made by its first element and nobody uses it. Whether it is gone. */
+  /** Whether the queue was made by its first element, and nobody uses it. */
+  mayDiscard({ isMade, queue }: List): boolean {
+    return isMade && queue.consumerCount === 0 && queue.inFlightCount === 0
+  }
+
+  /** The queue itself goes, if it is empty, and may. Whether it is gone. */
   discard(list: List): boolean {
-    const { queue } = list
-    if (!list.isMade || list.length > 0 || queue.consumerCount > 0 || queue.inFlightCount > 0) return false
-    const { namespace, name } = queue.definition
+    if (list.length > 0 || !this.mayDiscard(list)) return false
+    const { namespace, name } = list.queue.definition
     void this.#options.queues.remove(namespace, name).catch(() => {})
     return this.#options.queues.get(namespace, name) === undefined
   }

@@ -18,6 +18,8 @@ export interface KeyType {
   keys(): Iterable<string>
   /** As `OBJECT ENCODING` tells it. */
   encodingOf(key: string): string
+  /** Throws `CommandError` when no value of this kind can have the key, whatever it names now. */
+  demand?(key: string): void
   /** Gives the value another key, which has none; throws `NotLoaded` or `CommandError`, with nothing changed. */
   rename?(from: string, to: string): void
   /** The same, and the first key keeps it. */
@@ -85,19 +87,44 @@ export class Keyspace {
     return value
   }
 
-  /** `expiresMs` undefined: for ever. `isNew`: there was no such key. */
-  setString(key: string, value: Uint8Array, expiresMs?: number, isNew = true): void {
-    const { values, queues, lists } = this.#broker
-    if (!values.get(this.namespace, key)) {
-      // An empty queue that only lists have used gives its name up.
-      const queue = queues.get(this.namespace, nameOfKey(key))
-      const list = queue && lists.find(this.namespace, nameOfKey(key))
-      if (queue && (!list || !lists.discard(list))) {
-        if (!list?.isMade) throw wrongType()
-      }
-      if (isNew) this.appeared(key)
+  /**
+   * Whatever the key names is replaced. `expiresMs` undefined: for ever. `isTold`: who wants to know of new keys is told. Throws `CommandError` or
+   * `BrokerError`, with nothing changed.
+   */
+  setString(key: string, value: Uint8Array, expiresMs?: number, isTold = true): void {
+    const { values, ledger } = this.#broker
+    if (values.get(this.namespace, key)) return values.set(this.namespace, key, value, expiresMs)
+    this.#demandQueue(key, list => list.isMade)
+    values.demandRoom(this.namespace, key, value.length)
+    const isNew = !this.typeOf(key)
+    const set = (): void => {
+      if (!isNew) this.remove(key)
+      this.discard(key)
+      values.set(this.namespace, key, value, expiresMs)
     }
-    values.set(this.namespace, key, value, expiresMs)
+    if (isNew) set()
+    else ledger.atomic(set)
+    if (isNew && isTold) this.appeared(key)
+  }
+
+  /** An empty queue that only lists have used gives its name up. */
+  discard(key: string): void {
+    const { lists } = this.#broker
+    const list = lists.find(this.namespace, nameOfKey(key))
+    if (list) lists.discard(list)
+  }
+
+  /** Throws `CommandError` when the key can be that of no stream, whatever it names now: its queue is not that of a list alone, or somebody uses it. */
+  demandTopic(key: string): void {
+    this.#demandQueue(key, list => this.#broker.lists.mayDiscard(list))
+  }
+
+  #demandQueue(key: string, gives: (list: List) => boolean): void {
+    const { queues, lists } = this.#broker
+    const name = nameOfKey(key)
+    if (!queues.get(this.namespace, name)) return
+    const list = lists.find(this.namespace, name)
+    if (!list || !gives(list)) throw wrongType()
   }
 
   /** The list, if it holds anything. Throws `CommandError` when the key is something else. */
@@ -269,6 +296,7 @@ export class Keyspace {
       remove: key => values.remove(namespace, key),
       keys: () => values.keys(namespace),
       encodingOf: key => encodingOf(values.get(namespace, key)),
+      demand: key => this.#demandQueue(key, list => list.isMade),
       rename: (from, to) => {
         const value = values.get(namespace, from)
         const expiresMs = values.expiryOf(namespace, from)

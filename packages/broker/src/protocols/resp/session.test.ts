@@ -439,3 +439,35 @@ test('on a full disk, what is published and has to be stored is refused, and nob
     ['passing y', 'kept z'],
   )
 })
+
+test('a key that names one thing is given to another, or nothing is changed', async t => {
+  const { open, broker } = await world(t)
+  const driver = await open()
+  const { queues, router } = broker.core
+  await queues.declare('/', 'declared', new Map())
+  const message = { namespace: '/', exchange: '', key: 'declared', message: { value: Buffer.from('w') } }
+  await new Promise<unknown>(resolve => router.publish(message, resolve))
+  await converse(driver, [
+    ['RPUSH l 1 2', 2],
+    ['RPUSH k 1 2', 2],
+    ['XADD s 1-1 f v', '1-1'],
+    ['XADD c 1-1 f v', '1-1'],
+    ['COPY c l REPLACE', 1],
+    ['RENAME s k', 'OK'],
+    ['XLEN k', 1],
+    ['XLEN l', 1],
+    ['SET v x', 'OK'],
+    // Its messages are others', too.
+    ['SET declared x', /WRONGTYPE/],
+    ['RENAME v declared', /WRONGTYPE/],
+    ['RENAME k declared', /WRONGTYPE/],
+    ['COPY v declared REPLACE', /WRONGTYPE/],
+    ['COPY k declared REPLACE', /WRONGTYPE/],
+    ['LRANGE declared 0 -1', ['w']],
+    ['GET v', 'x'],
+    ['RPUSH l2 1', 1],
+    ['SET l2 x', 'OK'],
+    ['SET k x', 'OK'],
+    ['MGET l2 k', ['x', 'x']],
+  ])
+})

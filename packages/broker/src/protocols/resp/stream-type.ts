@@ -19,9 +19,12 @@ export function streamTypes(broker: Broker, keys: Keyspace): readonly KeyType[] 
         topics.remove(namespace, topic.name).catch(() => {})
         return true
       },
+      demand: key => keys.demandTopic(key),
       rename(from, to) {
         const topic = topicOf(from)
-        if (topic) topics.rename(namespace, topic.name, keys.nameFor(to))
+        if (!topic) return
+        keys.discard(to)
+        topics.rename(namespace, topic.name, keys.nameFor(to))
       },
       *keys() {
         for (const { name } of topics.list(namespace)) yield keyOfName(name)

@@ -183,6 +183,7 @@ function rename({ keys, reply, broker }: Client, args: Args, isNew: boolean): vo
   prepareRename({ keys }, args)
   if (broker.cell.isFull) throw storageFull()
   if (from !== to) {
+    type.demand?.(to)
     broker.ledger.atomic(() => {
       keys.remove(to)
       type.rename?.(from, to)
@@ -232,6 +233,7 @@ function copy(client: Client, args: Args): void {
   prepareRename(client, args)
   const stream = streamCopyOf(client, from)
   const expiresMs = broker.values.expiryOf(keys.namespace, from)
+  type.demand?.(to)
   broker.ledger.atomic(() => {
     keys.remove(to)
     if (stream) putStream(client, stream, to)

@@ -96,9 +96,7 @@ function tell(reply: Client['reply'], value: Buffer | undefined): void {
 }
 
 function put({ keys }: Client, key: string, value: Uint8Array, expiresMs?: number, event = 'set'): void {
-  const before = keys.typeOf(key)
-  if (before?.name !== 'string') keys.remove(key)
-  keys.setString(key, value, expiresMs, !before)
+  keys.setString(key, value, expiresMs)
   keys.changed(key, '$', event)
 }
 

@@ -29,9 +29,8 @@ export function streamFor(client: Client, key: string): EntryStream {
   const known = streamAt(client, key)
   if (known) return known
   const name = keys.nameFor(key)
-  // An empty queue that only lists have used gives its name up.
-  const list = broker.queues.get(namespace, name) && broker.lists.find(namespace, name)
-  if (list && !broker.lists.discard(list)) throw wrongType()
+  keys.demandTopic(key)
+  keys.discard(key)
   const made = broker.entryStreams.open(namespace, name)
   keys.appeared(key)
   return made
