@@ -112,13 +112,23 @@ const patternOf = { tube: `([${tubeCharacters}]+)`, text: '(.+)', count: '(?:[+]
 const greatest = { u32: 2 ** 32 - 1, seconds: 2 ** 32 - 1, timeout: 2 ** 31 - 1, count: Infinity }
 const u64Max = 2n ** 64n - 1n
 
+const kinds = new Map<TextForm, readonly ArgKind[]>()
+
+function kindsOf(form: TextForm): readonly ArgKind[] {
+  const known = kinds.get(form)
+  if (known) return known
+  const made = Object.values(form.args)
+  kinds.set(form, made)
+  return made
+}
+
 const expressions = new Map<TextForm, RegExp>()
 
 function expressionOf(form: TextForm): RegExp {
   const known = expressions.get(form)
   if (known) return known
   // A name alone is all of the rest, blanks and all, as it must be a name; numbers may have blanks before them.
-  const parts = Object.values(form.args).map(kind => ` *${kind in patternOf ? patternOf[kind as 'tube'] : '(\\d+)'}`)
+  const parts = kindsOf(form).map(kind => ` *${kind in patternOf ? patternOf[kind as 'tube'] : '(\\d+)'}`)
   const made = new RegExp(`^${parts.join('')}${form.loose ? '' : '$'}`, 's')
   expressions.set(form, made)
   return made
@@ -126,9 +136,11 @@ function expressionOf(form: TextForm): RegExp {
 
 /** The arguments of a line without its prefix and its end; undefined when they do not fit. */
 export function parseArguments(form: TextForm, rest: string): TextLine | undefined {
-  const kinds = Object.values(form.args)
+  const kinds = kindsOf(form)
   if (kinds.length === 0) return form.loose || rest === '' ? { numbers: [], tube: '' } : undefined
   if (kinds[0] === 'tube' && kinds.length === 1) return isTube.test(rest) ? { numbers: [], tube: rest } : undefined
+  const numbers = plainNumbers(kinds, rest)
+  if (numbers) return { numbers, tube: '' }
   const found = expressionOf(form).exec(rest)
   if (!found) return undefined
   const line: TextLine = { numbers: [], tube: '' }
@@ -150,6 +162,26 @@ export function parseArguments(form: TextForm, rest: string): TextLine | undefin
   return line
 }
 
+/** Numbers as nearly every client writes them: of few digits, with one blank between them. Undefined: it has to be looked at closely. */
+function plainNumbers(kinds: readonly ArgKind[], rest: string): number[] | undefined {
+  const numbers: number[] = []
+  let at = 0
+  for (const kind of kinds) {
+    if (kind === 'tube' || kind === 'text' || kind === 'count') return undefined
+    if (numbers.length > 0 && rest.charCodeAt(at++) !== 32) return undefined
+    const from = at
+    let value = 0
+    for (; at < rest.length; at++) {
+      const digit = rest.charCodeAt(at) - 48
+      if (digit < 0 || digit > 9) break
+      value = value * 10 + digit
+    }
+    if (at === from || at - from > 15 || (kind !== 'u64' && value > greatest[kind])) return undefined
+    numbers.push(value)
+  }
+  return at === rest.length ? numbers : undefined
+}
+
 const byPrefix = Object.entries(commands) as [CommandName, TextForm][]
 const byFirstByte = new Map<string, [CommandName, TextForm][]>()
 for (const entry of byPrefix) {
@@ -163,20 +195,41 @@ export function parseCommand(line: string): Command | 'BAD_FORMAT' | 'UNKNOWN_CO
   for (const [name, form] of byFirstByte.get(line[0] ?? '') ?? []) {
     if (!line.startsWith(form.prefix)) continue
     const found = parseArguments(form, line.slice(form.prefix.length))
-    return found ? { ...found, name } : 'BAD_FORMAT'
+    return found ? { name, numbers: found.numbers, tube: found.tube } : 'BAD_FORMAT'
   }
   return 'UNKNOWN_COMMAND'
 }
 
-export function encode(form: TextForm, { numbers, tube, body }: TextLine): Buffer {
-  const rest = [...numbers]
-  const words = Object.entries(form.args).map(([, kind]) => (kind === 'tube' ? tube : String(rest.shift() ?? 0)))
-  const blank = form.prefix.endsWith(' ') || words.length === 0 ? '' : ' '
-  const line = Buffer.from(`${form.prefix}${blank}${words.join(' ')}\r\n`, 'latin1')
-  return form.body ? Buffer.concat([line, body ?? Buffer.alloc(0), crlf]) : line
+/** The line without a body, with its end. */
+export function encodeLine(form: TextForm, numbers: readonly number[], tube: string): Buffer {
+  return Buffer.from(lineOf(form, numbers, tube), 'latin1')
+}
+
+function lineOf(form: TextForm, numbers: readonly number[], tube: string): string {
+  let line = form.prefix
+  let next = 0
+  let needsBlank = !line.endsWith(' ')
+  for (const kind of kindsOf(form)) {
+    if (needsBlank) line += ' '
+    line += kind === 'tube' ? tube : (numbers[next++] ?? 0)
+    needsBlank = true
+  }
+  return `${line}\r\n`
+}
+
+/** The line, and the body behind it if the form has one. */
+export function encode(form: TextForm, numbers: readonly number[], tube: string, body: Uint8Array): Buffer {
+  if (!form.body) return encodeLine(form, numbers, tube)
+  const line = lineOf(form, numbers, tube)
+  const bytes = Buffer.allocUnsafe(line.length + body.length + crlf.length)
+  bytes.write(line, 0, 'latin1')
+  bytes.set(body, line.length)
+  bytes.set(crlf, line.length + body.length)
+  return bytes
 }
 
 export const crlf = Buffer.from('\r\n')
+const noBytes = Buffer.alloc(0)
 
 const nodeOf = { u32, seconds: u32, timeout: u32, u64: i64, count: u32, tube: string8, text: string8 }
 
@@ -207,13 +260,13 @@ class TextCodec implements Codec<TextLine> {
   }
 
   write(writer: Writer, value: TextLine): void {
-    writer.bytes(encode(this.form, value))
+    writer.bytes(encode(this.form, value.numbers, value.tube, value.body ?? noBytes))
   }
 
   sample(random: Random): TextLine {
     const line: TextLine = { numbers: [], tube: '' }
     if (this.form.body) line.body = random.bytes(random.below(random.pick([5, 300])))
-    const kinds = Object.values(this.form.args)
+    const kinds = kindsOf(this.form)
     kinds.forEach((kind, index) => {
       if (kind === 'tube') line.tube = random.pick(['default', 'a', 'x+y/z;1.$_()', 't'.repeat(tubeBytesMax)])
       else if (line.body && index === kinds.length - 1) line.numbers.push(line.body.length)

@@ -7,7 +7,16 @@ import type { Outbox, Session, SessionContext } from '../protocol.ts'
 import { answerOf, answerToError } from './errors.ts'
 import type { Packet } from './framing.ts'
 import { jobRecord, numbersOf } from './mapping.ts'
-import { answers, crlf, encode, type AnswerName, type Command, type CommandName, type TextLine } from './messages.ts'
+import {
+  answers,
+  crlf,
+  encode,
+  encodeLine,
+  type AnswerName,
+  type Command,
+  type CommandName,
+  type TextLine,
+} from './messages.ts'
 import { Server } from './server.ts'
 import { jobStatistics, serverStatistics, tubesOf, tubeStatistics, yamlList } from './statistics.ts'
 
@@ -186,7 +195,7 @@ export class BeanstalkSession implements Session<Packet> {
     }
     worker.reserve((held, value) => {
       end()
-      this.#answer(slot, [line('RESERVED', { numbers: [held.spot.number, value.length] }), Buffer.from(value), crlf])
+      this.#answer(slot, [encode(answers.RESERVED, [held.spot.number, value.length], '', value)])
       this.#goOn()
     })
     if (isOver) return
@@ -418,10 +427,13 @@ const handlers = {
 const first = (numbers: readonly number[]): number => numbers[0] ?? 0
 
 /** The line alone: a body is sent as it lies. */
-const line = (name: AnswerName, rest: Partial<TextLine> = {}): Buffer => {
-  const { prefix, args } = answers[name]
-  return encode({ prefix, args }, { numbers: [], tube: '', ...rest })
-}
+const line = (name: AnswerName, rest?: Partial<TextLine>): Buffer =>
+  (rest ? undefined : fixedLines.get(name)) ?? encodeLine(answers[name], rest?.numbers ?? [], rest?.tube ?? '')
+
+/** Answers that are always the same. */
+const fixedLines = new Map<string, Buffer>()
+for (const [name, form] of Object.entries(answers))
+  if (Object.keys(form.args).length === 0) fixedLines.set(name, encodeLine(form, [], ''))
 
 const data = (text: string): readonly Buffer[] => {
   const bytes = Buffer.from(text, 'latin1')
