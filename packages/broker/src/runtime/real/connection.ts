@@ -1,16 +1,12 @@
 import type { Socket } from 'node:net'
 import type { Address, Connection, ConnectionTls } from '../runtime.ts'
 import { Backlog } from './backlog.ts'
+import { gather, keepLent } from './gather.ts'
 
 /** `drained` is worth telling only to one that had filled this much. */
 const drainedAboveBytes = 64 * 1024
-/** Parts up to this size are copied together: cheaper than a vector entry and its bookkeeping. */
-const smallPartBytes = 2048
 /** So many writes are left to Node, which keeps their bytes as they are; those of a peer that is slower than that wait together. */
 const directMax = 16
-/** Small parts are copied together up to about so many bytes. */
-const gatheredBytesMax = 64 * 1024
-const scratchBytes = 256 * 1024
 /** Writes that wait together are given back together, up to so many bytes. */
 const mergedBytesMax = 64 * 1024
 /** After `end`, what is queued has this long to leave. */
@@ -88,7 +84,7 @@ export class RealConnection implements Connection {
     this.#direct++
     this.#sizes.push(bytes)
     this.#callbacks.push(written)
-    this.#send(parts, bytes)
+    this.#send(parts)
   }
 
   #wait(parts: readonly Uint8Array[], bytes: number, written: (() => void) | undefined): void {
@@ -113,13 +109,15 @@ export class RealConnection implements Connection {
     this.#socket.write(block, this.#taken)
   }
 
-  #send(parts: readonly Uint8Array[], bytes: number): void {
+  #send(parts: readonly Uint8Array[]): void {
     const socket = this.#socket
-    if (parts.length === 1) {
-      socket.write(parts[0]!, this.#taken)
+    if (parts.length < 2) {
+      socket.write(parts[0] ?? nothing, this.#taken)
       return
     }
-    const gathered = gather(parts, bytes)
+    // What is encrypted is never taken at once.
+    const isIdle = this.tls === undefined && socket.writableLength === 0
+    const gathered = gather(parts, isIdle)
     const last = gathered.pop()!
     if (gathered.length === 0) socket.write(last, this.#taken)
     else {
@@ -129,7 +127,7 @@ export class RealConnection implements Connection {
       socket.uncork()
     }
     // The system had no room for all of it: what is left stays where it is until it has.
-    if (socket.writableLength > 0) scratch = Buffer.allocUnsafeSlow(scratchBytes)
+    if (isIdle && socket.writableLength > 0) keepLent()
   }
 
   pause(): void {
@@ -198,39 +196,4 @@ export class RealConnection implements Connection {
   }
 }
 
-/**
- * Where small parts are gathered that leave in the same turn. Memory for each write would be most of what the collector has to look after; nearly
- * all writes are over when `write` returns.
- */
-let scratch = Buffer.allocUnsafeSlow(scratchBytes)
-
-/** The same bytes in as few parts as copying only small ones allows, those in `scratch` for as long as it has room. */
-function gather(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
-  if (bytes <= smallPartBytes) return [copied(parts, 0, parts.length, 0, bytes)]
-  const gathered: Uint8Array[] = []
-  let filled = 0
-  let first = 0
-  while (first < parts.length) {
-    let end = first
-    let together = 0
-    while (end < parts.length && parts[end]!.length <= smallPartBytes && together < gatheredBytesMax)
-      together += parts[end++]!.length
-    if (end - first > 1) {
-      gathered.push(copied(parts, first, end, filled, together))
-      filled += together
-    } else gathered.push(parts[first]!)
-    first = Math.max(end, first + 1)
-  }
-  return gathered
-}
-
-/** Parts [first, end), of so many bytes, behind what is in `scratch`. */
-function copied(parts: readonly Uint8Array[], first: number, end: number, filled: number, bytes: number): Uint8Array {
-  if (filled + bytes > scratchBytes) return Buffer.concat(parts.slice(first, end), bytes)
-  let at = filled
-  for (let index = first; index < end; index++) {
-    scratch.set(parts[index]!, at)
-    at += parts[index]!.length
-  }
-  return scratch.subarray(filled, at)
-}
+const nothing = Buffer.alloc(0)

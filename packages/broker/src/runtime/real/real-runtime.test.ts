@@ -243,6 +243,30 @@ test(`RealConnection gives a slow peer everything in its order, and every write 
   assert(Buffer.concat(far.received).equals(Buffer.concat(sent)))
 })
 
+test('what one peer has not taken yet is not touched by what others are sent', async context => {
+  const slow = await pair(context)
+  const quick = await pair(context)
+  slow.far.connection.pause()
+  const sent: Buffer[] = []
+  const write = (near: typeof slow.near, fill: number): void => {
+    const parts = Array.from({ length: 20 }, (_, index) => Buffer.alloc(1000, fill + index))
+    if (near === slow.near) sent.push(...parts)
+    near.connection.write(parts)
+  }
+  // Until the system has no room for all of one write.
+  for (let round = 0; slow.near.connection.queuedBytes === 0 && round < 5000; round++) {
+    write(slow.near, round)
+    await new Promise<void>(resolve => clock.soon(resolve))
+  }
+  assert(slow.near.connection.queuedBytes > 0)
+  write(slow.near, 100)
+  for (let round = 0; round < 5; round++) write(quick.near, 200)
+  slow.far.connection.resume()
+  const expected = Buffer.concat(sent)
+  await slow.far.receive(expected.length)
+  assert(Buffer.concat(slow.far.received).equals(expected))
+})
+
 test('Backlog keeps what waits in as much memory as it takes', () => {
   const backlog = new Backlog()
   const around = Buffer.alloc(64 * 1024, 'ab')
