@@ -3,6 +3,7 @@
 //   kafka-load produce --brokers B --topic T [--partitions N] [--size BYTES] [--seconds S | --count N] [--rate N]
 //                      [--acks -1|0|1] [--batch-bytes N] [--linger MS] [--idempotence 0|1] [--codec NAME]
 //                      [--keys N]      so many keys in turn, scattered; without it there are none
+//                      [--late-ms N]   with a rate: how many of the `timed` records took longer is told as `late`
 //   kafka-load consume --brokers B --topic T [--partitions N] --count N [--seconds S]     from the beginning, no group
 //   kafka-load latency --brokers B --topic T [--rate 2000] [--seconds S] [--size BYTES]   producer and consumer in one process
 //   kafka-load ledger  --brokers B --topic T [--partitions N] --log FILE --writer ID [--keys N] [--first N]
@@ -29,7 +30,7 @@ static const char *mode = "", *brokers = "", *topic = "bench", *codec = "none", 
 static const char *acks = "-1", *linger = "5", *idempotence = "0", *batch_bytes = "1000000", *wait_ms = "500";
 static int partitions = 1, keys = 0;
 static size_t size = 1024;
-static double seconds_max = 0, rate = 0;
+static double seconds_max = 0, rate = 0, late_ms = 0;
 static double *latencies;
 static size_t latency_count, latency_capacity;
 static int times_acks; // Else the latencies are those of a consumer.
@@ -169,10 +170,12 @@ static void produce(void) {
   double seconds = now() - start;
   size_t warm = latency_count / 10; // The first of them open connections.
   if (latency_count > 0) qsort(latencies + warm, latency_count - warm, sizeof *latencies, by_value);
+  size_t late = 0;
+  for (size_t i = warm; i < latency_count; i++) late += latencies[i] > late_ms;
   printf("{\"records\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"errorLast\":\"%s\",\"seconds\":%.4f,\"recordsPerSecond\":%.0f,"
-         "\"mbPerSecond\":%.1f,\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"p999Ms\":%.3f,\"maxMs\":%.3f,\"cpuSeconds\":%.2f}\n",
+         "\"mbPerSecond\":%.1f,\"timed\":%zu,\"late\":%zu,\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"p999Ms\":%.3f,\"maxMs\":%.3f,\"cpuSeconds\":%.2f}\n",
          delivered, failed, failed ? rd_kafka_err2name(failed_last) : "", seconds, delivered / seconds,
-         delivered * size / seconds / 1e6, percentile(warm, 0.5), percentile(warm, 0.99), percentile(warm, 0.999),
+         delivered * size / seconds / 1e6, latency_count - warm, late, percentile(warm, 0.5), percentile(warm, 0.99), percentile(warm, 0.999),
          latency_count > warm ? latencies[latency_count - 1] : 0, cpu_seconds());
   rd_kafka_topic_destroy(handle), rd_kafka_destroy(rk);
 }
@@ -323,6 +326,7 @@ static void parse(int count, char **words) {
     else if (!strcmp(name, "--size")) size = atol(value);
     else if (!strcmp(name, "--seconds")) seconds_max = atof(value);
     else if (!strcmp(name, "--rate")) rate = atof(value);
+    else if (!strcmp(name, "--late-ms")) late_ms = atof(value);
     else if (!strcmp(name, "--count")) count_max = strtoull(value, NULL, 10);
     else if (!strcmp(name, "--first")) first = strtoull(value, NULL, 10);
     else die(name);
