@@ -5,6 +5,7 @@ import { allNeedCertificates, exposedListeners, exposedWithoutLogin, hasTlsListe
 import { parseUsers, type UserPassword } from './options/security.ts'
 import type { Settings } from './options/table.ts'
 import { NetworkError, type Cancel, type Disk, type ListenerTls, type Runtime } from './runtime/runtime.ts'
+import type { SteadyClock } from './runtime/steady-clock.ts'
 import { StartError } from './start-error.ts'
 
 /** Larger files are not what they are said to be. */
@@ -73,7 +74,11 @@ export interface SecurityParts {
 }
 
 /** Rejects with `StartError` when something that the options name is not there or not right. */
-export async function readSecurity(settings: Settings, runtime: Runtime, log: Log): Promise<SecurityParts> {
+export async function readSecurity(
+  settings: Settings,
+  runtime: Runtime & { readonly clock: SteadyClock },
+  log: Log,
+): Promise<SecurityParts> {
   const tls = await readTls(settings, runtime)
   const users = [...settings.users, ...(await readUsers(settings, runtime.disk))]
   for (const { name } of users) {
@@ -144,7 +149,7 @@ async function readUsers({ usersFile }: Settings, disk: Disk): Promise<readonly 
 
 async function openTokens(
   settings: Settings,
-  { disk, network, clock }: Runtime,
+  { disk, network, clock }: Runtime & { readonly clock: SteadyClock },
   log: Log,
 ): Promise<Tokens | undefined> {
   const { tokenKeys: place } = settings
@@ -156,6 +161,7 @@ async function openTokens(
   const tokens = new Tokens({
     fetchKeys,
     clock,
+    wallMs: () => clock.wallMs(),
     log,
     issuer: settings.tokenIssuer,
     audiences: settings.tokenAudience ?? [],

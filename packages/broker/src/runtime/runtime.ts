@@ -28,6 +28,8 @@ export interface Clock {
   nowMs(): number
   /** Milliseconds since some fixed point; never goes back. */
   monotonicMs(): number
+  /** How long the machine was suspended up to now, which `monotonicMs` does not count, to some 10 ms; only differences mean something. Absent: never. */
+  suspendedMs?(): number
   /** Calls `run` once, `delayMs` from now at the earliest. */
   after(delayMs: number, run: () => void): Cancel
   /** Calls `run` after the events that are already waiting have been handled: how work of one turn is gathered. */

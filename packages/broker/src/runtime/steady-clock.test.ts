@@ -4,15 +4,17 @@ import { SteadyClock } from './steady-clock.ts'
 
 const startMs = 1_700_000_000_000
 const minute = 60_000
+const hour = 3_600_000
 const day = 86_400_000
 
 /** A clock that was right, and of which both faces are moved by hand. */
 function open(patienceMs = 10 * minute) {
   const told: [string, number][] = []
-  const raw = { wallMs: startMs, monotonicMs: 5 }
+  const raw = { wallMs: startMs, monotonicMs: 5, suspendedMs: 40 }
   const outside = {
     nowMs: () => raw.wallMs,
     monotonicMs: () => raw.monotonicMs,
+    suspendedMs: () => raw.suspendedMs,
     after: () => () => {},
     soon: () => {},
   }
@@ -138,4 +140,20 @@ test('SteadyClock: without patience every step is followed at once', () => {
   set(-day)
   assert.equal(sinceStart(), -day)
   assert.deepEqual(told, [['followed', -day]])
+})
+
+test('SteadyClock: the time for which the machine was suspended has passed, and a step beside it is one', () => {
+  const { clock, told, pass, set, raw, sinceStart } = open()
+  pass(minute)
+  assert.equal(sinceStart(), minute)
+  set(8 * hour)
+  raw.suspendedMs += 8 * hour - 40
+  assert.equal(sinceStart(), minute + 8 * hour)
+  assert.deepEqual(told, [])
+  pass(minute)
+  set(2 * hour)
+  raw.suspendedMs += hour
+  assert.equal(sinceStart(), 2 * minute + 9 * hour)
+  assert.equal(clock.wallMs() - startMs, 2 * minute + 10 * hour)
+  assert.deepEqual(told, [['set', hour]])
 })

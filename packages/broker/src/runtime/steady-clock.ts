@@ -37,6 +37,8 @@ export class SteadyClock implements Clock {
   /** On the monotonic clock: when the wall clock was last set. */
   #stepMs = 0
   #lastMs = -Infinity
+  /** How long the machine had been suspended at the last step. */
+  #suspendedMs: number
   /** How long the data was left alone before this start, as far as the clock can tell. */
   #absenceMs = 0
   readonly #startMs: number
@@ -46,6 +48,7 @@ export class SteadyClock implements Clock {
     this.#options = options
     this.#seenWallMs = clock.nowMs()
     this.#startMs = this.#seenMonotonicMs = clock.monotonicMs()
+    this.#suspendedMs = clock.suspendedMs?.() ?? 0
   }
 
   nowMs(): number {
@@ -54,6 +57,11 @@ export class SteadyClock implements Clock {
     if (!(passedMs >= 0 && passedMs < lookMs)) this.#look(wallMs)
     this.#lastMs = Math.max(this.#lastMs, wallMs + this.#offsetMs)
     return this.#lastMs
+  }
+
+  /** The machine's clock as it is: for what others have dated by theirs. */
+  wallMs(): number {
+    return this.#clock.nowMs()
   }
 
   /** The time that decides which data is too old to be kept: after a long absence that, too, has to last. */
@@ -98,7 +106,12 @@ export class SteadyClock implements Clock {
     if (this.#offsetMs !== 0 && monotonicMs - this.#stepMs >= this.#options.patienceMs) this.#follow(wallMs)
   }
 
-  #stepped(stepMs: number, monotonicMs: number): void {
+  #stepped(differenceMs: number, monotonicMs: number): void {
+    // The monotonic clock stands still while the machine is suspended: then the wall clock is right.
+    const suspendedMs = this.#clock.suspendedMs?.() ?? 0
+    const stepMs = differenceMs - Math.round(suspendedMs - this.#suspendedMs)
+    this.#suspendedMs = suspendedMs
+    if (Math.abs(stepMs) < stepMsMin) return
     this.#offsetMs -= stepMs
     this.#stepMs = monotonicMs
     const aheadMs = 0 - this.#offsetMs

@@ -70,6 +70,7 @@ class Bench {
         return this.keys
       },
       clock: { nowMs: () => nowMs, monotonicMs: () => this.monotonicMs },
+      wallMs: () => nowMs,
       log: (level, message, fields) => this.logged.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`),
       issuer: 'https://issuer',
       audiences: ['broker'],
@@ -102,6 +103,15 @@ for (const [name, signing] of Object.entries(signings)) {
     assert.deepEqual(await tokens.check(forged), { problem: 'its signature is not one of the known keys' })
   })
 }
+
+test('tokens are checked by the time of those who issue them, and last as long by that of the broker', async () => {
+  const hour = 3_600_000
+  const { tokens } = await Bench.open({ wallMs: () => nowMs + hour })
+  const dated = { ...claims, nbf: nowMs / 1000 + 3600, exp: claims.exp + 3600 }
+  const early = await Bench.open()
+  assert.match(await early.problem(token(dated)), /time has not come/)
+  assert.deepEqual(await tokens.check(token(dated)), { principal: 'ann', expiresMs: claims.exp * 1000 })
+})
 
 test('a token without a signature, or with a shared secret, is not taken', async () => {
   const bench = await Bench.open()

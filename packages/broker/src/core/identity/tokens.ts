@@ -13,6 +13,8 @@ export interface TokensOptions extends TokenRules {
   /** Brings the key set as it is now: a file, or what an address answers. */
   fetchKeys(): Promise<string>
   clock: { nowMs(): number; monotonicMs(): number }
+  /** The machine's time of day, even when the broker does not follow it: those who issue tokens have theirs. */
+  wallMs(): number
   log(level: 'info' | 'warn', message: string, fields?: Record<string, unknown>): void
 }
 
@@ -49,9 +51,11 @@ export class Tokens {
     if (!this.#candidates(parsed.keyId).some(key => isSignedBy(parsed, key))) {
       return { problem: 'its signature is not one of the known keys' }
     }
-    const problem = claimProblem(parsed.claims, this.#options, clock.nowMs())
+    const wallMs = this.#options.wallMs()
+    const problem = claimProblem(parsed.claims, this.#options, wallMs)
     if (problem !== undefined) return { problem }
-    return { principal: principalOf(parsed.claims, this.#options) ?? '', expiresMs: Number(parsed.claims.exp) * 1000 }
+    const expiresMs = clock.nowMs() + Number(parsed.claims.exp) * 1000 - wallMs
+    return { principal: principalOf(parsed.claims, this.#options) ?? '', expiresMs }
   }
 
   #candidates(keyId: string | undefined): readonly SigningKey[] {

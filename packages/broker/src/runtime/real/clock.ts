@@ -1,3 +1,4 @@
+import { uptime } from 'node:os'
 import type { Cancel, Clock } from '../runtime.ts'
 
 /** Longer delays overflow the timers of Node, which then fire at once. */
@@ -13,6 +14,8 @@ const lateMs = 20
 export const realClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  // Time since the machine was started counts what it was suspended for.
+  suspendedMs: () => uptime() * 1000 - performance.now(),
   after,
   soon: run => void setImmediate(run),
 }
