@@ -18,6 +18,8 @@ const lives = 6
 const steps = 60
 const deleteRetentionMs = 3_000
 const keyCount = 40
+/** Reads in a row that find nothing where something is. */
+const emptyMax = 10
 
 interface Written extends Keyed {
   atMs: number
@@ -206,9 +208,9 @@ async function readCommitted({ client }: TestCell, to: number): Promise<FoundRec
       }
     }
     result.release()
-    // Once: what was aborted there may have been forgotten under the read.
+    // Now and then: what was aborted there may have been forgotten under the read, and under the next one, too.
     empty = offset > before ? 0 : empty + 1
-    assert(empty < 2, `nothing committed to read at ${before} before ${to}`)
+    assert(empty < emptyMax, `nothing committed to read at ${before} before ${to}`)
   }
   return found
 }
