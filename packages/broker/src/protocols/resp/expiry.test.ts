@@ -54,13 +54,13 @@ test('what others have made since of the name of a key does not end with it', as
 test('what is made anew does not end with what had its name', async t => {
   const broker = await opened(t, { data: 'memory' })
   const { queues, topics } = broker.core
-  await send(broker, 'RPUSH orders v', 'XADD events * f v', 'PEXPIRE orders 80', 'PEXPIRE events 80')
+  await send(broker, 'RPUSH orders v', 'XADD events * f v', 'PEXPIRE orders 2000', 'PEXPIRE events 2000')
   await queues.remove('/', 'orders')
   await topics.remove('/', 'events')
   await queues.declare('/', 'orders', new Map())
   await topics.create('/', 'events')
   await send(broker, 'RPUSH orders w')
-  await passing(150)
+  await passing(2200)
   assert.deepEqual(await send(broker, 'LLEN orders'), [1])
   assert(topics.get('/', 'events'))
 })
