@@ -57,6 +57,21 @@ export const brokenKeyRules: Record<string, BrokenRule> = {
     find: 'broker.ledger.atomic(() => {',
     replace: '[broker].forEach(() => {',
   },
+  'a stream stays when its time has come': {
+    file: 'core/values/endings.ts',
+    find: 'if (topics.get(namespace, name)) topics',
+    replace: "if (topics.get(namespace, '')) topics",
+  },
+  'a key with another name lasts for ever': {
+    file: 'protocols/resp/commands/generic.ts',
+    find: '      if (expiresMs !== undefined) broker.values.expire(keys.namespace, to, expiresMs)\n    })\n    keys.appeared(to)',
+    replace: '    })\n    keys.appeared(to)',
+  },
+  'a lock is given to two': {
+    file: 'protocols/resp/commands/strings.ts',
+    find: "(condition === 'xx') === isThere",
+    replace: "(condition === 'xx') === (isThere && !expiresMs)",
+  },
   'who is not subscribed any more is told': {
     file: 'protocols/resp/pubsub.ts',
     find: '    fan.delete(listener)\n    if',

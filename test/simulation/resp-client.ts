@@ -7,8 +7,8 @@ import type { Shared } from './workload.ts'
 const answerMsMax = 8_000
 /** What was not answered may still be done for so long: cut links, a paused broker. */
 const lateMsMax = 25_000
-/** What is said when there is no room, by a broker that stops, and of a group that an unanswered command has made. */
-const passing = ['MISCONF', 'LOADING', 'BUSYGROUP']
+/** What is said when there is no room, by a broker that stops, of a group that an unanswered command has made, and of a key that is gone. */
+const passing = ['MISCONF', 'LOADING', 'BUSYGROUP', 'ERR no such key']
 
 /** What became of a command. It was done, if at all, between `askedMs` and `untilMs`. */
 export interface Told {
@@ -89,11 +89,12 @@ export class RespClient {
 
   #checkRefusal(message: string, words: readonly Word[]): void {
     const { simulator } = this.#shared
-    const [code = ''] = message.replace('EXECABORT Transaction discarded because of: ', '').split(' ', 1)
-    const isFull = code === 'MISCONF' && !this.#shared.mayBeFull() && !this.#shared.mayFail()
+    const reason = message.replace('EXECABORT Transaction discarded because of: ', '')
+    const isFull = reason.startsWith('MISCONF') && !this.#shared.mayBeFull() && !this.#shared.mayFail()
     // A disk that fails cannot be read.
     if (message.endsWith('cannot be read') && this.#shared.mayFail()) return
-    if (isFull || !passing.includes(code)) simulator.fail(`${shown(words)} is answered with ${message}`)
+    if (isFull || !passing.some(each => reason.startsWith(each)))
+      simulator.fail(`${shown(words)} is answered with ${message}`)
   }
 
   /** What was told unasked on this connection, and not taken yet. */
