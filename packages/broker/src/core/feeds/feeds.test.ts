@@ -16,11 +16,13 @@ async function publish({ core }: RunningBroker, key: string | null, value: strin
   await new Promise<void>(resolve => core.router.deliver([destination], '', message, () => resolve()))
 }
 
+async function until(isSo: () => boolean): Promise<void> {
+  const deadline = Date.now() + 15_000
+  while (!isSo() && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 5))
+}
+
 async function countBecomes({ core }: RunningBroker, name: string, count: number): Promise<void> {
-  const deadline = Date.now() + 10_000
-  while ((core.queues.get(namespace, name)?.readyCount ?? 0) < count && Date.now() < deadline) {
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
+  await until(() => (core.queues.get(namespace, name)?.readyCount ?? 0) >= count)
   assert.equal(core.queues.get(namespace, name)?.readyCount, count)
 }
 
@@ -70,10 +72,8 @@ test('topic and exchange may come later, and what came by the exchange does not 
   await core.router.bind(namespace, { source: 'later', kind: 'topic', destination: 'orders', key: '#' })
   await declare(broker, 'q', '#', 'later')
   await countBecomes(broker, 'q', 1)
-  await new Promise(resolve => setTimeout(resolve, 100))
-  const [stream] = core.topics.get(namespace, 'orders')?.partitions ?? []
   // The record, and its copy that came by the exchange.
-  assert.equal(stream !== undefined && core.cell.bounds(stream)?.endOffset, 2)
+  await endStays(broker, 'orders', 2)
   await countBecomes(broker, 'q', 1)
   // A topic of the same name is fed, too.
   await core.topics.remove(namespace, 'orders')
@@ -81,6 +81,13 @@ test('topic and exchange may come later, and what came by the exchange does not 
   await publish(broker, 'b', 'of the new one')
   await countBecomes(broker, 'q', 2)
 })
+
+/** It becomes so, and is no more a while later. */
+async function endStays(broker: RunningBroker, name: string, count: number): Promise<void> {
+  await until(() => endOf(broker, name) === count)
+  await new Promise(resolve => setTimeout(resolve, 200))
+  assert.equal(endOf(broker, name), count)
+}
 
 /** Records that ever came to a topic of one partition. */
 function endOf({ core }: RunningBroker, name: string): number | undefined {
@@ -104,7 +111,7 @@ test('a ring of feeds ends where a record was already', async t => {
   await declare(broker, 'q', '', 'to a')
   await publish(broker, 'k', 'goes round once', 'a')
   await countBecomes(broker, 'q', 1)
-  await new Promise(resolve => setTimeout(resolve, 200))
+  await endStays(broker, 'a', 2)
   // It comes back to where it was published, and from there goes nowhere.
   assert.deepEqual(
     ring.map(name => endOf(broker, name)),
@@ -130,8 +137,7 @@ test('a ring of a feed and a queue whose messages die ends, too', async t => {
   await feeds.set(feed)
   await publish(broker, 'k', 'dies once')
   await countBecomes(broker, 'q', 1)
-  await new Promise(resolve => setTimeout(resolve, 200))
-  assert.equal(endOf(broker, 'orders'), 2)
+  await endStays(broker, 'orders', 2)
   await countBecomes(broker, 'q', 1)
 })
 
@@ -146,11 +152,8 @@ test('a feed gives no record up, however long its exchange is not there', async 
     const id = topics.get(namespace, 'orders')?.id ?? ''
     return shareGroups.partition({ namespace, group: '~feed f' }, id, 0)
   }
-  const deadline = Date.now() + 15_000
-  while ((partition()?.cursor.deliveryCount(0) ?? 0) < 3 && Date.now() < deadline) {
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-  assert.equal(partition()?.cursor.deliveryCount(0), 3)
+  await until(() => (partition()?.cursor.deliveryCount(0) ?? 0) >= 3)
+  assert((partition()?.cursor.deliveryCount(0) ?? 0) >= 3)
   await router.declare(namespace, 'later', { kind: 'topic' })
   await declare(broker, 'q', '#', 'later')
   await countBecomes(broker, 'q', 1)
