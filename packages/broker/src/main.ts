@@ -47,7 +47,7 @@ import { optionTable, type Settings, type Values } from './options/table.ts'
 import { entries, type ListenerName } from './entries.ts'
 import { protocols } from './protocols/index.ts'
 import { realRuntime } from './runtime/real/real-runtime.ts'
-import type { Address, Runtime } from './runtime/runtime.ts'
+import { DiskError, type Address, type Runtime } from './runtime/runtime.ts'
 import type { SteadyClock } from './runtime/steady-clock.ts'
 import { checkExposure, makeIdentity, readSecurity, watchTls, type SecurityParts } from './security.ts'
 import { Corrupt } from './storage/errors.ts'
@@ -119,7 +119,9 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
   const runtime = { ...outside, clock }
   const security = await readSecurity(settings, runtime, logFor('identity'))
   const room = new RoomWatch({ clock: runtime.clock, log: logFor('storage') })
-  const stores = await openStores(settings, runtime, surroundings, room, logFor('storage'))
+  const stores = await openStores(settings, runtime, surroundings, room, logFor('storage')).catch((error: unknown) => {
+    throw startFailure(settings, error)
+  })
   let cell: Cell | undefined
   try {
     const parts = await openCore(
@@ -154,18 +156,17 @@ export async function openBroker(settings: Settings, surroundings: Surroundings 
   } catch (error) {
     await cell?.close()
     await stores.close()
-    if (error instanceof Corrupt) throw new StartError(explainDamage(settings.data, error), { cause: error })
-    throw error
+    throw startFailure(settings, error)
   }
 }
 
-function openStores(
+async function openStores(
   settings: Settings,
   { disk, clock }: Runtime,
   { journalFileBytes }: Surroundings,
   room: RoomWatch,
   log: Log,
-): Promise<Stores> | Stores {
+): Promise<Stores> {
   const { data: path, durability, reserveBytes } = settings
   if (path === 'memory') return memoryStores()
   const warn = (message: string): void => log('warn', message)
@@ -432,6 +433,14 @@ function sizesOf({ flushBytes, flushIntervalMs, retentionCheckIntervalMs, compac
     keyMapBytes: compactionMapBytes,
     unflushedBytesMax: Math.max(defaultCellSizes.unflushedBytesMax, 1.5 * flushBytes),
   }
+}
+
+/** What an operator can do something about, in words. */
+function startFailure({ data }: Settings, error: unknown): unknown {
+  if (error instanceof Corrupt) return new StartError(explainDamage(data, error), { cause: error })
+  if (error instanceof DiskError)
+    return new StartError(`Cannot use ${data} for data: ${error.message}`, { cause: error })
+  return error
 }
 
 function explainDamage(data: string, error: Corrupt): string {

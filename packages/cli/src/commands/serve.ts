@@ -60,7 +60,7 @@ jobs in any more (DRAINING), and those that are there are worked off.`,
     process.on('uncaughtException', stopAtBug)
     const settings = await readSettings(words)
     await loadCode(settings)
-    const broker = await openBroker(settings)
+    const broker = await waitedFor(openBroker(settings))
     drainAtSignal(broker)
     const stopped = stopSignal()
     announce(broker, settings, Math.round(performance.now() - startMs))
@@ -69,6 +69,16 @@ jobs in any more (DRAINING), and those that are there are worked off.`,
     return shutDown(broker)
   },
 })
+
+/** A start may have to wait, for room on the disk, and nothing else would keep the process alive. */
+async function waitedFor(opening: Promise<RunningBroker>): Promise<RunningBroker> {
+  const alive = setInterval(() => {}, 2 ** 30)
+  try {
+    return await opening
+  } finally {
+    clearInterval(alive)
+  }
+}
 
 async function readSettings(args: readonly string[]): Promise<Settings> {
   const flags = readFlags(table, args)

@@ -33,16 +33,21 @@ export class RealDisk implements Disk {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    const first = await new Promise<string | undefined>((resolve, reject) => {
-      fs.mkdir(path, { recursive: true, mode: 0o750 }, (error, made) =>
-        error ? reject(diskError(error, `Cannot make the directory ${path}`)) : resolve(made),
-      )
-    })
-    if (first === undefined) return
-    const highest = dirname(resolvePath(first))
-    for (let parent = dirname(resolvePath(path)); parent.length >= highest.length; parent = dirname(parent)) {
-      await this.syncDirectory(parent)
-      if (parent === highest) return
+    const missing: string[] = []
+    for (let at = resolvePath(path); ; at = dirname(at)) {
+      const error = await mkdir(at)
+      if (error?.code === 'ENOENT' && dirname(at) !== at) missing.push(at)
+      else if (error && !(await isDirectory(at))) throw await notMade(error, path, at)
+      else {
+        if (!error) await this.syncDirectory(dirname(at))
+        break
+      }
+    }
+    // Once each: on some file systems what was just refused for want of a parent is refused for ever (/proc).
+    for (const at of missing.reverse()) {
+      const error = await mkdir(at)
+      if (error && !(await isDirectory(at))) throw await notMade(error, path, at)
+      await this.syncDirectory(dirname(at))
     }
   }
 
@@ -88,6 +93,25 @@ export class RealDisk implements Disk {
   lock(directory: string): Promise<DiskLock> {
     return lockDirectory(directory)
   }
+}
+
+/** Why it was not made, if it was not. */
+function mkdir(path: string): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise(resolve => fs.mkdir(path, 0o750, error => resolve(error ?? undefined)))
+}
+
+async function notMade(error: NodeJS.ErrnoException, path: string, at: string): Promise<DiskError> {
+  const failure = `Cannot make the directory ${path}`
+  if (error.code !== 'EEXIST') return diskError(error, failure)
+  const isLink = await new Promise<boolean>(resolve =>
+    fs.lstat(at, (failed, stats) => resolve(!failed && stats.isSymbolicLink())),
+  )
+  const what = isLink ? 'is a link that leads nowhere' : 'is not a directory'
+  return new DiskError('exists', `${failure}: ${at} ${what}`, { cause: error })
+}
+
+function isDirectory(path: string): Promise<boolean> {
+  return new Promise(resolve => fs.stat(path, (error, stats) => resolve(!error && stats.isDirectory())))
 }
 
 function openDirectory(path: string): Promise<number> {

@@ -29,7 +29,7 @@ export async function lockDirectory(directory: string): Promise<DiskLock> {
     process.platform === 'linux' ? await claimSocket(await socketName(directory), path, directory) : undefined
   try {
     const text = `${JSON.stringify(await ownHolder())}\n`
-    await claimFile(path, text, directory)
+    await claimFile(path, text, directory, socket !== undefined)
     return { release: () => release(socket, path, text) }
   } catch (error) {
     if (socket) await closeServer(socket)
@@ -74,23 +74,24 @@ function listen(name: string, directory: string): Promise<Server | undefined> {
   })
 }
 
-/** Makes the lock file. One that a dead process left behind is replaced. */
-async function claimFile(path: string, text: string, directory: string): Promise<void> {
+/** Makes the lock file. One that a dead process left behind is replaced. Where a socket decides, a full disk has to do without it. */
+async function claimFile(path: string, text: string, directory: string, hasSocket: boolean): Promise<void> {
   for (let attempt = 0; attempt < 10; attempt++) {
-    const made = await fs.writeFile(path, text, { flag: 'wx', mode: 0o640 }).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EEXIST') return false
-        throw diskError(error, `Cannot lock ${directory}`)
-      },
-    )
-    if (made) return
+    const error = await fs
+      .writeFile(path, text, { flag: 'wx', mode: 0o640 })
+      .catch((error: unknown) => diskErrorOf(error, directory))
+    if (!error) return
+    if (error.code === 'full' && hasSocket) return fs.rm(path, { force: true }).catch(() => {})
+    if (error.code !== 'exists') throw error
     const holder = await readHolder(path)
     if (holder && (await isAlive(holder))) throw locked(directory, holder)
     await fs.rm(path, { force: true })
   }
   throw new DiskError('locked', `Cannot lock ${directory}: ${path} keeps appearing`)
 }
+
+const diskErrorOf = (error: unknown, directory: string): DiskError =>
+  diskError(error as NodeJS.ErrnoException, `Cannot lock ${directory}`)
 
 async function release(socket: Server | undefined, path: string, text: string): Promise<void> {
   const present = await fs.readFile(path, 'utf8').catch(() => '')

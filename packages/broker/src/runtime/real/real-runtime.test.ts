@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -66,6 +66,26 @@ test('RealDisk names what went wrong', async context => {
   assert((await disk.totalBytes(directory)) >= (await disk.freeBytes(directory)))
   const full = await disk.open('/dev/full', 'write').catch(() => undefined)
   if (full) await assert.rejects(full.write([Buffer.from('x')], 0), hasCode('full'))
+})
+
+test('RealDisk makes directories with those above them, and says why it cannot', async context => {
+  const directory = temporaryDirectory(context)
+  await disk.makeDirectory(join(directory, 'a/b/c/'))
+  await disk.makeDirectory(join(directory, 'a'))
+  assert.deepEqual(await disk.list(join(directory, 'a/b')), ['c'])
+  await (await disk.open(join(directory, 'file'), 'create')).close()
+  await assert.rejects(disk.makeDirectory(join(directory, 'file')), /file is not a directory$/)
+  await assert.rejects(disk.makeDirectory(join(directory, 'file/x')), hasCode('io'))
+  symlinkSync(join(directory, 'nowhere'), join(directory, 'link'))
+  await assert.rejects(disk.makeDirectory(join(directory, 'link')), /link that leads nowhere$/)
+  await assert.rejects(disk.makeDirectory(join(directory, 'x'.repeat(300))), /ENAMETOOLONG/)
+  symlinkSync(join(directory, 'a'), join(directory, 'good'))
+  await disk.makeDirectory(join(directory, 'good/d'))
+  assert.deepEqual((await disk.list(join(directory, 'a'))).sort(), ['b', 'd'])
+})
+
+test('RealDisk does not try for ever where nothing can be made', { skip: process.platform !== 'linux' }, async () => {
+  await assert.rejects(disk.makeDirectory('/proc/x/y'), hasCode('not-found'))
 })
 
 test('lock refuses a directory that is in use, in this process or another, and names the holder', async context => {
