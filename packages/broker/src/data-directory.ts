@@ -43,9 +43,8 @@ export function memoryStores(): Stores {
   return { chain: new MemoryChainStore(), blobs: new MemoryBlobStore(), close: async () => {} }
 }
 
-const emptied =
-  'belongs to a broker, but holds no data: nothing is below "cell". The broker starts empty. If it has run here before, stop it and restore the ' +
-  'directory from a copy'
+export const emptied =
+  'belongs to a broker, but holds no data: nothing is below "cell". If it has run here before, restore the directory from a copy while it is stopped.'
 
 /** Claims a data directory for this process; makes it if it is absent. Rejects with `StartError` when it cannot be used. */
 export async function openDirectory(options: DirectoryOptions): Promise<Stores> {
@@ -62,8 +61,8 @@ export async function openDirectory(options: DirectoryOptions): Promise<Stores> 
   const lock = await claim(disk, path)
   try {
     const isNew = await checkFormat(disk, path)
-    const cells = await settleNames(disk, path)
-    if (!isNew && cells.length === 0) warn(`${path} ${emptied}`)
+    await settleNames(disk, path)
+    if (!isNew && (await isEmptied(disk, path))) warn(`${path} ${emptied} The broker starts empty.`)
   } catch (error) {
     await lock.release()
     throw error
@@ -134,30 +133,43 @@ async function checkFormat(disk: Disk, path: string): Promise<boolean> {
 
 /**
  * A process that was killed may have left names that only the page cache has. Nothing may be built on them before they are durable: a power
- * cut would take what was acknowledged since together with the directory in which it lies. Returns the names of the cells.
+ * cut would take what was acknowledged since together with the directory in which it lies.
  */
-async function settleNames(disk: Disk, path: string): Promise<string[]> {
+async function settleNames(disk: Disk, path: string): Promise<void> {
   // Those above may be none that this process may open: then it has not made what is in them.
   for (const above of parentsOf(path)) await disk.syncDirectory(above).catch(() => {})
   await disk.syncDirectory(path)
-  const cells = await settleBelow(disk, `${path}/cell`)
-  for (const cell of cells) {
+  for (const cell of await settleBelow(disk, `${path}/cell`)) {
     for (const part of await settleBelow(disk, `${path}/cell/${cell}`)) {
       await disk.syncDirectory(`${path}/cell/${cell}/${part}`)
     }
   }
-  return cells
 }
 
 /** The names in a directory, which are durable then; none if it is absent. */
 async function settleBelow(disk: Disk, path: string): Promise<string[]> {
-  const names = await disk.list(path).catch((error: unknown) => {
-    if (error instanceof DiskError && error.code === 'not-found') return undefined
-    throw error
-  })
+  const names = await namesIn(disk, path)
   if (!names) return []
   await disk.syncDirectory(path)
   return names
+}
+
+/** Whether a directory that a broker has taken for its data has not a single file of data. */
+export async function isEmptied(disk: Disk, path: string): Promise<boolean> {
+  for (const cell of (await namesIn(disk, `${path}/cell`)) ?? []) {
+    for (const part of (await namesIn(disk, `${path}/cell/${cell}`)) ?? []) {
+      if ((await namesIn(disk, `${path}/cell/${cell}/${part}`))?.length !== 0) return false
+    }
+  }
+  return true
+}
+
+/** Undefined when the directory is absent. */
+function namesIn(disk: Disk, path: string): Promise<string[] | undefined> {
+  return disk.list(path).catch((error: unknown) => {
+    if (error instanceof DiskError && error.code === 'not-found') return undefined
+    throw error
+  })
 }
 
 /** The directories above a path, as far as it names them. */

@@ -108,14 +108,16 @@ test('data of a newer release, and a damaged format file, are refused', async ()
   })
 })
 
-test('a directory whose data is gone is told, and a new one is not', async () => {
+test('a directory whose data is gone is told, at a start and when it is verified, and a new one is not', async () => {
   await inDirectory(async path => {
-    for (const [isGone, isTold] of [
-      [false, false],
-      [false, false],
-      [true, true],
-    ] as const) {
-      if (isGone) await rm(join(path, 'cell', '0'), { recursive: true })
+    const all = ['cell/0/b', 'cell/0/c', 'cell/0/s']
+    for (const gone of [[], [], ['cell'], ['cell/0'], all]) {
+      const isTold = gone.length > 0
+      for (const name of gone) {
+        await rm(join(path, name), { recursive: true, force: true })
+        await mkdir(join(path, name), { recursive: true })
+      }
+      if (isTold) assert.match((await verifyData(path)).findings[0]?.what ?? '', /holds no data/)
       let text = ''
       const broker = await startBroker({ data: path }, { writeLog: line => void (text += line) })
       await broker.close()
