@@ -50,7 +50,7 @@ export async function browse(queue: string, options: Browsing, hasDeaths: boolea
     const max = Math.min(pageMax, options.max - found.length)
     const page = await browsePage(management, queue, { from: String(from), max: String(max), ...filterFields(options) })
     found.push(...page.messages)
-    from = page.messages.length === 0 ? null : page.next
+    from = page.next
   }
   if (options.json) return printJson(found)
   if (found.length === 0) return print('No messages')

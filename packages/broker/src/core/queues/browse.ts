@@ -48,6 +48,13 @@ interface BrowseOptions {
   /** The first `max` offsets from `from` on that are not settled. */
   unsettled(from: number, max: number): readonly number[]
   isHeir(consumer: number | undefined): boolean
+  soon(run: () => void): void
+}
+
+/** What was found, and from which offset on there may be more; undefined: there is no more. */
+export interface Browsed {
+  readonly messages: BrowsedMessage[]
+  readonly next: number | undefined
 }
 
 /** Looking at messages ends after so many bytes. */
@@ -63,18 +70,21 @@ export async function browse(
   from: number,
   max: number,
   filter: MessageFilter,
-): Promise<BrowsedMessage[]> {
+): Promise<Browsed> {
   const { cursor, cell } = options
   const reader = new RecordReader(cell, cursor.stream)
   const found: BrowsedMessage[] = []
   let bytes = 0
   let unwanted = 0
-  for (let next = from; found.length < max && bytes < browsedBytesMax && unwanted < unwantedMax;) {
+  let next = from
+  while (found.length < max && bytes < browsedBytesMax && unwanted < unwantedMax) {
+    // What lies in memory is read within the turn: others come in between.
+    if (next > from) await new Promise<void>(resolve => options.soon(resolve))
     const offsets = options.unsettled(
       next,
       Math.min(lookedAtMax, filter === everything ? max - found.length : Infinity),
     )
-    if (offsets.length === 0) break
+    if (offsets.length === 0) return { messages: found, next: undefined }
     for (const offset of offsets) {
       next = offset + 1
       await read(reader, offset, options.name)
@@ -89,7 +99,7 @@ export async function browse(
       if (found.length >= max || bytes >= browsedBytesMax) break
     }
   }
-  return found
+  return { messages: found, next }
 }
 
 export const everything: MessageFilter = {}

@@ -9,7 +9,7 @@ import type { RecordView } from '../cursor/record-view.ts'
 import type { Subscription, SubscribeOptions, Subscriber } from '../cursor/subscription.ts'
 import { BrokerError } from '../errors.ts'
 import { quote } from '../names.ts'
-import { browse, everything, read, type BrowsedMessage, type MessageFilter } from './browse.ts'
+import { browse, everything, read, type Browsed, type BrowsedMessage, type MessageFilter } from './browse.ts'
 import { dropOne, Move, type MoveOptions } from './move.ts'
 import type { Stretch } from './ready-bytes.ts'
 import { recordOf, type QueueMessage } from './message.ts'
@@ -298,13 +298,19 @@ export class Queue {
 
   /**
    * Up to `max` messages from `from` on that are not settled, without taking them; fewer when they are large. With a filter, those that are
-   * wanted; fewer, too, when they are far between.
+   * wanted; fewer, too, when they are far between: `search` tells where to go on.
    */
-  browse(from: number, max: number, filter: MessageFilter = everything): Promise<BrowsedMessage[]> {
+  async browse(from: number, max: number, filter: MessageFilter = everything): Promise<BrowsedMessage[]> {
+    return (await this.search(from, max, filter)).messages
+  }
+
+  search(from: number, max: number, filter: MessageFilter): Promise<Browsed> {
     const { cursor } = this
+    const soon = (run: () => void): void => this.#host.soon(run)
     const isHeir = (consumer: number | undefined): boolean => this.#upkeep.isHeir(consumer)
     const unsettled = (first: number, count: number): readonly number[] => this.#unsettled(first, count)
-    return browse({ name: this.definition.name, cursor, cell: this.#host.cell, unsettled, isHeir }, from, max, filter)
+    const { name } = this.definition
+    return browse({ name, cursor, cell: this.#host.cell, unsettled, isHeir, soon }, from, max, filter)
   }
 
   /**

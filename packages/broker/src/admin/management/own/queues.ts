@@ -39,9 +39,8 @@ async function browse(call: Call): Promise<unknown> {
   }
   const max = Math.min(browsedMax, numberOf('max', browsedDefault))
   const filter = filterOf(Object.fromEntries(call.query))
-  const found = await queue.browse(numberOf('from', 0), max, filter)
-  const last = found.at(-1)
-  return { messages: found.map(message => browsedItem(call, message)), next: last ? last.offset + 1 : null }
+  const { messages, next = null } = await queue.search(numberOf('from', 0), max, filter)
+  return { messages: messages.map(message => browsedItem(call, message)), next }
 }
 
 function browsedItem(call: Call, message: BrowsedMessage): Item {
