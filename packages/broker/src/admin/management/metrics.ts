@@ -150,7 +150,7 @@ async function ofProcess({ core }: Call): Promise<Metric[]> {
     ...(descriptors
       ? [
           gauge('process_descriptors', 'Files and connections that are open.', descriptors.open),
-          gauge('process_descriptors_max', 'How many may be; beyond, connections are dropped.', descriptors.max),
+          gauge('process_descriptors_max', 'How many may be; connections are turned away before.', descriptors.max),
         ]
       : []),
     gauge('process_resident_memory_bytes', 'Memory of the process.', rss),
