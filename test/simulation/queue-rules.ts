@@ -99,6 +99,11 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     find: 'if (reason !== undefined) this.#push({ first, last, heir, reason })',
     replace: '',
   },
+  'policies are not in checkpoints': {
+    file: 'core/policies/machine.ts',
+    find: 'out.u32(this.count)\n    for (const rank of policyRanks) {',
+    replace: 'out.u32(0)\n    for (const rank of policyRanks.slice(policyRanks.length)) {',
+  },
   'a commit is several blocks': {
     file: 'protocols/amqp/commit.ts',
     find: 'if (this.#cost <= pieceMax) return router.atomic(this.#whole)',

@@ -1,8 +1,10 @@
 import { BindingHistory, type ExchangeKind } from './binding-history.ts'
+import { queueSettingsOf } from '../../packages/broker/src/core/policies/policy-settings.ts'
 import { createTopic } from './churn.ts'
 import { Client } from './client.ts'
 import { AmqpPort } from './amqp-port.ts'
 import { CorePort } from './core-port.ts'
+import { definitionOf, GovernedQueue, type Limits } from './governed-queue.ts'
 import { StompPort } from './stomp-port.ts'
 import { checkRoutes } from './queue-census.ts'
 import {
@@ -42,6 +44,8 @@ export class Routes implements Workload, QueueWorld {
   readonly bindings = new BindingHistory(kinds)
   readonly queues = new Map<string, QueueHistory>()
   readonly configs = new Map<string, ReadonlyMap<string, string>>()
+  readonly #limits = new Map<string, Limits>()
+  readonly #governed: GovernedQueue[] = []
   readonly publishes = new Map<number, Publish>()
   topicId = ''
   #consumers = 0
@@ -55,22 +59,24 @@ export class Routes implements Workload, QueueWorld {
     this.#add('plain', {})
     if (random.chance(0.5)) this.#add('single', { 'single.active.consumer': 'true' })
     if (random.chance(0.5)) this.#add('urgent', { 'priority.max': '5' })
-    if (random.chance(0.5)) this.#add('short', { 'length.max': String(random.between(0, 60)) })
-    if (random.chance(0.3)) this.#add('small', { 'bytes.max': String(random.between(0, 6_000)) })
+    if (random.chance(0.5)) this.#add('short', {}, { 'max-length': random.between(0, 60) })
+    if (random.chance(0.3)) this.#add('small', {}, { 'max-length-bytes': random.between(0, 6_000) })
     const overflow = random.pick(['reject-publish', 'reject-publish-dlx'])
-    if (random.chance(0.5)) this.#add('full', { 'length.max': String(random.between(1, 60)), overflow })
-    if (random.chance(0.5)) this.#add('brief', { 'message.ttl.ms': String(random.between(0, 3000)) })
-    if (random.chance(0.5)) this.#add('limited', { 'delivery.limit': String(random.between(1, 3)) })
+    if (random.chance(0.5)) this.#add('full', {}, { 'max-length': random.between(1, 60), overflow })
+    if (random.chance(0.5)) this.#add('brief', {}, { 'message-ttl': random.between(0, 3000) })
+    if (random.chance(0.5)) this.#add('limited', {}, { 'delivery-limit': random.between(1, 3) })
     for (const queue of [...this.queues.values()]) if (random.chance(0.5)) this.#addHeir(queue)
     this.#add(passingQueue, {})
   }
 
-  #add(name: string, config: Record<string, string>): void {
-    const drops = ['message.ttl.ms', 'length.max', 'bytes.max', 'delivery.limit'].some(setting => setting in config)
+  /** `limits`: what a policy could say, too. */
+  #add(name: string, config: Record<string, string>, limits: Limits = {}): void {
     const order = 'priority.max' in config ? ('priorities' as const) : ('published' as const)
-    const traits = { order, drops, refuses: 'overflow' in config, isLasting: name !== passingQueue }
+    const drops = Object.keys(limits).length > 0
+    const traits = { order, drops, refuses: 'overflow' in limits, isLasting: name !== passingQueue }
     this.queues.set(name, new QueueHistory(this.shared.simulator, name, traits))
     this.configs.set(name, new Map(Object.entries(config)))
+    this.#limits.set(name, limits)
   }
 
   /** A queue for what this one drops. */
@@ -79,12 +85,8 @@ export class Routes implements Workload, QueueWorld {
     const traits = { order: 'none' as const, drops: false, refuses: false, isLasting: true, isHeirOf: queue }
     queue.deadLetters = new QueueHistory(this.shared.simulator, name, traits)
     this.queues.set(name, queue.deadLetters)
-    const config = this.configs.get(queue.name) ?? []
-    const settings: [string, string][] = [
-      ['dead.letter.exchange', deadExchange],
-      ['dead.letter.key', queue.name],
-    ]
-    this.configs.set(queue.name, new Map([...config, ...settings]))
+    const heir = { 'dead-letter-exchange': deadExchange, 'dead-letter-routing-key': queue.name }
+    this.#limits.set(queue.name, { ...this.#limits.get(queue.name), ...heir })
     this.configs.set(name, new Map())
   }
 
@@ -95,7 +97,7 @@ export class Routes implements Workload, QueueWorld {
     client.drop()
     const port = new CorePort(this.shared)
     for (const [name, kind] of kinds) await this.#surely(() => port.declareExchange(name, kind))
-    for (const [name, config] of this.configs) await this.#surely(() => port.declareQueue(name, config))
+    for (const [name, config] of this.configs) await this.#declare(port, name, config)
     await this.#surely(() => port.declareExchange(deadExchange, 'direct'))
     for (const { name, deadLetters } of this.queues.values()) {
       if (!deadLetters) continue
@@ -103,6 +105,19 @@ export class Routes implements Workload, QueueWorld {
       await this.#surely(() => port.bind(binding))
     }
     for (const binding of this.#allBindings()) this.bindings.know(binding, false, simulator.nowMs)
+  }
+
+  /** Its limits are those of a policy, or its own. */
+  async #declare(port: CorePort, name: string, config: ReadonlyMap<string, string>): Promise<void> {
+    const limits = this.#limits.get(name) ?? {}
+    const isGoverned = Object.keys(limits).length > 0 && this.shared.simulator.random.chance(0.5)
+    if (isGoverned) {
+      const governed = new GovernedQueue(this.shared, name, limits)
+      this.#governed.push(governed)
+      await this.#surely(() => governed.set())
+    }
+    const own = isGoverned ? [] : queueSettingsOf(definitionOf(limits))
+    await this.#surely(() => port.declareQueue(name, new Map([...config, ...own])))
   }
 
   #allBindings(): Binding[] {
@@ -132,11 +147,13 @@ export class Routes implements Workload, QueueWorld {
       for (let count = random.between(0, 2); count > 0; count--)
         tasks.push(this.#consume(queue, port(`consumer-of-${queue.name}-${count}`)))
     if (random.chance(0.7)) tasks.push(this.#churn(new CorePort(this.shared)))
+    for (const governed of this.#governed) tasks.push(governed.run())
     await Promise.all(tasks)
   }
 
-  check(client: Client): Promise<void> {
-    return checkRoutes(this, client, ++this.#checks > 1)
+  async check(client: Client): Promise<void> {
+    for (const governed of this.#governed) await governed.check()
+    await checkRoutes(this, client, ++this.#checks > 1)
   }
 
   /** Again and again until it is done. */
