@@ -118,13 +118,14 @@ export class Delays implements Workload {
   }
 
   async #cancel(wait: Wait, id: string): Promise<void> {
-    if (wait.cancelled === 'no') wait.cancelled = 'perhaps'
+    const { cancelled } = wait
+    if (cancelled === 'no') wait.cancelled = 'perhaps'
     const answer = await this.#answer(core => core.delayed.cancel(id).then(isCancelled => (isCancelled ? 'yes' : 'no')))
     if (answer === 'yes') {
       if (wait.seenMs < Infinity) this.#shared.simulator.fail(`${wait.name} was published, and is cancelled`)
       wait.cancelled = 'surely'
-    } else if (answer === 'no' && wait.cancelled === 'perhaps') {
-      // It has been published, or will be by another id.
+    } else if (answer === 'no' && cancelled === 'no') {
+      // It has been published, or will be by another id. After a cancellation of which nobody heard it may be gone by that.
       wait.cancelled = 'no'
     }
   }
