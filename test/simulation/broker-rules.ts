@@ -59,6 +59,11 @@ export const brokenBrokerRules: Record<string, BrokenRule> = {
     find: 'keys.get(records) > offset',
     replace: 'keys.get(records) >= offset',
   },
+  'compaction takes an aborted record for the newest of its key': {
+    file: 'cell/compactor.ts',
+    find: '|| isAborted(stream, batch)) continue',
+    replace: '|| isAborted(stream, batch) === undefined) continue',
+  },
   'repeated sequences are taken again': {
     file: 'cell/local-client.ts',
     find: 'if (producer >= 0) {',

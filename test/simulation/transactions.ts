@@ -6,11 +6,12 @@ import {
   attributes,
   batchBytes,
   lastOffset,
+  makeBatch,
   producerId,
 } from '../../packages/broker/src/storage/record-batch.ts'
 import { createTopic } from './churn.ts'
 import { Client } from './client.ts'
-import { batchOf, recordsOf } from './records.ts'
+import { recordsOf, valueOf } from './records.ts'
 import type { Shared } from './workload.ts'
 
 const topic = 'in-transactions'
@@ -25,6 +26,8 @@ interface Identity {
 /** Each transaction has a number, which it writes to some partitions and commits as the offset of a group. */
 interface Transaction {
   number: number
+  /** Of its records. Nobody else commits any by this key. */
+  key: number
   partitions: Set<number>
   hasOffset: boolean
   /** `unknown`: its end was asked for, and the answer was lost. */
@@ -32,7 +35,7 @@ interface Transaction {
 }
 
 /**
- * A transactional producer, one that now and then takes its place, and readers of what is committed.
+ * A transactional producer, one that now and then takes its place, and readers of what is committed. The topic may be compacted.
  *
  * Holds at any time: an offset that a reader of committed records has once seen with a record has it for ever; no such reader ever
  * sees a record of a transaction that was aborted or is open. In the end: a committed transaction is in all of its
@@ -52,7 +55,14 @@ export class Transactions {
   }
 
   async create(): Promise<void> {
-    this.#topicId = await createTopic(this.#client, topic, partitionCount, [{ name: 'retention.ms', value: '-1' }])
+    const keepsAll = [{ name: 'retention.ms', value: '-1' }]
+    const compacts = [
+      { name: 'cleanup.policy', value: 'compact' },
+      { name: 'min.cleanable.dirty.ratio', value: '0' },
+      { name: 'delete.retention.ms', value: this.#shared.simulator.random.pick(['0', '2000']) },
+    ]
+    const config = this.#shared.simulator.random.chance(0.5) ? compacts : keepsAll
+    this.#topicId = await createTopic(this.#client, topic, partitionCount, config)
   }
 
   async run(): Promise<void> {
@@ -86,7 +96,10 @@ export class Transactions {
   async #transact(identity: Identity): Promise<void> {
     const { random } = this.#shared.simulator
     const number = this.#transactions.length
-    const transaction: Transaction = { number, partitions: new Set(), hasOffset: false, outcome: 'open' }
+    const commits = random.chance(0.7)
+    // One that is aborted replaces nothing, whatever its key.
+    const key = commits ? number : random.below(number + 1)
+    const transaction: Transaction = { number, key, partitions: new Set(), hasOffset: false, outcome: 'open' }
     this.#transactions.push(transaction)
     for (let count = random.between(1, 4); count > 0; count--) {
       const index = random.below(partitionCount)
@@ -94,7 +107,7 @@ export class Transactions {
       if (!(await this.#produce(identity, transaction, index))) return this.#giveUp()
     }
     if (random.chance(0.5) && !(await this.#commitOffset(identity, transaction))) return this.#giveUp()
-    await this.#end(identity, transaction, random.chance(0.7))
+    await this.#end(identity, transaction, commits)
   }
 
   /** It asks for a new epoch next, which aborts what is open. */
@@ -104,9 +117,10 @@ export class Transactions {
 
   async #produce(identity: Identity, transaction: Transaction, index: number): Promise<boolean> {
     const { nowMs, random } = this.#shared.simulator
-    const ids = [{ producer: index, index: transaction.number }]
+    const value = valueOf({ producer: index, index: transaction.number })
+    const record = { key: Buffer.from(String(transaction.key)), value }
     const options = { ...identity, baseSequence: 0, attributes: attributeBits.transactional }
-    const records = batchOf(ids, 1_767_225_600_000 + Math.floor(nowMs), options)
+    const records = makeBatch([{ ...record, timestampMs: 1_767_225_600_000 + Math.floor(nowMs) }], options)
     const topicData = [{ name: topic, topicId: this.#topicId, partitionData: [{ index, records }] }]
     const asked = { transactionalId: 'tx', acks: -1, timeoutMs: 5_000, topicData }
     transaction.partitions.add(index)
