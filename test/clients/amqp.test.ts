@@ -7,7 +7,7 @@ import { AMQPClient } from '@cloudamqp/amqp-client'
 import { Connection } from 'rabbitmq-client'
 import { startBroker } from '@dragoman/broker'
 
-const options = { timeout: 20_000 }
+const options = { timeout: 120_000 }
 
 test(
   'rabbitmq-client: publisher and consumer go on after the broker was restarted, and nothing is lost',

@@ -5,7 +5,7 @@ import test, { type TestContext } from 'node:test'
 import amqplib, { type Channel, type ConsumeMessage, type GetMessage } from 'amqplib'
 import { startBroker } from '@dragoman/broker'
 
-const options = { timeout: 30_000 }
+const options = { timeout: 120_000 }
 
 interface Client {
   connect(): Promise<amqplib.ChannelModel>

@@ -17,7 +17,7 @@ const certificates = new URL('../support/certificates/', import.meta.url).pathna
 const file = (name: string): string => join(certificates, name)
 const ca = readFileSync(file('authority.crt'), 'utf8')
 const host = '127.0.0.1'
-const options = { timeout: 30_000 }
+const options = { timeout: 120_000 }
 
 let broker: RunningBroker
 before(async () => {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import type { ConformanceConsumer, Taken } from '../../packages/broker/src/protocols/conformance.ts'
 import { all, stores, world } from './protocols.ts'
 
-const options = { timeout: 30_000 }
+const options = { timeout: 120_000 }
 
 async function take(consumer: ConformanceConsumer, count: number): Promise<Taken[]> {
   const taken: Taken[] = []

@@ -10,7 +10,7 @@ import {
 } from '../../packages/broker/src/protocols/conformance.ts'
 import { all, world } from './protocols.ts'
 
-const options = { timeout: 30_000 }
+const options = { timeout: 120_000 }
 
 const whole: SharedMessage = {
   body: Buffer.from([0, 1, 254, 255]),

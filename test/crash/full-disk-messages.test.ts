@@ -58,7 +58,7 @@ const skip = path === undefined ? 'needs root to mount a small file system' : fa
 
 test(
   'a full disk blocks who publishes, serves who consumes, and goes on when there is room',
-  { skip, timeout: 60_000 },
+  { skip, timeout: 240_000 },
   async t => {
     const disk = path ?? ''
     const ballast = join(disk, 'ballast')

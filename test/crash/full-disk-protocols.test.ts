@@ -181,7 +181,7 @@ for (const [name, Made] of Object.entries(protocols)) {
   const skip = path === undefined ? 'needs root to mount a small file system' : false
   test(
     `${name}: a full disk refuses what is sent, serves who takes, and goes on when there is room`,
-    { skip, timeout: 90_000 },
+    { skip, timeout: 240_000 },
     async t => {
       const disk = path ?? ''
       const ballast = join(disk, 'ballast')
@@ -223,7 +223,7 @@ const will = { topic: 'w/lost', payload: Buffer.from('lost'), qos: 1, isRetained
 const willDisk = dragomanIsThere ? mountDisk(megabytes) : undefined
 test(
   'mqtt: a will of a full disk reaches nobody before there is room, and everybody then, also when the broker is killed in between',
-  { skip: willDisk === undefined ? 'needs root to mount a small file system' : false, timeout: 90_000 },
+  { skip: willDisk === undefined ? 'needs root to mount a small file system' : false, timeout: 240_000 },
   async t => {
     const disk = willDisk ?? ''
     const ballast = join(disk, 'ballast')

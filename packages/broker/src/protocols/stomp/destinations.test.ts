@@ -5,7 +5,7 @@ import { StompDriver } from './driver.ts'
 import { neutralAddress, ownAddress, parseDestination, publishedTo, queueDestination } from './destinations.ts'
 import { addressOf, bodies, connect, directory, network, refused, start } from './testing/bench.ts'
 
-const options = { timeout: 20_000 }
+const options = { timeout: 120_000 }
 
 test('destinations are read', () => {
   const read = (text: string): string => JSON.stringify(parseDestination(text)).replaceAll('"', '')

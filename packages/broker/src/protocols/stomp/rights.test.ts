@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test'
 import type { RunningBroker } from '../../main.ts'
 import { connect, refused, start } from './testing/bench.ts'
 
-const options = { timeout: 20_000 }
+const options = { timeout: 120_000 }
 
 interface Grant {
   configure?: string

@@ -4,7 +4,7 @@ import { startBroker } from '../../main.ts'
 import { StompDriver } from './driver.ts'
 import { addressOf, bodies, connect, directory, network, refused, start } from './testing/bench.ts'
 
-const options = { timeout: 20_000 }
+const options = { timeout: 120_000 }
 
 describe('a connection', options, () => {
   test('agrees upon the newest version that both know', async t => {

@@ -66,7 +66,7 @@ async function slowPeer(t: TestContext, broker: RunningBroker, headers: Record<s
   return peer
 }
 
-test('who does not take what a queue gives is given no more, until it has', { timeout: 20_000 }, async t => {
+test('who does not take what a queue gives is given no more, until it has', { timeout: 120_000 }, async t => {
   const broker = await start(t)
   const peer = await slowPeer(t, broker, { destination: '/queue/q' })
   const driver = await connect(t, broker)
@@ -81,7 +81,7 @@ test('who does not take what a queue gives is given no more, until it has', { ti
   }
 })
 
-test('who does not take what passes loses it, which is logged once and counted', { timeout: 20_000 }, async t => {
+test('who does not take what passes loses it, which is logged once and counted', { timeout: 120_000 }, async t => {
   const broker = await start(t, { subscriberBytesMax: 4_000_000 })
   const peer = await slowPeer(t, broker, { destination: '/topic/t' })
   const driver = await connect(t, broker)
@@ -97,7 +97,7 @@ test('who does not take what passes loses it, which is logged once and counted',
   assert.equal(peer.messages, before + 1)
 })
 
-test('who goes while its queue is being made leaves none behind', { timeout: 20_000 }, async t => {
+test('who goes while its queue is being made leaves none behind', { timeout: 120_000 }, async t => {
   const broker = await start(t)
   const peer = await slowPeer(t, broker, { destination: '/topic/live' })
   peer.send('SUBSCRIBE', { id: '2', destination: '/topic/t', ack: 'client', exclusive: 'false' })
@@ -107,7 +107,7 @@ test('who goes while its queue is being made leaves none behind', { timeout: 20_
   assert.deepEqual(broker.core.queues.list(), [])
 })
 
-test('who may not have what its queue is for leaves none behind', { timeout: 20_000 }, async t => {
+test('who may not have what its queue is for leaves none behind', { timeout: 120_000 }, async t => {
   const broker = await start(t, { bindingsMax: 1 })
   const driver = await connect(t, broker)
   const wish = { ack: 'client', exclusive: 'false', 'x-queue-name': 'own', durable: 'false' }

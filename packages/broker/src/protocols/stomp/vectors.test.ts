@@ -11,7 +11,7 @@ const signs: Readonly<Record<string, string>> = { n: '\n', r: '\r', 0: '\0', '\\
 const bytesOf = (text: string, session: string): string =>
   text.replaceAll('*-', `${session}-`).replaceAll(/\\([nr0\\])/g, (_, sign: string) => signs[sign] ?? '')
 
-test('the bytes of the protocol are answered with the bytes of the protocol', { timeout: 20_000 }, async t => {
+test('the bytes of the protocol are answered with the bytes of the protocol', { timeout: 120_000 }, async t => {
   const steps = readFileSync(join(import.meta.dirname, 'vectors', 'transcript.txt'), 'utf8')
     .trim()
     .split('\n')
