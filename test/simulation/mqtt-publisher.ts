@@ -12,6 +12,8 @@ export interface Outgoing {
   /** 0: it is sent if there is a connection, and nothing is known of it. */
   readonly qos: number
   readonly isRetained: boolean
+  /** It is not sent to anybody when it is older. */
+  readonly expirySeconds?: number
   /** The hand-shake is over, or it was refused; undefined: nobody knows, as an earlier attempt may have been taken. */
   answered(isTaken: boolean | undefined): void
 }
@@ -50,6 +52,11 @@ export class MqttPublisher {
     this.#windowMax = windowMax
     this.#version = random.chance(0.7) ? versions.mqtt5 : versions.mqtt311
     this.#dialer = new MqttDialer(shared, { ...lasting, version: this.#version, clientId: name })
+  }
+
+  /** Its messages can have a time. */
+  get expires(): boolean {
+    return this.#version === versions.mqtt5
   }
 
   get isIdle(): boolean {
@@ -96,11 +103,12 @@ export class MqttPublisher {
 
   #bytesOf(
     { driver }: MqttLink,
-    { topic, payload, qos, isRetained }: Outgoing,
+    { topic, payload, qos, isRetained, expirySeconds }: Outgoing,
     packetId: number,
     isDuplicate: boolean,
   ) {
-    return driver.publishBytes(topic, payload, { qos, isRetained, packetId, isDuplicate })
+    const properties = expirySeconds === undefined ? {} : { messageExpiry: expirySeconds }
+    return driver.publishBytes(topic, payload, { qos, isRetained, packetId, isDuplicate, properties })
   }
 
   #flush(): void {

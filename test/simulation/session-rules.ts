@@ -32,6 +32,16 @@ export const brokenSessionRules: Record<string, BrokenRule> = {
     find: 'kept: [...this.byOffset.values()]',
     replace: 'kept: [...this.byOffset.values()].slice(1)',
   },
+  'last messages of topics end before their time': {
+    file: 'core/retained/retained.ts',
+    find: 'expiresMs < 0 || expiresMs > nowMs)',
+    replace: 'expiresMs < 0 || expiresMs > nowMs + 3_000)',
+  },
+  'a will is not the last message of its topic': {
+    file: 'core/sessions/sessions.ts',
+    find: 'else if (isRetained) retained.keep(namespace, key, message)',
+    replace: "else if (isRetained && key === '') retained.keep(namespace, key, message)",
+  },
   'who says goodbye counts as lost': {
     file: 'protocols/mqtt/session.ts',
     find: 'this.#leave(rest.reason !== reasons.success, expiryMs)',

@@ -2,6 +2,7 @@ import type { World } from '../../packages/broker/src/runtime/simulated/world.ts
 import type { RecordId } from './history.ts'
 import { keyOf } from './list-history.ts'
 import type { MqttLink } from './mqtt-client.ts'
+import type { Shared } from './workload.ts'
 
 /** A message that somebody publishes until it is answered. */
 export interface Sent {
@@ -131,49 +132,85 @@ export class SubscriberHistory implements Receiver {
   }
 }
 
-/** What the last message of a topic may be: the newest one that was answered, or one that is under way. */
+/** A message that is to be the last one of its topic, or removes that. */
+interface Attempt {
+  readonly removes: boolean
+  /** It ends by itself when it is older; Infinity: never. */
+  readonly lengthMs: number
+  readonly sentMs: number
+  /** How often the broker's clock was set by then: what it says now is something else. */
+  readonly clockSets: number
+  /** When it was answered; Infinity: it was not. */
+  toldMs: number
+  isRefused: boolean
+}
+
+/** Somebody asks for the last message of a topic. */
+export interface Asked {
+  /** The newest that was answered by then. */
+  readonly known: number
+  readonly askedMs: number
+}
+
+/**
+ * All that is known of the last message of a topic, to which one client publishes.
+ *
+ * Holds: who asks is shown the newest that was answered, or a newer one, until that has ended by the broker's clock, and not later.
+ */
 export class RetainedHistory {
   readonly topic: string
-  readonly #world: World
-  /** Whether each of what its publisher has sent, in that order, removes it; undefined: it was refused. */
-  readonly #attempts: (boolean | undefined)[] = []
-  /** The newest that was answered, from when on. */
+  readonly #shared: Pick<Shared, 'simulator' | 'clockSets'>
+  /** In the order in which its publisher has sent them. */
+  readonly #attempts: Attempt[] = []
   #known = -1
 
-  constructor(world: World, topic: string) {
-    this.#world = world
+  constructor(shared: Pick<Shared, 'simulator' | 'clockSets'>, topic: string) {
+    this.#shared = shared
     this.topic = topic
   }
 
   /** Returns its number. */
-  sending(removes: boolean): number {
-    return this.#attempts.push(removes) - 1
+  sending(removes: boolean, lengthMs = Infinity): number {
+    const { simulator, clockSets } = this.#shared
+    const times = { sentMs: simulator.nowMs, toldMs: Infinity, lengthMs }
+    return this.#attempts.push({ removes, isRefused: false, clockSets, ...times }) - 1
   }
 
-  answered(attempt: number, isTaken: boolean): void {
-    if (isTaken) this.#known = Math.max(attempt, this.#known)
-    else this.#attempts[attempt] = undefined
+  answered(number: number, isTaken: boolean): void {
+    const attempt = this.#attempts[number]!
+    attempt.isRefused = !isTaken
+    attempt.toldMs = Math.min(this.#shared.simulator.nowMs, attempt.toldMs)
+    if (isTaken) this.#known = Math.max(number, this.#known)
   }
 
-  /** The newest that was answered: who asks from now on must find this one or a newer one. */
-  get known(): number {
-    return this.#known
+  asking(): Asked {
+    return { known: this.#known, askedMs: this.#shared.simulator.nowMs }
   }
 
-  /** Somebody who had asked when `known` was this was shown attempt `found`; -1: nothing. */
-  found(found: number, known: number): void {
-    const { length } = this.#attempts
+  /** Who had asked was shown attempt `found`; -1: nothing. */
+  found(found: number, { known, askedMs }: Asked): void {
+    const { clockSets } = this.#shared
     if (found >= 0) {
-      if (this.#attempts[found] !== false) this.#fail(`${found} is there, and was refused or never sent`)
+      const attempt = this.#attempts[found]
+      if (!attempt || attempt.removes || attempt.isRefused)
+        return this.#fail(`${found} is there, and was refused or never sent`)
       if (found < known) this.#fail(`${found} is there, and ${known} was answered`)
+      const lateMs = askedMs - attempt.toldMs - attempt.lengthMs
+      if (lateMs > 1 && attempt.clockSets === clockSets) this.#fail(`${found} is there ${lateMs} ms after its time`)
       return
     }
-    if (known < 0) return
-    for (let attempt = known; attempt < length; attempt++) if (this.#attempts[attempt] === true) return
+    if (known < 0 || this.#attempts.slice(known).some(attempt => this.#mayEnd(attempt))) return
     this.#fail(`nothing is there, and ${known} was answered`)
   }
 
+  /** Nothing may be there because of it. */
+  #mayEnd({ removes, sentMs, lengthMs, clockSets }: Attempt): boolean {
+    const { simulator } = this.#shared
+    const isShort = lengthMs < Infinity && clockSets !== this.#shared.clockSets
+    return removes || isShort || simulator.nowMs > sentMs + lengthMs - 2
+  }
+
   #fail(message: string): void {
-    this.#world.fail(`the last message of ${this.topic}: ${message}`)
+    this.#shared.simulator.fail(`the last message of ${this.topic}: ${message}`)
   }
 }

@@ -25,6 +25,11 @@ const messagesMax = 3_000
 const keeperNumber = 900
 const mortalNumber = 800
 
+interface Kept {
+  readonly history: RetainedHistory
+  readonly number: number
+}
+
 /** Publishers and subscribers whose sessions outlive their connections, and topics of which the last message is kept. */
 export class Subjects implements Workload {
   readonly shared: Shared
@@ -34,7 +39,9 @@ export class Subjects implements Workload {
   readonly #sharings: SharingHistory[] = []
   readonly #publishers: MqttPublisher[] = []
   readonly #mortals: Mortal[] = []
-  readonly #kept: { history: RetainedHistory; number: number }[] = []
+  /** Topics of which the last message is kept, each with who publishes there: `#keepers` do nothing else. */
+  readonly #kept: Kept[] = []
+  readonly #keepers: Kept[] = []
   #isOver = false
   #checks = 0
 
@@ -51,10 +58,9 @@ export class Subjects implements Workload {
     if (this.#mortals.length > 0)
       this.#subscribe('heir', random.pick([1, 2]), 'will/#', topic => topic.startsWith('will/'))
     for (let number = random.between(0, 3); number > 0; number--)
-      this.#kept.push({
-        history: new RetainedHistory(shared.simulator, `kept/${number}`),
-        number: keeperNumber + number,
-      })
+      this.#keepers.push({ history: new RetainedHistory(shared, `kept/${number}`), number: keeperNumber + number })
+    this.#kept.push(...this.#keepers)
+    for (const { kept, number } of this.#mortals) if (kept) this.#kept.push({ history: kept, number })
   }
 
   #subscribe(name: string, qos: number, filter: string, wants: (topic: string) => boolean): void {
@@ -98,7 +104,7 @@ export class Subjects implements Workload {
       tasks.push(publisher.run(isEnding), this.#publish(publisher, number))
     }
     for (const mortal of this.#mortals) tasks.push(mortal.run())
-    for (const { history, number } of this.#kept) {
+    for (const { history, number } of this.#keepers) {
       const publisher = new MqttPublisher(shared, `keeper-${number}`, 1)
       tasks.push(publisher.run(isEnding), this.#keep(publisher, history, number))
     }
@@ -140,23 +146,33 @@ export class Subjects implements Workload {
     const { simulator } = this.shared
     const { random } = simulator
     while (!this.shared.isEnding) {
-      if (publisher.hasRoom) {
-        const removes = random.chance(0.1)
-        const index = history.sending(removes)
-        const id = { producer, index }
-        const payload = removes ? Buffer.alloc(0) : valueOf(id)
-        const { topic } = history
-        // It is shown to those who subscribe to all, too.
-        const sent: Sent = { id, topic, qos: random.pick([1, 2]), isTaken: undefined }
-        if (!removes) this.#sent.set(keyOf(id), sent)
-        const answered = (isTaken: boolean | undefined): void => {
-          sent.isTaken = isTaken
-          if (isTaken !== undefined) history.answered(index, isTaken)
-        }
-        publisher.publish({ topic, qos: sent.qos, payload, isRetained: true, answered })
-      }
-      await simulator.sleep(random.float() * (random.chance(0.2) ? 1_000 : 100))
+      // Some end before the next one comes.
+      const isShort = publisher.expires && random.chance(0.3)
+      if (publisher.hasRoom) this.#keepOne(publisher, history, producer, isShort ? random.between(1, 4) : undefined)
+      await simulator.sleep(random.float() * (isShort ? 6_000 : random.chance(0.2) ? 1_000 : 100))
     }
+  }
+
+  #keepOne(publisher: MqttPublisher, history: RetainedHistory, producer: number, expirySeconds?: number): void {
+    const { random } = this.shared.simulator
+    const isShort = expirySeconds !== undefined
+    const removes = !isShort && random.chance(0.1)
+    const index = history.sending(removes, isShort ? expirySeconds * 1_000 : Infinity)
+    const id = { producer, index }
+    const payload = removes ? Buffer.alloc(0) : valueOf(id)
+    const { topic } = history
+    // It is shown to those who subscribe to all, too.
+    const sent: Sent = { id, topic, qos: random.pick([1, 2]), isTaken: undefined }
+    if (!removes) this.#sent.set(keyOf(id), sent)
+    const answered = (isTaken: boolean | undefined): void => {
+      // One that ends before it is sent to somebody is not sent.
+      sent.isTaken = isShort && isTaken === true ? undefined : isTaken
+      if (isTaken !== undefined) history.answered(index, isTaken)
+    }
+    publisher.publish({
+      ...{ topic, qos: sent.qos, payload, isRetained: true, answered },
+      ...(isShort ? { expirySeconds } : {}),
+    })
   }
 
   /** Subscribes anew, now and then, and looks at what was kept. */
@@ -175,7 +191,7 @@ export class Subjects implements Workload {
     const opened = await dialer.open()
     if (!opened) return false
     const { driver } = opened.link
-    const known = this.#kept.map(({ history }) => history.known)
+    const asked = this.#kept.map(({ history }) => history.asking())
     const found = new Map<string, Publish>()
     const live = new Set<string>()
     const isKnown = await dialer.inTime(this.#retained(driver, found, live)).catch(() => false)
@@ -187,7 +203,7 @@ export class Subjects implements Workload {
       simulator.note(`${clientId}: ${history.topic} is ${String(message && idOf(0, message.payload).index)}`)
       // One that is published before the last one was read is told instead. With a block that finds no room, what is told waits, too.
       if (message || (!live.has(history.topic) && !this.shared.mayBeFull()))
-        history.found(message ? this.#indexOf(message, number) : -1, known[at]!)
+        history.found(message ? this.#indexOf(message, number) : -1, asked[at]!)
     }
     return true
   }
@@ -200,7 +216,7 @@ export class Subjects implements Workload {
 
   async #retained(driver: MqttDriver, found: Map<string, Publish>, live: Set<string>): Promise<boolean> {
     const { simulator } = this.shared
-    if ((await driver.subscribe('kept/+', 0)) !== 0) return false
+    for (const filter of ['kept/+', 'will/+']) if ((await driver.subscribe(filter, 0)) !== 0) return false
     // They are read, and come one after the other: a broker that answers at once all the time has read them.
     for (let quick = 0; quick < 5;) {
       await simulator.sleep(300)

@@ -2,7 +2,7 @@ import { versions } from '../../packages/broker/src/protocols/mqtt/messages.ts'
 import { reasons } from '../../packages/broker/src/protocols/mqtt/reasons.ts'
 import { MqttDialer, type MqttLink } from './mqtt-client.ts'
 import { valueOf } from './records.ts'
-import { nameOf, type Sent } from './subject-history.ts'
+import { nameOf, RetainedHistory, type Sent } from './subject-history.ts'
 import type { Shared } from './workload.ts'
 
 /** Of a session that does not end in a run. */
@@ -27,11 +27,14 @@ interface Will {
  */
 export class Mortal {
   readonly #shared: Shared
-  readonly #number: number
+  /** By which its wills are known. */
+  readonly number: number
   readonly #topic: string
   readonly #version: number
   readonly #dialer: MqttDialer
   readonly #publishes: (sent: Sent) => void
+  /** Its wills are the last messages of their topic. */
+  readonly kept: RetainedHistory | undefined
   #index = 0
   /** What is still to be judged: that of the last connection. */
   #pending: Will | undefined
@@ -44,11 +47,12 @@ export class Mortal {
   constructor(shared: Shared, number: number, publishes: (sent: Sent) => void) {
     const { random } = shared.simulator
     this.#shared = shared
-    this.#number = number
+    this.number = number
     this.#topic = `will/${number}`
     this.#version = random.chance(0.7) ? versions.mqtt5 : versions.mqtt311
     this.#dialer = new MqttDialer(shared, { clientId: `mortal-${number}`, version: this.#version })
     this.#publishes = publishes
+    this.kept = random.chance(0.5) ? new RetainedHistory(shared, this.#topic) : undefined
   }
 
   async run(): Promise<void> {
@@ -82,7 +86,13 @@ export class Mortal {
       cleanStart,
       keepAliveSeconds: random.pick([0, 5]),
       properties: { sessionExpiry: expirySeconds },
-      will: { qos, isRetained: false, topic: this.#topic, payload, properties: { willDelay: delaySeconds } },
+      will: {
+        qos,
+        isRetained: this.kept !== undefined,
+        topic: this.#topic,
+        payload,
+        properties: { willDelay: delaySeconds },
+      },
     })
     if (!opened) {
       // It may be there, and the one before may have gone.
@@ -98,9 +108,10 @@ export class Mortal {
 
   #make(delayMs: number): Will {
     const { simulator, clockSets } = this.#shared
-    const id = { producer: this.#number, index: this.#index++ }
+    const id = { producer: this.number, index: this.#index++ }
     const qos = simulator.random.pick([0, 1, 2, 2])
-    const seen = (): void => void (will.seenMs = Math.min(will.seenMs, simulator.nowMs))
+    this.kept?.sending(false)
+    const seen = (): void => this.#seen(will)
     // One that a full disk had no room for is held back.
     const mayBeLate = (): boolean => this.#shared.mayBeFull()
     const sent: Sent = { id, topic: this.#topic, qos, isTaken: undefined, seen, mayBeLate }
@@ -159,8 +170,16 @@ export class Mortal {
     if (simulator.nowMs < dueMs) this.#mustNot(will, 'comes, and its client has come back in time')
   }
 
+  #seen(will: Will): void {
+    const { id, qos } = will.sent
+    will.seenMs = Math.min(will.seenMs, this.#shared.simulator.nowMs)
+    // One before that was held back may come behind it; and one of quality 0 comes before it lasts.
+    if (qos > 0 && !this.#shared.mayBeFull()) this.kept?.answered(id.index, true)
+  }
+
   #mustNot(will: Will, problem: string): void {
     will.sent.isTaken = false
+    this.kept?.answered(will.sent.id.index, false)
     if (will.seenMs < Infinity) this.#fail(will, problem)
   }
 
