@@ -48,7 +48,8 @@ async function census(routes: QueueWorld, port: CorePort, { name }: QueueHistory
   }
 }
 
-async function browse(queue: Queue): Promise<RecordId[]> {
+/** All that waits in a queue, in its order. */
+export async function browse(queue: Queue): Promise<RecordId[]> {
   const ids: RecordId[] = []
   for (let from = 0; ;) {
     const messages = await queue.browse(from, 500)

@@ -99,6 +99,16 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     find: 'if (reason !== undefined) this.#push({ first, last, heir, reason })',
     replace: '',
   },
+  'a queue outlives the connection that it belongs to': {
+    file: 'core/queues/queues.ts',
+    find: 'if (queue) this.#removeUnused(queue)\n    }\n    this.#owned',
+    replace: 'if (queue?.consumerCount === -1) this.#removeUnused(queue)\n    }\n    this.#owned',
+  },
+  'what has gone through a feed is not written down': {
+    file: 'core/feeds/feed.ts',
+    find: 'if (this.#hasGone) this.#source?.ack(this.#ticket)',
+    replace: 'if (this.#hasGone && this.#ticket % 16 !== 7) this.#source?.ack(this.#ticket)',
+  },
   'policies are not in checkpoints': {
     file: 'core/policies/machine.ts',
     find: 'out.u32(this.count)\n    for (const rank of policyRanks) {',
