@@ -17,6 +17,8 @@ export class Entry {
   /** Undefined: nobody knows whether it is there. */
   id: string | undefined
   isRefused = false
+  /** It is added by then, if at all. */
+  overMs = Infinity
   /** Somebody has asked to delete it. */
   isToGo = false
   /** When it was told that it is; Infinity: never. */
@@ -31,7 +33,7 @@ export class Entry {
   }
 
   get mayBeDeleted(): boolean {
-    return this.isToGo || (this.id !== undefined && this.#history.mayBeTrimmed(this.id))
+    return this.isToGo || (this.id !== undefined && this.#history.mayBeTrimmed(this.id, this.askedMs))
   }
 
   get name(): string {
@@ -49,10 +51,16 @@ export class EntryHistory {
   readonly #world: World
   readonly entries = new Map<number, Entry>()
   readonly byId = new Map<string, Entry>()
+  /** Those that somebody was told, in their order. */
+  readonly ids: string[] = []
   /** The highest id that somebody was told. */
   idMax = '0-0'
   /** Somebody has asked to remove what is below this. */
   #trimAsked = '0-0'
+  /** Somebody has asked to keep so many. */
+  #lengthAsked = Infinity
+  /** Entries of which nobody knows whether they are there. */
+  readonly #unknown = new Set<Entry>()
   /** What was below this was gone then. */
   #trimmed = { id: '0-0', toldMs: Infinity }
 
@@ -68,20 +76,46 @@ export class EntryHistory {
     if (compareIds(id, this.#trimmed.id) > 0) this.#trimmed = { id, toldMs }
   }
 
-  mayBeTrimmed(id: string): boolean {
-    return compareIds(id, this.#trimAsked) < 0
+  /** All but the newest are to go. Returns the oldest of those that are known to be among them. */
+  keeping(length: number): string | undefined {
+    this.#lengthAsked = Math.min(length, this.#lengthAsked)
+    return this.ids.at(-length)
+  }
+
+  mayBeTrimmed(id: string, askedMs: number): boolean {
+    if (compareIds(id, this.#trimAsked) < 0) return true
+    let newer = this.ids.length - this.#countTo(id)
+    if (newer + this.#unknown.size < this.#lengthAsked) return false
+    // Those that were over before this one was sent are older.
+    for (const { overMs } of this.#unknown) if (overMs > askedMs) newer++
+    return newer >= this.#lengthAsked
+  }
+
+  /** How many of the known ids are not greater. */
+  #countTo(id: string): number {
+    let low = 0
+    let high = this.ids.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (compareIds(this.ids[middle]!, id) <= 0) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   adding(value: RecordId): Entry {
     const entry = new Entry(this, value, this.#world.nowMs)
     this.entries.set(keyOf(value), entry)
+    this.#unknown.add(entry)
     return entry
   }
 
   /** `floor` is `idMax` when it was asked for. Returns the new floor for who has sent the next one behind it. */
   added(entry: Entry, { answer, untilMs }: Told, floor: string): string {
-    if (answer === undefined) entry.isRefused ||= untilMs === -Infinity
-    else if (answer instanceof Error) entry.isRefused = true
+    if (answer === undefined ? untilMs === -Infinity : answer instanceof Error) {
+      entry.isRefused = true
+      this.#unknown.delete(entry)
+    } else if (answer === undefined) entry.overMs = untilMs
     else {
       const id = String(answer)
       if (compareIds(id, floor) <= 0) this.#fail(`${entry.name} is given ${id}, and ${floor} was given before`)
@@ -102,7 +136,9 @@ export class EntryHistory {
     if (compareIds(id, this.#trimmed.id) < 0 && this.#trimmed.toldMs < askedMs)
       return this.#fail(`${entry.name} is below ${this.#trimmed.id}, where the stream was trimmed, and is there`)
     if (entry.deletedMs < askedMs) return this.#fail(`${entry.name} was deleted, and is there`)
+    if (!other) this.ids.splice(this.#countTo(id), 0, id)
     entry.id = id
+    this.#unknown.delete(entry)
     this.byId.set(id, entry)
     if (compareIds(id, this.idMax) > 0) this.idMax = id
     return entry

@@ -1,6 +1,6 @@
 import type { Answer } from '../../packages/broker/src/protocols/resp/driver.ts'
 import type { Client } from './client.ts'
-import { compareIds, EntryHistory, GroupHistory, type Entry } from './entry-history.ts'
+import { EntryHistory, GroupHistory, type Entry } from './entry-history.ts'
 import type { RecordId } from './history.ts'
 import { idOf, valueOf } from './records.ts'
 import { repeat, RespClient, surely, type Told, type Word } from './resp-client.ts'
@@ -15,6 +15,13 @@ interface Found {
   readonly value: RecordId | undefined
 }
 
+/** What is to stay of the stream, as commands say it. */
+interface Limit {
+  readonly words: readonly Word[]
+  /** What is below this id is gone then; undefined: nobody knows. */
+  readonly from: string | undefined
+}
+
 /** Those who add, read, share and delete the entries of one stream. What they may rely on is said in `EntryHistory` and `GroupHistory`. */
 export class EntryStreams implements Workload {
   readonly shared: Shared
@@ -22,6 +29,8 @@ export class EntryStreams implements Workload {
   readonly #groups: readonly GroupHistory[]
   readonly #readers: { shown: Set<Entry>; last: string }[] = []
   readonly #deletes: boolean
+  /** So many entries are kept, by those who ask for a number of them. */
+  readonly #kept: number
   #nextIndex = 0
   #checks = 0
 
@@ -32,6 +41,7 @@ export class EntryStreams implements Workload {
     const names = simulator.random.pick([['g'], ['g', 'h']])
     this.#groups = names.map(name => new GroupHistory(simulator, name))
     this.#deletes = simulator.random.chance(0.3)
+    this.#kept = simulator.random.pick([20, 200, 1_000])
     for (const group of this.#groups) group.claims = simulator.random.chance(0.4)
   }
 
@@ -49,8 +59,10 @@ export class EntryStreams implements Workload {
   async run(): Promise<void> {
     const { random } = this.shared.simulator
     const tasks: Promise<void>[] = []
-    for (let number = random.between(1, 3); number > 0; number--)
-      tasks.push(this.#repeat(`adder-${number}`, client => this.#add(client, number)))
+    for (let number = random.between(1, 3); number > 0; number--) {
+      const trims = random.chance(0.2)
+      tasks.push(this.#repeat(`adder-${number}`, client => this.#add(client, number, trims)))
+    }
     for (let number = random.between(0, 2); number > 0; number--) {
       const reader = { shown: new Set<Entry>(), last: '0-0' }
       this.#readers.push(reader)
@@ -72,13 +84,16 @@ export class EntryStreams implements Workload {
     return repeat(this.shared, `entries-${name}`, { shortMs: 5, longMs: 200, isMuch }, task)
   }
 
-  async #add(client: RespClient, number: number): Promise<void> {
+  async #add(client: RespClient, number: number, trims: boolean): Promise<void> {
     const { random } = this.shared.simulator
     const producer = number * 10_000 + client.connection
     let floor = this.history.idMax
     const count = random.chance(0.3) ? random.between(2, 20) : 1
     const entries = Array.from({ length: count }, () => this.history.adding({ producer, index: this.#nextIndex++ }))
-    const told = await client.askAll(entries.map(({ value }) => ['XADD', key, '*', 'v', valueOf(value)]))
+    const limit = trims ? this.#limit() : undefined
+    const words = ['XADD', key, ...(limit?.words ?? []), '*', 'v']
+    const told = await client.askAll(entries.map(({ value }) => [...words, valueOf(value)]))
+    this.#limited(limit, told[0]!)
     for (const [at, entry] of entries.entries()) {
       floor = this.history.added(entry, told[at]!, floor)
       if (entry.id !== undefined) this.shared.acknowledged++
@@ -107,17 +122,43 @@ export class EntryStreams implements Workload {
     if (typeof answer === 'number') entry.deletedMs = Math.min(untilMs, entry.deletedMs)
   }
 
-  /** Keeps what begins at some entry, mostly an old one. */
   async #trim(client: RespClient): Promise<void> {
     const { simulator } = this.shared
-    const { random } = simulator
-    await simulator.sleep(random.float() * 1_000)
-    const all = [...this.history.byId.keys()].toSorted(compareIds)
-    const id = all[random.below(Math.max(1, Math.floor(all.length * random.float())))]
-    if (id === undefined) return
-    this.history.trimming(id)
-    const { answer, untilMs } = await client.ask('XTRIM', key, 'MINID', id)
-    if (typeof answer === 'number') this.history.trimmed(id, untilMs)
+    await simulator.sleep(simulator.random.float() * 1_000)
+    const limit = this.#limit()
+    if (!limit) return
+    const trim = ['XTRIM', key, ...limit.words]
+    const [name, sign] = limit.words
+    if (name !== 'MAXLEN' || sign !== '=') return this.#limited(limit, await client.ask(...trim))
+    const length = ['XLEN', key]
+    const told = (await client.askAll([['MULTI'], length, trim, length, ['EXEC']])).at(-1)!
+    this.#limited(limit, told)
+    if (!Array.isArray(told.answer)) return
+    const [before, removed, after] = told.answer.map(Number)
+    if (after !== Math.min(before!, this.#kept) || before! - removed! !== after)
+      simulator.fail(`${removed} of ${before} entries are trimmed to ${this.#kept}, and ${after} are left`)
+  }
+
+  /** Keeps the newest entries, or what begins at some entry, mostly an old one. */
+  #limit(): Limit | undefined {
+    const { history } = this
+    const { random } = this.shared.simulator
+    const sign = random.pick(['=', '=', '~'])
+    const isExact = sign === '='
+    if (random.chance(0.5)) {
+      const from = history.keeping(this.#kept)
+      // Those that are deleted do not count.
+      return { words: ['MAXLEN', sign, this.#kept], from: isExact && !this.#deletes ? from : undefined }
+    }
+    const id = history.ids[random.below(Math.max(1, Math.floor(history.ids.length * random.float())))]
+    if (id === undefined) return undefined
+    history.trimming(id)
+    return { words: ['MINID', sign, id], from: isExact ? id : undefined }
+  }
+
+  #limited(limit: Limit | undefined, { answer, untilMs }: Told): void {
+    const isDone = answer !== undefined && !(answer instanceof Error)
+    if (limit?.from !== undefined && isDone) this.history.trimmed(limit.from, untilMs)
   }
 
   // The end

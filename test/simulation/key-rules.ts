@@ -67,10 +67,20 @@ export const brokenKeyRules: Record<string, BrokenRule> = {
     find: '      if (expiresMs !== undefined) broker.values.expire(keys.namespace, to, expiresMs)\n    })\n    keys.appeared(to)',
     replace: '    })\n    keys.appeared(to)',
   },
+  'what has another name keeps the old one': {
+    file: 'protocols/resp/keyspace.ts',
+    find: '        const list = copy(from, to)\n        if (list) lists.clear(list)',
+    replace: '        copy(from, to)',
+  },
   'a lock is given to two': {
     file: 'protocols/resp/commands/strings.ts',
     find: "(condition === 'xx') === isThere",
     replace: "(condition === 'xx') === (isThere && !expiresMs)",
+  },
+  'a stream is trimmed to one entry less': {
+    file: 'protocols/resp/streams/trimming.ts',
+    find: 'const surplus = state.length - max',
+    replace: 'const surplus = state.length - max + 1',
   },
   'who is not subscribed any more is told': {
     file: 'protocols/resp/pubsub.ts',
