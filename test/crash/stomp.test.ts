@@ -22,8 +22,7 @@ interface Known {
   readonly moved: Set<string>
 }
 
-async function sendUntilGone(port: number, label: string, { sent }: Known): Promise<void> {
-  const driver = await connect(port)
+async function sendUntilGone(driver: StompDriver, label: string, { sent }: Known): Promise<void> {
   for (let number = 0; ; number += 8) {
     const sends = Array.from({ length: 8 }, async (_, at) => {
       const body = `${label}-${number + at}`
@@ -35,8 +34,7 @@ async function sendUntilGone(port: number, label: string, { sent }: Known): Prom
 }
 
 /** Takes each message and sends it on; every third time it gives the message back instead. */
-async function moveUntilGone(port: number, { moved }: Known): Promise<void> {
-  const driver = await connect(port)
+async function moveUntilGone(driver: StompDriver, { moved }: Known): Promise<void> {
   try {
     const subscription = { id: '1', destination: '/queue/in', ack: 'client-individual', 'prefetch-count': '4' }
     driver.send('SUBSCRIBE', subscription)
@@ -83,8 +81,10 @@ test(
     const known: Known = { sent: new Set(), moved: new Set() }
     for (let round = 0; round < rounds; round++) {
       const { process: server, port } = await start(data)
-      const load = [1, 2, 3].map(n => sendUntilGone(port, `${round}-${n}`, known))
-      load.push(moveUntilGone(port, known), moveUntilGone(port, known))
+      const drivers = await Promise.all([1, 2, 3, 4, 5].map(() => connect(port)))
+      const load = drivers.map((driver, n) =>
+        n < 3 ? sendUntilGone(driver, `${round}-${n}`, known) : moveUntilGone(driver, known),
+      )
       await underLoad(() => known.sent.size > 100 && known.moved.size > 20)
       await server.kill()
       await Promise.all(load)
