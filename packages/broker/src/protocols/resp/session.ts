@@ -16,6 +16,7 @@ import type { Keyspace } from './keyspace.ts'
 import type { Profile } from './profile.ts'
 import type { ReplyWriter } from './reply.ts'
 import { Server, type Peer } from './server.ts'
+import { dropWork } from './streams/stream-client.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Transaction } from './transaction.ts'
 import type { Wait, Waiter } from './waiting.ts'
@@ -345,8 +346,9 @@ export class RespSession implements Session<Packet>, Client, Peer {
         this.#isBlocked = false
         this.execute(spec, kept)
         this.keys.serve()
-        if (!this.#isBlocked) done()
-        else this.#answers.flush()
+        if (this.#isBlocked) return this.#answers.flush()
+        dropWork(this)
+        done()
       })
     })
   }

@@ -64,6 +64,14 @@ export function worked<T>(owner: object, work: () => T | Promise<T>): T {
   throw new NotLoaded(tell => void settled.then(tell))
 }
 
+/** The command is over: what was done for it and it had no use for, because its stream had gone meanwhile, is not for the next one. */
+export function dropWork(owner: object): void {
+  const kept = works.get(owner)
+  if (!kept || kept instanceof Promise) return
+  works.delete(owner)
+  if ('value' in kept && kept.value instanceof Gathering) kept.value.done()
+}
+
 /** For each connection, the block of what it added last. */
 const added = new WeakMap<Client, number>()
 
