@@ -58,3 +58,23 @@ test('a blob that could not begin to grow holds no descriptor', { skip: process.
   assert(readdirSync('/proc/self/fd').length < before + 10)
   await store.close()
 })
+
+test('a large blob is given back in pieces, and is gone also when that fails', async t => {
+  const { store, starve, names } = open(t)
+  const megabytes = (count: number): Buffer => Buffer.alloc(count * 1024 * 1024)
+  let pieces = 0
+  for (const fails of [false, true]) {
+    await store.putIfAbsent('c/large', [megabytes(9)])
+    await store.putIfAbsent('c/small', [megabytes(3)])
+    assert.deepEqual(names(), ['large', 'small'])
+    starve(operation => {
+      if (operation === 'truncate') pieces++
+      return fails && operation === 'truncate'
+    })
+    await store.drop(['c/large', 'c/small', 'c/absent'])
+    starve(() => false)
+    assert.deepEqual(names(), [])
+  }
+  assert.equal(pieces, 2 + 1)
+  await store.close()
+})

@@ -68,6 +68,11 @@ export class FileChainStore implements ChainStore {
 const descriptorTries = 300
 const descriptorRetryMs = 100
 
+/** Of a file that is removed, so much is given back at a time; between the pieces it rests, for all files of one call so often at most. */
+const pieceBytes = 4 * 1024 * 1024
+const restMs = 4
+const restsMax = 64
+
 /** How many files stay open for reading. */
 const openFilesMax = 64
 
@@ -198,12 +203,35 @@ export class FileBlobStore implements BlobStore {
   }
 
   async drop(names: readonly string[]): Promise<void> {
+    let rests = restsMax
     for (const name of names) {
       await this.#forget(name)
+      // What cannot be made smaller is removed as it is, or that fails, too.
+      if (this.#clock) rests -= await this.#shrink(`${this.#root}/${name}`, rests).catch(() => 0)
       await this.#disk.remove(`${this.#root}/${name}`).catch((error: unknown) => {
         if (!(error instanceof DiskError && error.code === 'not-found')) throw error
       })
     }
+  }
+
+  /**
+   * Gives the room of a large file back piece by piece: a file system that frees all of it at once holds up what others write meanwhile. Returns how
+   * often it has rested.
+   */
+  async #shrink(path: string, restsLeft: number): Promise<number> {
+    const file = await this.#disk.open(path, 'write')
+    let rests = 0
+    try {
+      for (let bytes = (await file.size()) - pieceBytes; bytes > 0; bytes -= pieceBytes) {
+        await file.truncate(bytes)
+        if (rests >= restsLeft || this.#isClosed) continue
+        rests++
+        await new Promise<void>(resolve => this.#clock?.after(restMs, resolve))
+      }
+    } finally {
+      await file.close()
+    }
+    return rests
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,17 @@
 import { DiskError } from '../../runtime/runtime.ts'
 import type { Disk, DiskErrorCode, DiskFile, DiskLock } from '../../runtime/runtime.ts'
 
-type Operation = 'open' | 'write' | 'read' | 'sync' | 'close' | 'list' | 'rename' | 'remove' | 'sync directory'
+type Operation =
+  | 'open'
+  | 'write'
+  | 'read'
+  | 'sync'
+  | 'truncate'
+  | 'close'
+  | 'list'
+  | 'rename'
+  | 'remove'
+  | 'sync directory'
 
 /** A disk that fails where a test wants it to: what `fault` answers to an operation is what it rejects with; nothing is done then. */
 export class FaultyDisk implements Disk {
@@ -28,7 +38,7 @@ export class FaultyDisk implements Disk {
       write: (parts, position) => asked('write', () => file.write(parts, position)),
       read: (target, position) => asked('read', () => file.read(target, position)),
       sync: () => asked('sync', () => file.sync()),
-      truncate: size => file.truncate(size),
+      truncate: size => asked('truncate', () => file.truncate(size)),
       size: () => file.size(),
       close: () => asked('close', () => file.close()),
     }
