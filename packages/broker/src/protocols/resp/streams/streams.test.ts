@@ -362,7 +362,7 @@ test('entries that were delivered before the clock was set back are told of, and
     after: (delayMs: number, run: () => void) => real.clock.after(delayMs, run),
     soon: (run: () => void) => real.clock.soon(run),
   }
-  const broker = await startBroker({ data: 'memory', resp: 0 }, { runtime: { ...real, clock } })
+  const broker = await startBroker({ data: 'memory', resp: 0, clockPatienceMs: 0 }, { runtime: { ...real, clock } })
   t.after(() => broker.close())
   const driver = await connect(t, broker)
   await say(driver, 'XGROUP CREATE s g 0 MKSTREAM')
