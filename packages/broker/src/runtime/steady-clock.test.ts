@@ -142,6 +142,22 @@ test('SteadyClock: without patience every step is followed at once', () => {
   assert.deepEqual(told, [['followed', -day]])
 })
 
+test('SteadyClock: short suspensions are not counted again with a long one', () => {
+  const { told, pass, set, raw, sinceStart } = open()
+  const suspend = (ms: number): void => {
+    set(ms)
+    raw.suspendedMs += ms
+  }
+  for (let time = 1; time <= 20; time++) {
+    pass(minute)
+    suspend(9_000)
+    assert.equal(sinceStart(), time * (minute + 9_000))
+  }
+  suspend(hour)
+  assert.equal(sinceStart(), 20 * (minute + 9_000) + hour)
+  assert.deepEqual(told, [])
+})
+
 test('SteadyClock: the time for which the machine was suspended has passed, and a step beside it is one', () => {
   const { clock, told, pass, set, raw, sinceStart } = open()
   pass(minute)

@@ -37,8 +37,7 @@ export class SteadyClock implements Clock {
   /** On the monotonic clock: when the wall clock was last set. */
   #stepMs = 0
   #lastMs = -Infinity
-  /** How long the machine had been suspended at the last step. */
-  #suspendedMs: number
+  #seenSuspendedMs: number
   /** How long the data was left alone before this start, as far as the clock can tell. */
   #absenceMs = 0
   readonly #startMs: number
@@ -48,7 +47,7 @@ export class SteadyClock implements Clock {
     this.#options = options
     this.#seenWallMs = clock.nowMs()
     this.#startMs = this.#seenMonotonicMs = clock.monotonicMs()
-    this.#suspendedMs = clock.suspendedMs?.() ?? 0
+    this.#seenSuspendedMs = clock.suspendedMs?.() ?? 0
   }
 
   nowMs(): number {
@@ -99,19 +98,18 @@ export class SteadyClock implements Clock {
 
   #look(wallMs: number): void {
     const monotonicMs = this.#clock.monotonicMs()
-    const stepMs = Math.round(wallMs - this.#seenWallMs - (monotonicMs - this.#seenMonotonicMs))
+    // The monotonic clock stands still while the machine is suspended: then the wall clock is right.
+    const suspendedMs = this.#clock.suspendedMs?.() ?? 0
+    const passedMs = monotonicMs - this.#seenMonotonicMs + suspendedMs - this.#seenSuspendedMs
+    const stepMs = Math.round(wallMs - this.#seenWallMs - passedMs)
     this.#seenWallMs = wallMs
     this.#seenMonotonicMs = monotonicMs
+    this.#seenSuspendedMs = suspendedMs
     if (Math.abs(stepMs) >= stepMsMin) this.#stepped(stepMs, monotonicMs)
     if (this.#offsetMs !== 0 && monotonicMs - this.#stepMs >= this.#options.patienceMs) this.#follow(wallMs)
   }
 
-  #stepped(differenceMs: number, monotonicMs: number): void {
-    // The monotonic clock stands still while the machine is suspended: then the wall clock is right.
-    const suspendedMs = this.#clock.suspendedMs?.() ?? 0
-    const stepMs = differenceMs - Math.round(suspendedMs - this.#suspendedMs)
-    this.#suspendedMs = suspendedMs
-    if (Math.abs(stepMs) < stepMsMin) return
+  #stepped(stepMs: number, monotonicMs: number): void {
     this.#offsetMs -= stepMs
     this.#stepMs = monotonicMs
     const aheadMs = 0 - this.#offsetMs
