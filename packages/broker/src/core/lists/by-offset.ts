@@ -1,5 +1,5 @@
 /** A page has so many places. */
-const pageLength = 256
+const pageLength = 32
 
 interface Page<T> {
   readonly number: number
@@ -7,7 +7,7 @@ interface Page<T> {
   count: number
 }
 
-/** Values by their offsets, of which most have neighbours: a map of pages, a tenth of the cost of a map of values. Offsets are 53 bits wide. */
+/** Values by their offsets, of which most have neighbours: a map of pages asks one hash for many of them. Offsets are 53 bits wide. */
 export class ByOffset<T> {
   readonly #pages = new Map<number, Page<T>>()
   /** The one that was found last. */
@@ -17,14 +17,11 @@ export class ByOffset<T> {
     return this.#find(offset)?.values[offset % pageLength]
   }
 
-  /** Whether there was none. */
-  set(offset: number, value: T): boolean {
+  set(offset: number, value: T): void {
     const page = this.#find(offset) ?? this.#add(offset)
     const at = offset % pageLength
-    const isNew = page.values[at] === undefined
-    if (isNew) page.count++
+    if (page.values[at] === undefined) page.count++
     page.values[at] = value
-    return isNew
   }
 
   /** Whether there was one. */
