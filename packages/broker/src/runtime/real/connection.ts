@@ -1,10 +1,14 @@
+import { writeSync, writevSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { Address, Connection, ConnectionTls } from '../runtime.ts'
+import { afterBytes } from './after-bytes.ts'
 import { Backlog } from './backlog.ts'
 import { gather, keepLent } from './gather.ts'
 
 /** `drained` is worth telling only to one that had filled this much. */
 const drainedAboveBytes = 64 * 1024
+/** Parts that one call of the system takes at the least, wherever it is (IOV_MAX). */
+const partsPerCallMax = 16
 /** So many writes are left to Node, which keeps their bytes as they are; those of a peer that is slower than that wait together. */
 const directMax = 16
 /** Writes that wait together are given back together, up to so many bytes. */
@@ -76,15 +80,39 @@ export class RealConnection implements Connection {
       if (written) setImmediate(written)
       return
     }
+    const isIdle = this.#direct === 0 && this.#backlog === undefined
+    const left = isIdle ? this.#writeNow(parts) : parts
+    if (isIdle && left.length === 0) {
+      if (written) process.nextTick(written)
+      return
+    }
     let bytes = 0
-    for (const part of parts) bytes += part.length
+    for (const part of left) bytes += part.length
     this.#queuedBytes += bytes
     if (this.#queuedBytes > drainedAboveBytes) this.#wasFull = true
-    if (this.#backlog || this.#direct >= directMax) return this.#wait(parts, bytes, written)
+    if (this.#backlog || this.#direct >= directMax) return this.#wait(left, bytes, written)
     this.#direct++
     this.#sizes.push(bytes)
     this.#callbacks.push(written)
-    this.#send(parts)
+    this.#send(left)
+  }
+
+  /** Writes what the system has room for past Node's queue, which is empty: that is half the work. Returns what is left. */
+  #writeNow(parts: readonly Uint8Array[]): readonly Uint8Array[] {
+    // What is encrypted is never taken at once.
+    const descriptor = this.tls ? -1 : descriptorOf(this.#socket)
+    if (descriptor < 0) return parts
+    const gathered = parts.length < 2 ? parts : gather(parts, true)
+    let left = gathered
+    try {
+      if (gathered.length === 1) left = afterBytes(gathered, writeSync(descriptor, gathered[0]!))
+      else if (gathered.length <= partsPerCallMax) left = afterBytes(gathered, writevSync(descriptor, gathered))
+    } catch {
+      // There is no room, or nobody reads any more: Node will notice, and tell.
+    }
+    // What is left stays where it is until it is taken.
+    if (left.length > 0) keepLent()
+    return left
   }
 
   #wait(parts: readonly Uint8Array[], bytes: number, written: (() => void) | undefined): void {
@@ -115,19 +143,13 @@ export class RealConnection implements Connection {
       socket.write(parts[0] ?? nothing, this.#taken)
       return
     }
-    // What is encrypted is never taken at once.
-    const isIdle = this.tls === undefined && socket.writableLength === 0
-    const gathered = gather(parts, isIdle)
+    const gathered = gather(parts, false)
     const last = gathered.pop()!
-    if (gathered.length === 0) socket.write(last, this.#taken)
-    else {
-      socket.cork()
-      for (const part of gathered) socket.write(part)
-      socket.write(last, this.#taken)
-      socket.uncork()
-    }
-    // The system had no room for all of it: what is left stays where it is until it has.
-    if (isIdle && socket.writableLength > 0) keepLent()
+    if (gathered.length === 0) return void socket.write(last, this.#taken)
+    socket.cork()
+    for (const part of gathered) socket.write(part)
+    socket.write(last, this.#taken)
+    socket.uncork()
   }
 
   pause(): void {
@@ -197,3 +219,10 @@ export class RealConnection implements Connection {
 }
 
 const nothing = Buffer.alloc(0)
+
+interface HandleOwner {
+  readonly _handle?: { readonly fd?: number } | null
+}
+
+/** -1: it has none any more, or this Node keeps it elsewhere. */
+const descriptorOf = (socket: Socket): number => (socket as HandleOwner)._handle?.fd ?? -1

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs'
 import { dirname, resolve as resolvePath } from 'node:path'
 import { DiskError, type Disk, type DiskFile, type DiskLock } from '../runtime.ts'
+import { afterBytes } from './after-bytes.ts'
 import { diskError } from './disk-error.ts'
 import { lockDirectory } from './lock.ts'
 
@@ -210,23 +211,6 @@ class RealFile implements DiskFile {
     return done(`Cannot close ${this.#path}`, callback => fs.close(this.#descriptor, callback))
   }
 }
-
-/** What is left of `parts` after their first `count` bytes, without the empty ones. */
-function afterBytes(parts: readonly Uint8Array[], count: number): readonly Uint8Array[] {
-  let left = count
-  for (let index = 0; index < parts.length; index++) {
-    const part = parts[index]!
-    if (left < part.length) {
-      const rest = parts.slice(index)
-      if (left > 0) rest[0] = part.subarray(left)
-      return rest
-    }
-    left -= part.length
-  }
-  return none
-}
-
-const none: readonly Uint8Array[] = []
 
 function done(failure: string, run: (callback: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {

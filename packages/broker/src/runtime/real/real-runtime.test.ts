@@ -2,14 +2,16 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { Random } from '@dragoman/wire'
-import type { Connection } from '../runtime.ts'
+import type { Address, Connection } from '../runtime.ts'
 import { DiskError, NetworkError } from '../runtime.ts'
 import { Backlog } from './backlog.ts'
+import { RealConnection } from './connection.ts'
 import { realRuntime } from './real-runtime.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() >>> 0)
@@ -117,10 +119,10 @@ test('lock takes a directory over from a lock file that names nobody alive', asy
 })
 
 /** Both ends of a connection over loopback, each with all that it was told. */
-async function pair(context: { after(run: () => void): void }): Promise<{ near: End; far: End }> {
+async function pair(context: { after(run: () => void): void }, isDirect = true): Promise<{ near: End; far: End }> {
   const accepted = Promise.withResolvers<Connection>()
   const listener = await network.listen(loopback, connection => accepted.resolve(connection))
-  const near = new End(await network.connect(listener.address))
+  const near = new End(await (isDirect ? network.connect(listener.address) : connectThroughStream(listener.address)))
   const far = new End(await accepted.promise)
   await listener.close()
   context.after(() => {
@@ -128,6 +130,16 @@ async function pair(context: { after(run: () => void): void }): Promise<{ near: 
     far.connection.destroy()
   })
   return { near, far }
+}
+
+/** As where Node does not tell the descriptor of a socket. */
+async function connectThroughStream(address: Address): Promise<Connection> {
+  const socket = connect(address)
+  await once(socket, 'connect')
+  const { _handle: handle } = socket as { _handle?: object }
+  assert(handle)
+  Object.defineProperty(handle, 'fd', { value: -1 })
+  return new RealConnection(socket)
 }
 
 class End {
@@ -163,31 +175,40 @@ class End {
   }
 }
 
-test(`RealConnection carries writes of all sizes in their order and gives every one back (SEED=${seed})`, async context => {
-  const { near, far } = await pair(context)
-  const draw = new Random(seed)
-  const sent: Buffer[] = []
-  const written: number[] = []
-  for (let round = 0; round < 300; round++) {
-    const parts = Array.from({ length: draw.between(1, 8) }, () => draw.bytes(draw.pick([0, 3, 100, 3000, 70_000])))
-    sent.push(...parts)
-    near.connection.write(parts, () => written.push(round))
-    if (draw.chance(0.1)) await new Promise<void>(resolve => clock.soon(resolve))
-  }
-  const expected = Buffer.concat(sent)
-  await far.receive(expected.length)
-  assert(Buffer.concat(far.received).equals(expected))
-  near.connection.end()
-  await far.ended.promise
-  far.connection.end()
-  await Promise.all([near.closed.promise, far.closed.promise])
-  assert.deepEqual(
-    written,
-    Array.from({ length: 300 }, (_, index) => index),
-  )
-  assert.equal(near.connection.queuedBytes, 0)
-  assert(near.drained > 0)
-})
+const ways = [
+  [true, ''],
+  [false, ' through the stream of Node'],
+] as const
+
+for (const [isDirect, how] of ways) {
+  test(`RealConnection carries writes of all sizes in their order and gives every one back${how} (SEED=${seed})`, async context => {
+    const { near, far } = await pair(context, isDirect)
+    const draw = new Random(seed)
+    const sent: Buffer[] = []
+    const written: number[] = []
+    for (let round = 0; round < 300; round++) {
+      const parts = Array.from({ length: draw.between(1, 8) }, () => draw.bytes(draw.pick([0, 3, 100, 3000, 70_000])))
+      sent.push(...parts)
+      if (round === 100) far.connection.pause()
+      near.connection.write(parts, () => written.push(round))
+      if (round === 200) far.connection.resume()
+      if (draw.chance(0.1)) await new Promise<void>(resolve => clock.soon(resolve))
+    }
+    const expected = Buffer.concat(sent)
+    await far.receive(expected.length)
+    assert(Buffer.concat(far.received).equals(expected))
+    near.connection.end()
+    await far.ended.promise
+    far.connection.end()
+    await Promise.all([near.closed.promise, far.closed.promise])
+    assert.deepEqual(
+      written,
+      Array.from({ length: 300 }, (_, index) => index),
+    )
+    assert.equal(near.connection.queuedBytes, 0)
+    assert(near.drained > 0)
+  })
+}
 
 test('RealConnection can answer a peer that has ended, and end gives the answer time to arrive', async context => {
   const { near, far } = await pair(context)
@@ -218,50 +239,52 @@ test('RealConnection stops reading while paused, and gives queued writes back wh
   await Promise.race([far.ended.promise, far.closed.promise])
 })
 
-test(`RealConnection gives a slow peer everything in its order, and every write back (SEED=${seed})`, async context => {
-  const { near, far } = await pair(context)
-  const draw = new Random(seed)
-  far.connection.pause()
-  const sent: Buffer[] = [Buffer.alloc(10_000_000)]
-  near.connection.write(sent)
-  // Small parts that are gathered, and stay where they were gathered until the system takes them.
-  for (let round = 0; round < 8; round++) {
-    const parts = [draw.bytes(1000), draw.bytes(2000), draw.bytes(500)]
-    sent.push(...parts)
-    near.connection.write(parts)
-  }
-  const written: number[] = []
-  let asked = 0
-  const write = (): void => {
-    const parts = Array.from({ length: draw.below(4) }, () => draw.bytes(draw.pick([0, 17, 500, 5000, 40_000])))
-    sent.push(...parts)
-    const number = draw.chance(0.3) ? asked++ : -1
-    near.connection.write(parts, number < 0 ? undefined : () => void written.push(number))
-  }
-  for (let round = 0; round < 3000; round++) write()
-  assert.equal(near.connection.queuedBytes > 10_000_000, true)
-  far.connection.resume()
-  for (let round = 0; round < 300; round++) {
-    write()
-    if (draw.chance(0.3)) await new Promise<void>(resolve => clock.soon(resolve))
-  }
-  await new Promise<void>(resolve => near.connection.write([], resolve))
-  assert.equal(near.connection.queuedBytes, 0)
-  const expected = Buffer.concat(sent)
-  await far.receive(expected.length)
-  assert(Buffer.concat(far.received).equals(expected))
-  assert.deepEqual(
-    written,
-    Array.from({ length: asked }, (_, index) => index),
-  )
-  // Once it has caught up, and when it ends with something left.
-  far.connection.pause()
-  for (let round = 0; round < 3000; round++) write()
-  near.connection.end()
-  far.connection.resume()
-  await far.ended.promise
-  assert(Buffer.concat(far.received).equals(Buffer.concat(sent)))
-})
+for (const [isDirect, how] of ways) {
+  test(`RealConnection gives a slow peer everything in its order, and every write back${how} (SEED=${seed})`, async context => {
+    const { near, far } = await pair(context, isDirect)
+    const draw = new Random(seed)
+    far.connection.pause()
+    const sent: Buffer[] = [Buffer.alloc(10_000_000)]
+    near.connection.write(sent)
+    // Small parts that are gathered, and stay where they were gathered until the system takes them.
+    for (let round = 0; round < 8; round++) {
+      const parts = [draw.bytes(1000), draw.bytes(2000), draw.bytes(500)]
+      sent.push(...parts)
+      near.connection.write(parts)
+    }
+    const written: number[] = []
+    let asked = 0
+    const write = (): void => {
+      const parts = Array.from({ length: draw.below(4) }, () => draw.bytes(draw.pick([0, 17, 500, 5000, 40_000])))
+      sent.push(...parts)
+      const number = draw.chance(0.3) ? asked++ : -1
+      near.connection.write(parts, number < 0 ? undefined : () => void written.push(number))
+    }
+    for (let round = 0; round < 3000; round++) write()
+    assert.equal(near.connection.queuedBytes > 10_000_000, true)
+    far.connection.resume()
+    for (let round = 0; round < 300; round++) {
+      write()
+      if (draw.chance(0.3)) await new Promise<void>(resolve => clock.soon(resolve))
+    }
+    await new Promise<void>(resolve => near.connection.write([], resolve))
+    assert.equal(near.connection.queuedBytes, 0)
+    const expected = Buffer.concat(sent)
+    await far.receive(expected.length)
+    assert(Buffer.concat(far.received).equals(expected))
+    assert.deepEqual(
+      written,
+      Array.from({ length: asked }, (_, index) => index),
+    )
+    // Once it has caught up, and when it ends with something left.
+    far.connection.pause()
+    for (let round = 0; round < 3000; round++) write()
+    near.connection.end()
+    far.connection.resume()
+    await far.ended.promise
+    assert(Buffer.concat(far.received).equals(Buffer.concat(sent)))
+  })
+}
 
 test('what one peer has not taken yet is not touched by what others are sent', async context => {
   const slow = await pair(context)
