@@ -95,6 +95,10 @@ class NullLedger implements Ledger {
     run()
     return 1
   }
+  beforeEnd(run: () => void): void {
+    run()
+  }
+
   whenDurable(): void {}
   async durable(): Promise<void> {}
   define(): number {

@@ -8,9 +8,9 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     replace: 'this.#options.soon(run)',
   },
   'a job is answered before it is durable': {
-    file: 'cell/local-client.ts',
-    find: 'cell.whenDurable(seq, done, {',
-    replace: 'done({',
+    file: 'core/work/work-queues.ts',
+    find: 'ledger.whenDurable(ledger.lastSeq, done, number)',
+    replace: 'done(number)',
   },
   'a deleted job is not written down': {
     file: 'core/work/worker.ts',
@@ -123,5 +123,10 @@ export const brokenQueueRules: Record<string, BrokenRule> = {
     file: 'cell/long-blocks.ts',
     find: 'this.#cell.journal.keepOpen(work.finish)',
     replace: '',
+  },
+  'jobs are durable before their numbers': {
+    file: 'core/work/work-queues.ts',
+    find: 'ledger.beforeEnd(this.#numberLast)',
+    replace: 'ledger.whenDurable(this.#options.ledger.lastSeq, this.#numberLast, undefined)',
   },
 }

@@ -68,7 +68,7 @@ export class Cell implements Ledger, CellCore {
         required: ticket => cell.large.reached(ticket),
         onFatal: error => cell.fail(error),
         onFenced: () => cell.#stop(() => options.onFenced()),
-        onSealing: () => cell.gatherer.flushAll(),
+        onSealing: () => cell.#ending(),
         onSettled: () => cell.relieve(),
       }),
       claim.previousMs,
@@ -179,6 +179,17 @@ export class Cell implements Ledger, CellCore {
 
   atomic(run: () => void): number {
     return this.journal.atomic(run)
+  }
+
+  beforeEnd(run: () => void): void {
+    assert.equal(this.lastSeq, this.openSeq, 'no block is open')
+    this.#beforeEnd.push(run)
+  }
+  #beforeEnd: (() => void)[] = []
+
+  #ending(): void {
+    for (const run of this.#beforeEnd.splice(0)) run()
+    this.gatherer.flushAll()
   }
 
   whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {

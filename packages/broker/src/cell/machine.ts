@@ -32,6 +32,8 @@ export interface Ledger {
    */
   fact(machine: number, type: number, payload: Uint8Array): number
   atomic(run: () => void): number
+  /** Calls `run` once, before the open block ends, which something was added to: what `run` adds is in that block, too. */
+  beforeEnd(run: () => void): void
   /** Calls `run(argument)` when block `seq` is durable; at once if it is already. In order of blocks and of registration. */
   whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void
   /** Resolves when block `seq` is durable. For the cold paths. */

@@ -44,6 +44,10 @@ export class TestLedger implements Ledger {
     return this.openSeq
   }
 
+  beforeEnd(run: () => void): void {
+    run()
+  }
+
   whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
     if (seq <= this.#durableSeq) return run(argument)
     this.#waiting.push({ seq, run: () => run(argument) })

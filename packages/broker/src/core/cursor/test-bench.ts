@@ -70,6 +70,10 @@ export class CursorLedger implements Ledger {
     run()
     return this.openSeq
   }
+  beforeEnd(run: () => void): void {
+    run()
+  }
+
   whenDurable<A>(_seq: number, run: (argument: A) => void, argument: A): void {
     run(argument)
   }

@@ -82,6 +82,10 @@ export class TestLedger implements Ledger {
     for (const { run } of ready) run()
   }
 
+  beforeEnd(run: () => void): void {
+    run()
+  }
+
   whenDurable<A>(seq: number, run: (argument: A) => void, argument: A): void {
     if (seq <= this.#durableSeq) run(argument)
     else this.#waiting.push({ seq, run: () => run(argument) })

@@ -37,6 +37,10 @@ export class VolatileLedger implements Ledger {
     return this.openSeq
   }
 
+  beforeEnd(run: () => void): void {
+    run()
+  }
+
   whenDurable<A>(_seq: number, run: (argument: A) => void, argument: A): void {
     run(argument)
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { CellClient, StreamId } from '../../cell/client.ts'
 import { machineKinds, type Ledger } from '../../cell/machine.ts'
 import { StorageFull } from '../../cell/cell.ts'
-import { makeBatch } from '../../storage/record-batch.ts'
+import { bodyOf, releaseBodies, type RecordBody } from '../../storage/batch-builder.ts'
 import type { CursorStore } from '../cursor/cursor.ts'
 import { BrokerError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
@@ -204,6 +204,7 @@ export class WorkQueues implements WorkHost, QueueObserver {
 
   numberOf(lane: Lane, offset: number): MessageNumber | undefined {
     const { state } = lane
+    if (offset >= state.end) this.#writeNumbers()
     if (offset >= state.end) {
       // What another way of publishing has brought.
       const count = Math.min(Math.max(offset + 1, lane.visibleEnd) - state.end, numberedMax)
@@ -241,32 +242,77 @@ export class WorkQueues implements WorkHost, QueueObserver {
     done: (result: number | PutError) => void,
     appended: (lane: Lane, offset: number) => void,
   ): void {
-    const { ledger, cell } = this.#options
-    const batch = makeBatch([{ ...message, timestampMs: ledger.clock.nowMs() }])
+    const { ledger } = this.#options
+    const body = bodyOf({ ...message, timestampMs: ledger.clock.nowMs() })
     try {
-      ledger.atomic(() => {
-        const queue = this.#byName.get(to.namespace)?.get(to.name)
-        assert(queue === to, 'nobody puts messages into a queue that he does not refer to')
-        if (!queue.queue) this.#make(queue, options)
-        const lane = queue.laneFor(options) ?? this.#openLane(queue, options)
-        const offset = lane.end
-        let number = 0
-        let refusal: PutError | undefined
-        cell.append(lane.state.stream, batch, ({ error }) => {
-          if (number === 0) refusal = putErrorOf(error)
-          else done(putErrorOf(error) ?? number)
-        })
-        if (refusal) return done(refusal)
-        number = this.numberOf(lane, offset) ?? 0
-        assert(number > 0, 'what is appended has a number')
-        appended(lane, offset)
-      })
+      const queue = this.#byName.get(to.namespace)?.get(to.name)
+      assert(queue === to, 'nobody puts messages into a queue that he does not refer to')
+      const lane = options.delayMs === 0 && queue.queue ? queue.laneFor(options) : undefined
+      if (lane) this.#gather(lane, body, done, appended)
+      else ledger.atomic(() => this.#gather(this.#laneOf(queue, options), body, done, appended))
     } catch (error) {
       if (error instanceof StorageFull) return done('storage-full')
       if (!(error instanceof BrokerError)) throw error
       const { code } = error
       done(code === 'queue-exists' || code === 'limit-reached' || code === 'storage-full' ? code : 'limit-reached')
+    } finally {
+      releaseBodies()
     }
+  }
+
+  #gather(
+    lane: Lane,
+    body: RecordBody,
+    done: (result: number | PutError) => void,
+    appended: (lane: Lane, offset: number) => void,
+  ): void {
+    const { ledger, cell } = this.#options
+    if (this.#unnumbered.lane !== lane.state) this.#writeNumbers()
+    const offset = lane.end
+    const taken = cell.gather(lane.state.stream, body)
+    if (typeof taken !== 'number') return done(putErrorOf(taken) ?? 'limit-reached')
+    const number = this.#numberFor(lane, offset)
+    ledger.whenDurable(ledger.lastSeq, done, number)
+    appended(lane, offset)
+  }
+
+  /** The number of the message that was gathered last. One fact gives theirs to all messages of a lane that follow each other in a block. */
+  #numberFor(lane: Lane, offset: number): MessageNumber {
+    const { state } = lane
+    const unnumbered = this.#unnumbered
+    if (state.end + unnumbered.count !== offset) {
+      // Those before it came another way.
+      const number = this.numberOf(lane, offset)
+      assert(number !== undefined, 'what is appended has a number')
+      return number
+    }
+    unnumbered.lane = state
+    unnumbered.count++
+    if (!this.#willNumber) this.#options.ledger.beforeEnd(this.#numberLast)
+    this.#willNumber = true
+    return this.#machine.nextNumber + unnumbered.count - 1
+  }
+
+  /** So many messages of the open block, the last ones of the lane, will have the next numbers: nothing has said so yet. */
+  readonly #unnumbered: { lane: LaneState | undefined; count: number } = { lane: undefined, count: 0 }
+  #willNumber = false
+
+  readonly #numberLast = (): void => {
+    this.#willNumber = false
+    this.#writeNumbers()
+  }
+
+  #writeNumbers(): void {
+    const unnumbered = this.#unnumbered
+    if (unnumbered.count === 0) return
+    const { ledger } = this.#options
+    ledger.atomic(() => {
+      const { lane, count } = unnumbered
+      // When their block had to end for this, they have been numbered.
+      if (!lane || count === 0) return
+      unnumbered.count = 0
+      ledger.fact(machineKinds.work, workFacts.numbered, factOf(numbered, { stream: lane.stream, count }))
+    })
   }
 
   wake(queue: WorkQueue): void {
@@ -376,6 +422,12 @@ export class WorkQueues implements WorkHost, QueueObserver {
 
   #isMaking = false
 
+  /** Where the message goes; it is made if need be. */
+  #laneOf(queue: LanedQueue, options: PutOptions): Lane {
+    if (!queue.queue) this.#make(queue, options)
+    return queue.laneFor(options) ?? this.#openLane(queue, options)
+  }
+
   /** The queue becomes durable with its first message, and its own stream is the lane of that one's priority. */
   #make(work: LanedQueue, { priority }: PutOptions): void {
     this.#isMaking = true
@@ -431,6 +483,7 @@ export class WorkQueues implements WorkHost, QueueObserver {
   }
 
   #fact(type: number, payload: Buffer): void {
+    this.#writeNumbers()
     this.#options.ledger.fact(machineKinds.work, type, payload)
   }
 }

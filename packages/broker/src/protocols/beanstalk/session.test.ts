@@ -10,6 +10,7 @@ import { realRuntime } from '../../runtime/real/real-runtime.ts'
 import { BeanstalkDriver } from './driver.ts'
 
 const { network } = realRuntime()
+const seed = Number(process.env.SEED ?? Date.now() >>> 0)
 
 async function start(t: TestContext, options: BrokerOptions = {}): Promise<RunningBroker> {
   const broker = await startBroker({ data: 'memory', beanstalk: 0, ...options })
@@ -51,6 +52,47 @@ test('commands that are sent at once are answered in their order', async t => {
   )
   const ends = await Promise.all(order.flatMap(id => [driver.ask(`delete ${id}`), driver.ask(`peek ${id}`)]))
   assert.deepEqual(new Set(ends.map(({ line }) => line)), new Set(['DELETED', 'NOT_FOUND']))
+})
+
+test(`jobs that come at once have ids in their order, whatever they come with, and keep them (SEED=${seed})`, async t => {
+  const random = new Random(seed)
+  const data = directory(t)
+  const bodies = new Map<number, string>()
+  let lastId = 0
+  for (let round = 0; round < 4; round++) {
+    const broker = await startBroker({ data, beanstalk: 0 })
+    try {
+      const driver = await connect(t, broker)
+      const queue = broker.core.work.open(homeNamespace, 'tube-0')
+      const putting: Promise<void>[] = []
+      for (let count = 0; count < 300; count++) {
+        if (random.chance(0.2)) void driver.ask(`use tube-${random.below(3)}`)
+        // Somebody else's message has a number, too, once there is one behind it.
+        if (random.chance(0.02)) queue.queue?.publish([{ value: Buffer.from('foreign') }], () => {})
+        const size = random.pick([1, 20, 500, 40_000])
+        const body = `${round}-${count} `.padEnd(size, 'x')
+        const delay = random.chance(0.1) ? 3600 : 0
+        const put = driver.ask(`put ${random.pick([1, 2])} ${delay} 60 ${body.length}`, body)
+        putting.push(
+          put.then(({ line }) => {
+            const id = Number(line.replace('INSERTED ', ''))
+            assert(id > lastId, `${line} after ${lastId}`)
+            lastId = id
+            bodies.set(id, body)
+          }),
+        )
+        if (random.chance(0.05)) await put
+      }
+      await Promise.all(putting)
+    } finally {
+      await broker.close()
+    }
+  }
+  const driver = await connect(t, await start(t, { data }))
+  for (const [id, body] of bodies) {
+    const found = await driver.ask(`peek ${id}`)
+    assert.equal(String(found.body), body, found.line)
+  }
 })
 
 test('who drains takes no jobs in, and gives out those that are there', async t => {
