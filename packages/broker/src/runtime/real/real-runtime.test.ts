@@ -188,6 +188,8 @@ for (const [isDirect, how] of ways) {
     const written: number[] = []
     for (let round = 0; round < 300; round++) {
       const parts = Array.from({ length: draw.between(1, 8) }, () => draw.bytes(draw.pick([0, 3, 100, 3000, 70_000])))
+      // More than the system takes from one peer for another that does not read.
+      if (round === 150) parts.push(Buffer.alloc(10_000_000, 'm'))
       sent.push(...parts)
       if (round === 100) far.connection.pause()
       near.connection.write(parts, () => written.push(round))
