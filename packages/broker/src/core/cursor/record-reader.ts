@@ -1,10 +1,17 @@
 import type { StreamId, StreamRead } from '../../cell/client.ts'
 import type { QueueStreams } from '../volatile/volatile-streams.ts'
 import { BatchWindow, RecordView } from './record-view.ts'
+import { ReusedMemory } from './reused-memory.ts'
 
 /** The first read of a stretch; each that follows it is twice as large. */
 const readBytesMin = 16 * 1024
 const readBytesMax = 512 * 1024
+
+/**
+ * What becomes of the bytes that a reader shows: `copied`, they are its own and stay as they are. `lent`: nothing is copied; they stay as they are, and
+ * hold on to the memory of the stream, until the reader is cleared, which has to be soon. `reused`: the next `read` overwrites them.
+ */
+export type ShownBytes = 'copied' | 'lent' | 'reused'
 
 export type ReadError = NonNullable<StreamRead['error']>
 
@@ -16,7 +23,7 @@ export class RecordReader {
   readonly #cell: QueueStreams
   readonly #stream: StreamId
   readonly #committed: boolean
-  readonly #lends: boolean
+  #shown: ShownBytes
   /** What gives back the memory that was lent. */
   #releases: (() => void)[] = []
   #ahead: BatchWindow | undefined
@@ -24,12 +31,12 @@ export class RecordReader {
   #record: RecordView | undefined
   #readBytes = readBytesMin
   #cancel: (() => void) | undefined
-  /**
-   * `committed`: what is in transactions is there when they are committed. `lends`: nothing is copied; all that it has shown stays as it is, and
-   * holds on to the memory of the stream, until it is cleared, which has to be soon.
-   */
-  constructor(cell: QueueStreams, stream: StreamId, committed = false, lends = false) {
-    this.#lends = lends
+  readonly #memoryAhead = new ReusedMemory()
+  readonly #memoryBehind = new ReusedMemory()
+
+  /** `committed`: what is in transactions is there when they are committed. */
+  constructor(cell: QueueStreams, stream: StreamId, committed = false, shown: ShownBytes = 'copied') {
+    this.#shown = shown
     this.#cell = cell
     this.#stream = stream
     this.#committed = committed
@@ -84,16 +91,16 @@ export class RecordReader {
         const [found] = result.streams
         if (found && !found.error) {
           const end = this.#committed ? found.stableOffset : found.endOffset
-          if (this.#lends) {
+          if (this.#shown === 'lent') {
             window.fillMany(offset, found.batches, end, found.aborted)
             this.#releases.push(() => result.release())
           } else {
             // A copy: what lies in the tail's memory would hold on to much more than itself.
-            window.fill(offset, Buffer.concat(found.batches), end, found.aborted)
+            window.fill(offset, this.#copyOf(found.batches, isAhead), end, found.aborted)
           }
           isThere = window.to > offset
         } else window.clear()
-        if (!this.#lends) result.release()
+        if (this.#shown !== 'lent') result.release()
         if (isThere && isWithinCall) return
         done(isThere ? undefined : (found?.error ?? 'stream-not-found'))
       },
@@ -103,6 +110,19 @@ export class RecordReader {
     return isThere
   }
 
+  #copyOf(batches: readonly Buffer[], isAhead: boolean): Buffer {
+    if (this.#shown !== 'reused') return Buffer.concat(batches)
+    return (isAhead ? this.#memoryAhead : this.#memoryBehind).concat(batches)
+  }
+
+  /** What a reader that reuses its memory shows stays as it is from now on, also what it has shown last. */
+  keepShown(): void {
+    if (this.#shown !== 'reused') return
+    this.#shown = 'copied'
+    this.#memoryAhead.forget()
+    this.#memoryBehind.forget()
+  }
+
   /** Gives the memory back; what is being read is forgotten, and its `done` not called. */
   clear(): void {
     this.#cancel?.()
@@ -110,6 +130,8 @@ export class RecordReader {
     giveBack(this.#ahead)
     giveBack(this.#behind)
     for (const release of this.#releases.splice(0)) release()
+    this.#memoryAhead.forget()
+    this.#memoryBehind.forget()
     // What it shows is the windows' memory.
     this.#ahead = this.#behind = this.#record = undefined
   }

@@ -35,7 +35,7 @@ export class EntryReader {
     this.#cell = cell
     this.#state = state
     this.#fresh = fresh
-    this.#records = new RecordReader(cell, state.stream, true, true)
+    this.#records = new RecordReader(cell, state.stream, true, 'lent')
   }
 
   /** One past the last entry that can be read. */

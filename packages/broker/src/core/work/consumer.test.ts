@@ -246,3 +246,35 @@ test('who goes with many messages gives them back in turns, and nobody is told o
   await turns()
   assert.deepEqual(told, [])
 })
+
+test('what a consumer was given stays as it is, whatever is read for others before and behind it', async t => {
+  const { work, put } = await start(t)
+  const body = (index: number): string => `${index} `.padEnd(4000, String(index))
+  await Promise.all(Array.from({ length: 600 }, (_, index) => put(body(index), 5)))
+  const queue = work.open(homeNamespace, 'w')
+  const worker = work.worker({ name: 'w', leaseMs: () => 60_000 })
+  worker.watch(queue)
+  const reserve = (): Promise<string> =>
+    new Promise(resolve => worker.reserve((_held, value) => resolve(String(value))))
+  const kept: (Buffer | null)[] = []
+  const consumable = work.consumable(homeNamespace, 'w')
+  assert(consumable)
+  const keeping = work.consume(
+    consumable,
+    { name: 'k', prefetch: 100, isSettled: true },
+    { deliver: ({ value }) => void kept.push(value), ended: () => {} },
+  )
+  assert.equal(await reserve(), body(0))
+  keeping.begin()
+  for (let round = 0; kept.length < 500 && round < 1000; round++) {
+    await turns(1)
+    if (round % 5 === 0) kept.push(Buffer.from(await reserve()))
+  }
+  assert(kept.length >= 500)
+  assert.deepEqual(
+    kept.map(value => String(value)).toSorted(byNumber),
+    kept.map((_, index) => body(index + 1)),
+  )
+})
+
+const byNumber = (a: string, b: string): number => Number.parseInt(a) - Number.parseInt(b)

@@ -44,6 +44,7 @@ export class WorkConsumer implements TopicSubscription {
     this.#queue = queue
     this.#worker = new Worker(host, {
       ...options,
+      keepsBytes: true,
       leaseMs: () => Infinity,
       isEager: () => this.#hasBegun && this.#hasRoom,
       lost: () => this.#lost(),

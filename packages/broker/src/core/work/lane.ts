@@ -2,7 +2,6 @@ import type { CellClient } from '../../cell/client.ts'
 import type { ConsumerId, Cursor } from '../cursor/cursor.ts'
 import { RecordReader, type ReadError } from '../cursor/record-reader.ts'
 import type { RecordView } from '../cursor/record-view.ts'
-import { envelopeIn } from '../message.ts'
 import { asideName } from './facts.ts'
 import type { LaneState, MessageNumber, Note } from './machine.ts'
 
@@ -32,7 +31,7 @@ export class Lane {
   constructor(state: LaneState, cursor: Cursor, cell: CellClient, soon: (run: () => void) => void) {
     this.state = state
     this.cursor = cursor
-    this.reader = new RecordReader(cell, state.stream)
+    this.reader = new RecordReader(cell, state.stream, false, 'reused')
     this.#cell = cell
     this.#soon = soon
     this.#trimmedTo = cursor.floor
@@ -125,7 +124,7 @@ function copyOf(record: RecordView): FoundMessage {
 
 /** The producer's own properties, where the message has any. */
 export function envelopeOf(record: RecordView): Buffer | undefined {
-  return record.headerCount === 0 ? undefined : envelopeIn(record.headers())
+  return record.envelope ?? undefined
 }
 
 const noSink = { run: (): void => {} }

@@ -86,8 +86,8 @@ export class LanedQueue implements WorkQueue, TimerTarget {
     return this.#aside.size
   }
   get reservedCount(): number {
-    let count = -this.#ready.size - this.#due.size - this.#aside.size
-    for (const { cursor } of this.#allLanes()) count += cursor.inFlightCount
+    let count = (this.side?.cursor.inFlightCount ?? 0) - this.#ready.size - this.#due.size - this.#aside.size
+    for (const { cursor } of this.lanes) count += cursor.inFlightCount
     return count
   }
   get pauseLeftMs(): number {
@@ -117,8 +117,14 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   head(): (Spot & { priority: number }) | undefined {
     this.#bringBack()
     const note = this.#ready.first
-    const lane = this.lanes.find(each => each.head() >= 0)
-    const offset = lane?.head() ?? -1
+    let lane: Lane | undefined
+    let offset = -1
+    for (const each of this.lanes) {
+      offset = each.head()
+      if (offset < 0) continue
+      lane = each
+      break
+    }
     const number = lane && this.#host.numberOf(lane, offset)
     const isNoteVisible = note !== undefined && note.offset < this.#laneOf(note).visibleEnd
     if (isNoteVisible && (!lane || number === undefined || comesFirst(note, lane.state.priority, number))) {
@@ -467,6 +473,7 @@ export class LanedQueue implements WorkQueue, TimerTarget {
 
   /** Those whose lease has run out go where their priority is looked for. */
   #bringBack(): void {
+    if (this.#strays.length === 0) return
     for (const note of this.#strays.splice(0)) this.#returned(this.#laneOf(note), note)
   }
 

@@ -16,6 +16,8 @@ export interface WorkerOptions {
   readonly priority?: number
   /** It takes what it asks for, whoever else is there. */
   readonly isPassive?: boolean
+  /** The bytes of records that it was given stay as they are. */
+  readonly keepsBytes?: boolean
   /** Whether it would take something; absent: when it waits. */
   isEager?(): boolean
   /** How long it may keep the message, Infinity for ever; `envelope` is its producer's own properties. */
@@ -26,7 +28,7 @@ export interface WorkerOptions {
   lost?(): void
 }
 
-/** `value` and `record` are valid only during the call. */
+/** `value` and `record` are valid only during the call, unless the worker keeps them. */
 export type Reserved = (held: Held, value: Buffer, record: RecordView) => void
 
 /**
@@ -128,6 +130,7 @@ export class Worker implements Taker {
       if (!best) return 'nothing'
       const { queue, lane, offset } = best
       if (lane.isReading) return 'reading'
+      if (this.#options.keepsBytes) lane.reader.keepShown()
       const found = lane.reader.find(offset)
       if (found === 'absent') lane.cursor.drop(offset, offset, 'gap')
       else if (found === 'unread') {

@@ -88,14 +88,14 @@ export class CommandDecoder implements Decoder<Packet> {
 
   #line(bytes: Buffer, at: number, packet: (packet: Packet) => void): number {
     const limit = Math.min(bytes.length, at + lineBytesMax)
-    const found = bytes.subarray(at, limit).indexOf(crlf)
-    if (found < 0) {
+    const end = endOfLine(bytes, at, limit)
+    if (end < 0) {
       if (limit - at < lineBytesMax) return -1
       this.#state = { kind: 'overlong' }
       return limit - (bytes[limit - 1] === crlf[0] ? 1 : 0)
     }
-    const next = at + found + crlf.length
-    const line = bytes.toString('latin1', at, at + found)
+    const next = end + crlf.length
+    const line = bytes.toString('latin1', at, end)
     const command = parseCommand(line)
     if (typeof command !== 'string' && command.name === 'put') return this.#begin(command, next)
     if (typeof command === 'string') {
@@ -120,7 +120,7 @@ export class CommandDecoder implements Decoder<Packet> {
     const count = Math.min(state.size - state.filled, bytes.length - at)
     const end = at + count
     if (state.filled === 0 && count === state.size) {
-      this.#whole(state.command, bytes.subarray(at, end), packet)
+      this.#whole(state.command, bytes, at, end, packet)
       return end
     }
     const needed = state.filled + count
@@ -131,19 +131,28 @@ export class CommandDecoder implements Decoder<Packet> {
     }
     bytes.copy(state.bytes, state.filled, at, end)
     state.filled = needed
-    if (needed === state.size) this.#whole(state.command, state.bytes.subarray(0, needed), packet)
+    if (needed === state.size) this.#whole(state.command, state.bytes, 0, needed, packet)
     return end
   }
 
-  #whole(command: Command, bytes: Buffer, packet: (packet: Packet) => void): void {
+  /** Body and end of line lie in [from, to). */
+  #whole(command: Command, bytes: Buffer, from: number, to: number, packet: (packet: Packet) => void): void {
     this.#state = { kind: 'line' }
-    const size = bytes.length - crlf.length
-    if (!bytes.subarray(size).equals(crlf)) return packet({ problem: 'EXPECTED_CRLF' })
-    packet({ ...command, body: bytes.subarray(0, size) })
+    const end = to - crlf.length
+    if (bytes[end] !== crlf[0] || bytes[end + 1] !== crlf[1]) return packet({ problem: 'EXPECTED_CRLF' })
+    command.body = bytes.subarray(from, end)
+    packet(command)
   }
 }
 
 const nothing = Buffer.alloc(0)
+
+/** Where the first CR LF of [at, limit) is; -1 when there is none. For short lines faster than a call out of JavaScript. */
+function endOfLine(bytes: Buffer, at: number, limit: number): number {
+  const [cr, lf] = crlf
+  for (let index = at + 1; index < limit; index++) if (bytes[index] === lf && bytes[index - 1] === cr) return index - 1
+  return -1
+}
 
 /** The size of a job that is too big, where the line goes on behind it: that it is too big is noticed first. */
 function sizeOfTooBig(line: string, jobBytesMax: number): number | undefined {

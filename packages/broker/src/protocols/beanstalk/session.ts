@@ -187,24 +187,18 @@ export class BeanstalkSession implements Session<Packet> {
     this.#beWorker()
     const worker = this.#worker
     if (worker.timeLeftMs <= safetyMarginMs && !worker.hasReady) return this.#answer(slot, 'DEADLINE_SOON')
-    this.#isBlocked = true
     let isOver = false
-    const end = (): void => {
+    const end = (answer: AnswerName | readonly Buffer[]): void => {
       isOver = true
       this.#stopWaiting()
-    }
-    worker.reserve((held, value) => {
-      end()
-      this.#answer(slot, [encode(answers.RESERVED, [held.spot.number, value.length], '', value)])
-      this.#goOn()
-    })
-    if (isOver) return
-    this.#server.waiting++
-    this.#waitUntil(this.#context.clock.monotonicMs() + (timeoutMs ?? Infinity), answer => {
-      end()
       this.#answer(slot, answer)
-      this.#goOn()
-    })
+      if (this.#isBlocked) this.#goOn()
+    }
+    worker.reserve((held, value) => end([encode(answers.RESERVED, [held.spot.number, value.length], '', value)]))
+    if (isOver) return
+    this.#isBlocked = true
+    this.#server.waiting++
+    this.#waitUntil(this.#context.clock.monotonicMs() + (timeoutMs ?? Infinity), end)
   }
 
   /** Calls `end` when nothing has come in time, or something that it holds is soon taken from it. */
@@ -325,7 +319,8 @@ export class BeanstalkSession implements Session<Packet> {
     let count = 0
     for (; slots[count]?.bytes; count++) this.#outbox.write(slots[count]?.bytes ?? [])
     if (count === 0) return
-    slots.splice(0, count)
+    if (count === 1) slots.shift()
+    else slots.splice(0, count)
     this.#outbox.progress()
   }
 
