@@ -51,6 +51,8 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   #pausedUntilMs = 0
   #dueTimer = noTimer
   #pauseTimer = noTimer
+  /** The lanes before this one have nothing to give out. */
+  #firstReady = 0
   /** Returned in a lane that is not that of their priority. */
   readonly #strays: Note[] = []
   #unwatch: (() => void)[] = []
@@ -117,14 +119,13 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   head(): (Spot & { priority: number }) | undefined {
     this.#bringBack()
     const note = this.#ready.first
-    let lane: Lane | undefined
+    const { lanes } = this
     let offset = -1
-    for (const each of this.lanes) {
-      offset = each.head()
-      if (offset < 0) continue
-      lane = each
-      break
+    for (; this.#firstReady < lanes.length; this.#firstReady++) {
+      offset = lanes[this.#firstReady]!.head()
+      if (offset >= 0) break
     }
+    const lane = lanes[this.#firstReady]
     const number = lane && this.#host.numberOf(lane, offset)
     const isNoteVisible = note !== undefined && note.offset < this.#laneOf(note).visibleEnd
     if (isNoteVisible && (!lane || number === undefined || comesFirst(note, lane.state.priority, number))) {
@@ -180,10 +181,19 @@ export class LanedQueue implements WorkQueue, TimerTarget {
   /** The lane of that priority, or of the nearest when there are too many; undefined: it must be opened. */
   laneFor({ priority, delayMs }: PutOptions): Lane | undefined {
     if (delayMs > 0) return this.side
-    let nearest: Lane | undefined
+    const { lanes } = this
+    let low = 0
+    for (let high = lanes.length; low < high;) {
+      const middle = (low + high) >>> 1
+      if (lanes[middle]!.state.priority < priority) low = middle + 1
+      else high = middle
+    }
+    const [above, below] = [lanes[low], lanes[low - 1]]
+    if (above?.state.priority === priority || lanes.length < lanesMax) {
+      return above?.state.priority === priority ? above : undefined
+    }
     const distance = (lane: Lane | undefined): number => Math.abs((lane?.state.priority ?? Infinity) - priority)
-    for (const lane of this.lanes) if (distance(lane) < distance(nearest)) nearest = lane
-    return nearest?.state.priority === priority || this.lanes.length >= lanesMax ? nearest : undefined
+    return distance(above) < distance(below) ? above : below
   }
 
   // Taking, for workers
@@ -311,11 +321,12 @@ export class LanedQueue implements WorkQueue, TimerTarget {
     else {
       this.lanes.push(lane)
       this.lanes.sort((a, b) => a.state.priority - b.state.priority)
+      this.#firstReady = 0
     }
     this.#unwatch.push(
-      this.#host.watchStream(state.stream, () => this.#host.wake(this)),
+      this.#host.watchStream(state.stream, () => this.#hasMore(lane)),
       cursor.watch({
-        returned: () => this.#host.wake(this),
+        returned: () => this.#hasMore(lane),
         dropped: (first, last) => this.#forget(lane, first, last),
         expired: (consumer, first, last) => this.#expired(lane, consumer, first, last),
         floorMoved: floor => {
@@ -332,6 +343,13 @@ export class LanedQueue implements WorkQueue, TimerTarget {
       if (this.#host.numberOf(lane, offset) === undefined || !lane.take(lane.aside, offset)) break
       this.#place(this.#host.note(lane, offset, { place: 'waiting' }))
     }
+  }
+
+  #hasMore(lane: Lane): void {
+    const first = this.lanes[this.#firstReady]
+    const isBefore = !lane.state.isSide && (!first || lane.state.priority < first.state.priority)
+    if (isBefore) this.#firstReady = this.lanes.indexOf(lane)
+    this.#host.wake(this)
   }
 
   /** What was taken to be put somewhere, when the broker ended before it was noted where. */
@@ -375,6 +393,7 @@ export class LanedQueue implements WorkQueue, TimerTarget {
     this.#strays.length = 0
     this.queue = this.side = undefined
     this.lanes = []
+    this.#firstReady = 0
   }
 
   // Timers

@@ -28,7 +28,7 @@ test(`WorkMachine: load(save()) and the facts after it equal all facts, and numb
     machine.apply(type, payload)
     copy.apply(type, payload)
   }
-  for (let step = 0; step < 2000; step++) {
+  for (let step = 0; step < 6000; step++) {
     const lane = random.pick([...machine.lanes.values(), undefined])
     const what = random.below(100)
     if (!lane || what < 3) {
@@ -71,8 +71,15 @@ test(`WorkMachine: load(save()) and the facts after it equal all facts, and numb
   }
   assert.deepEqual(stateOf(copy), stateOf(machine))
   for (const [number, [of, offset]] of expected) {
+    for (const each of [machine, copy]) {
+      const found = each.find(number)
+      assert.deepEqual([found?.state.stream, found?.offset], [of, offset])
+    }
     assert.equal(machine.lanes.get(of)?.offsetOf(number), offset)
     assert.equal(machine.lanes.get(of)?.numberOf(offset), number)
+  }
+  for (let number = 0; number <= machine.nextNumber; number++) {
+    if (!expected.has(number)) assert.deepEqual([machine.find(number), copy.find(number)], [undefined, undefined])
   }
   for (const lane of machine.lanes.values()) assert.equal(lane.offsetOf(machine.nextNumber), undefined)
 })

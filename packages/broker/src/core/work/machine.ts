@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Reader, Writer } from '@dragoman/wire'
 import type { StreamId } from '../../cell/client.ts'
 import type { Machine } from '../../cell/machine.ts'
+import { lastNotAbove, NumberIndex } from './number-index.ts'
 import type { CursorId } from '../cursor/cursor.ts'
 import {
   checkVersion,
@@ -69,6 +70,8 @@ export class LaneState {
   numbers: number[] = []
   offsets: number[] = []
   readonly notes = new Map<number, Note>()
+  /** It belongs to no queue any more. */
+  isGone = false
 
   constructor(fact: ReturnType<(typeof laneOpened)['read']>) {
     this.queue = fact.queue
@@ -115,16 +118,6 @@ export class LaneState {
   }
 }
 
-function lastNotAbove(sorted: readonly number[], value: number): number {
-  let low = 0
-  for (let high = sorted.length; low < high;) {
-    const middle = (low + high) >>> 1
-    if (sorted[middle]! <= value) low = middle + 1
-    else high = middle
-  }
-  return low - 1
-}
-
 /**
  * The durable side of work queues: which lanes each has, the numbers of messages, and the notes.
  *
@@ -134,6 +127,14 @@ export class WorkMachine implements Machine {
   readonly lanes = new Map<StreamId, LaneState>()
   readonly byQueue = new Map<string, LaneState[]>()
   nextNumber = 1
+  readonly #index = new NumberIndex<LaneState>()
+
+  /** Where the message is; undefined when none has the number, or none any more. */
+  find(number: MessageNumber): { readonly state: LaneState; readonly offset: number } | undefined {
+    const state = number < this.nextNumber ? this.#index.laneOf(number) : undefined
+    const offset = state?.isGone === false ? state.offsetOf(number) : undefined
+    return state && offset !== undefined ? { state, offset } : undefined
+  }
 
   apply(type: number, payload: Buffer): void {
     switch (type) {
@@ -141,7 +142,9 @@ export class WorkMachine implements Machine {
         return this.#open(new LaneState(readFact(laneOpened, payload)))
       case workFacts.numbered: {
         const { stream, count } = readFact(numbered, payload)
-        this.#lane(stream).add(this.nextNumber, count)
+        const lane = this.#lane(stream)
+        lane.add(this.nextNumber, count)
+        this.#index.add(this.nextNumber, lane)
         this.nextNumber += count
         return
       }
@@ -162,7 +165,10 @@ export class WorkMachine implements Machine {
       }
       case workFacts.queueForgotten: {
         const { queue } = readFact(queueForgotten, payload)
-        for (const { stream } of this.byQueue.get(queue) ?? []) this.lanes.delete(stream)
+        for (const lane of this.byQueue.get(queue) ?? []) {
+          lane.isGone = true
+          this.lanes.delete(lane.stream)
+        }
         this.byQueue.delete(queue)
         return
       }
@@ -221,6 +227,7 @@ export class WorkMachine implements Machine {
       }
       for (let note = 0; note < notes; note++) this.#note(noted.read(from))
     }
+    this.#index.rebuild(this.lanes.values())
   }
 }
 

@@ -116,15 +116,11 @@ export class WorkQueues implements WorkHost, QueueObserver {
 
   /** Where the message is; undefined when there is none of that number, or none any more. */
   find(number: MessageNumber): Spot | undefined {
-    if (!(number >= 1 && number < this.#machine.nextNumber)) return undefined
-    for (const state of this.#machine.lanes.values()) {
-      const offset = state.offsetOf(number)
-      if (offset === undefined) continue
-      const queue = this.#byId.get(state.queue)
-      const lane = queue && [...queue.lanes, ...(queue.side ? [queue.side] : [])].find(each => each.state === state)
-      return queue && lane ? { queue, lane, offset, number } : undefined
-    }
-    return undefined
+    const found = this.#machine.find(number)
+    const queue = found && this.#byId.get(found.state.queue)
+    const lane = queue?.lanes.find(({ state }) => state === found?.state) ?? queue?.side
+    if (!queue || lane?.state !== found?.state || !lane) return undefined
+    return { queue, lane, offset: found.offset, number }
   }
 
   /**

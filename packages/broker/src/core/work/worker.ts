@@ -263,7 +263,7 @@ export class Worker implements Taker {
   }
 
   #takeRecord(spot: Spot, record: RecordView): boolean {
-    if (spot.queue.reservedCount >= this.#host.inFlightMax) return false
+    if (spot.queue.held.size >= this.#host.inFlightMax) return false
     const done = this.#waiting
     const held = this.#hold(spot, envelopeOf(record))
     if (!held || !done) return false

@@ -209,10 +209,11 @@ export class BeanstalkSession implements Session<Packet> {
       const timeLeftMs = untilMs - clock.monotonicMs()
       const deadlineMs = Math.max(0, worker.timeLeftMs - safetyMarginMs)
       return clock.after(Math.max(0, Math.min(timeLeftMs, deadlineMs, waitMsMax)), () => {
-        if (worker.timeLeftMs <= safetyMarginMs) end('DEADLINE_SOON')
-        // What is there and still on its way from the disk is worth a moment.
-        else if (untilMs > clock.monotonicMs() || worker.isReading) cancel = wait()
-        else end('TIMED_OUT')
+        if (worker.timeLeftMs <= safetyMarginMs) return end('DEADLINE_SOON')
+        // What is there, and may be on its way from the disk, is worth a moment.
+        const found = untilMs > clock.monotonicMs() ? 'reading' : worker.take()
+        if (found === 'reading') cancel = wait()
+        else if (found === 'nothing') end('TIMED_OUT')
       })
     }
     let cancel = wait()
