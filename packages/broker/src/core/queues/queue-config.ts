@@ -28,6 +28,8 @@ export interface QueueConfig {
   readonly priorityMax: number
   /** Messages whose publishers do not ask for them to be kept are left out. */
   readonly persistentOnly: boolean
+  /** What a consumer was given, and came back, can become too old, too. */
+  readonly deliveredExpire: boolean
 }
 
 /** Each priority that is used is a stream of its own. */
@@ -67,6 +69,7 @@ const rows = {
   singleActiveConsumer: { name: 'single.active.consumer', read: oneOf('true', 'false'), takes: 'true or false' },
   priorityMax: { name: 'priority.max', read: count(0, priorityMost), takes: '0 (no priorities) to 255' },
   persistentOnly: { name: 'persistent.only', read: oneOf('true', 'false'), takes: 'true or false' },
+  deliveredExpire: { name: 'delivered.expire', read: oneOf('true', 'false'), takes: 'true or false' },
 } as const
 
 const rowsByName = new Map(Object.values(rows).map(row => [row.name as string, row]))
@@ -84,6 +87,7 @@ const defaults: QueueConfig = {
   singleActiveConsumer: false,
   priorityMax: 0,
   persistentOnly: false,
+  deliveredExpire: true,
 }
 
 /** The settings with their defaults. Throws `BrokerError` `config-invalid` for a name or a value that there is not. */
@@ -103,6 +107,7 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
   }
   const single = valueOf(rows.singleActiveConsumer)
   const persistentOnly = valueOf(rows.persistentOnly)
+  const deliveredExpire = valueOf(rows.deliveredExpire)
   return {
     deliveryLimit: valueOf(rows.deliveryLimit) ?? defaults.deliveryLimit,
     messageTtlMs: valueOf(rows.messageTtlMs) ?? defaults.messageTtlMs,
@@ -116,6 +121,7 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
     singleActiveConsumer: single === undefined ? defaults.singleActiveConsumer : single === 'true',
     priorityMax: valueOf(rows.priorityMax) ?? defaults.priorityMax,
     persistentOnly: persistentOnly === undefined ? defaults.persistentOnly : persistentOnly === 'true',
+    deliveredExpire: deliveredExpire === undefined ? defaults.deliveredExpire : deliveredExpire === 'true',
   }
 }
 

@@ -272,11 +272,18 @@ export class Upkeep {
   }
 
   /** Milliseconds that the message may still wait. */
-  #leftMs({ timestampMs, expiresMs }: RecordView): number {
-    const { messageTtlMs } = this.#options.config()
+  #leftMs({ offset, timestampMs, expiresMs }: RecordView): number {
+    const { messageTtlMs, deliveredExpire } = this.#options.config()
+    if (!deliveredExpire && this.#wasGiven(offset)) return Infinity
     const own = expiresMs < 0 ? Infinity : expiresMs
     const common = messageTtlMs < 0 ? Infinity : timestampMs + messageTtlMs
     return Math.min(own, common) - this.#options.host.nowMs()
+  }
+
+  /** Somebody was given the message before he who may have it now. */
+  #wasGiven(offset: number): boolean {
+    const { cursor } = this.#options
+    return cursor.deliveryCount(offset) > (cursor.stateOf(offset) === 'in-flight' ? 1 : 0)
   }
 }
 

@@ -13,7 +13,7 @@ import { reasonOfRefusal, violation } from './errors.ts'
 import { encodeAck, Incoming } from './incoming.ts'
 import { flagBits, type OwnMessage } from './mapping.ts'
 import { suback, subscribe, types, unsuback, unsubscribe, versions } from './messages.ts'
-import { Outgoing } from './outgoing.ts'
+import { Outgoing, type Source } from './outgoing.ts'
 import { encodePublish, Packets, qosOf, type Content } from './packets.ts'
 import { perBroker } from '../per-broker.ts'
 import { failureFrom, reasons, type Reason } from './reasons.ts'
@@ -347,13 +347,7 @@ export class Client implements Sink {
     return ids === undefined && this.#aliases === undefined && !(retainAsPublished && isRetained(content))
   }
 
-  #send(
-    content: Content,
-    qos: number,
-    { ids }: Pick<Match, 'ids'>,
-    retained: boolean,
-    from?: { subscription: Subscription; offset: number; id: number; isAgain: boolean },
-  ): void {
+  #send(content: Content, qos: number, { ids }: Pick<Match, 'ids'>, retained: boolean, from?: Source): void {
     const { version } = this.agreed
     const is5 = version >= versions.mqtt5
     // What waits may be overtaken by what builds on the alias, or be dropped: only what goes at once has one.
@@ -365,7 +359,7 @@ export class Client implements Sink {
       isAliasKnown: alias?.isKnown ?? false,
     }
     const template = encodePublish(content, is5, qos, this.#host.context.clock.nowMs(), extras)
-    if (qos > 0) return this.#outgoing.offer(template, qos, from, from?.id, from?.isAgain)
+    if (qos > 0) return this.#outgoing.offer(template, qos, from)
     this.#outgoing.sendOnce(template)
     from?.subscription.ack(from.offset)
   }
@@ -393,12 +387,13 @@ export class Client implements Sink {
     const { offset } = record
     const key = record.key?.toString() ?? ''
     const match = this.#subscriptions.match(key)
-    const content = match.qos < 0 ? undefined : this.#packets.ofRecord(record, key)
+    const id = (offset % queueIds) + 1
+    const from = { subscription, offset, id, isAgain: deliveryCount > 1, isReused: offset >= queueIds }
+    const content = match.qos < 0 && !from.isAgain ? undefined : this.#packets.ofRecord(record, key)
     if (!content) return void subscription.ack(offset)
+    if (match.qos < 0) return this.#outgoing.withdraw(from, qosOf(content))
     const isCopy = (content.flags & flagBits.isRetainedCopy) !== 0
     const retained = isCopy || (match.retainAsPublished && isRetained(content))
-    const id = (offset % queueIds) + 1
-    const from = { subscription, offset, id, isAgain: deliveryCount > 1 }
     this.#send(content, Math.min(match.qos, qosOf(content)), match, retained, from)
   }
 
@@ -454,7 +449,7 @@ export class Client implements Sink {
       if (one.id > 0) ids.push(one.id)
     }
     if (!content || qos < 0) return void subscription.ack(offset)
-    const from = { subscription, offset, id: 0, isAgain: false }
+    const from = { subscription, offset, id: 0, isAgain: false, isReused: false }
     const given = Math.min(qos, qosOf(content))
     void deliveryCount
     this.#send(

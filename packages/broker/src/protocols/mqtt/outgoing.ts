@@ -10,6 +10,12 @@ import type { Statistics } from './statistics.ts'
 export interface Source {
   readonly subscription: Subscription
   readonly offset: number
+  /** The identifier that it must have, by which the client knows it when it comes again; 0: any. */
+  readonly id: number
+  /** It may have been sent before. */
+  readonly isAgain: boolean
+  /** Another message had the identifier before it. */
+  readonly isReused: boolean
 }
 
 /** A message with an acknowledgement to come. */
@@ -17,9 +23,6 @@ interface Entry {
   template: Template | undefined
   readonly bytes: number
   readonly qos: number
-  /** The identifier that it must have; 0: any. */
-  readonly wantedId: number
-  readonly isAgain: boolean
   readonly source: Source | undefined
   state: 'sent' | 'released'
   /** The block with which it is remembered that the client has taken it. */
@@ -124,7 +127,7 @@ export class Outgoing {
   }
 
   /** A message that is to be acknowledged. */
-  offer(template: Template, qos: number, source?: Source, wantedId = 0, isAgain = false): void {
+  offer(template: Template, qos: number, source?: Source): void {
     const { packetBytesMax, limits, statistics } = this.#host
     const bytes = template.bytes.length
     if (bytes > packetBytesMax) {
@@ -132,7 +135,7 @@ export class Outgoing {
       source?.subscription.ack(source.offset)
       return
     }
-    const entry: Entry = { template, bytes, qos, wantedId, isAgain, source, state: 'sent', seq: -1 }
+    const entry: Entry = { template, bytes, qos, source, state: 'sent', seq: -1 }
     if (this.#waiting.length === 0 && this.#hasRoom(entry)) return this.#send(entry)
     // What lies in a queue is bounded by what its consumer may hold.
     if (!source && !this.#makeRoom(bytes, limits)) return
@@ -158,9 +161,16 @@ export class Outgoing {
 
   /** Of an earlier connection: the client has taken it, and is told once more. */
   resume(id: number): void {
-    const entry = { template: undefined, bytes: 0, qos: 2, wantedId: id, isAgain: true, source: undefined }
-    this.#inFlight.set(id, { ...entry, state: 'released', seq: -1 })
+    this.#inFlight.set(id, { template: undefined, bytes: 0, qos: 2, source: undefined, state: 'released', seq: -1 })
     this.#host.release(id, reasons.success)
+  }
+
+  /** A message that will not be sent again, and that the client may have: it is told that it can forget the identifier. */
+  withdraw(source: Source, qos: number): void {
+    const { subscription, offset, id, isAgain } = source
+    if (qos < 2 || !isAgain || id === 0 || this.#inFlight.has(id)) return void subscription.ack(offset)
+    this.#inFlight.set(id, { template: undefined, bytes: 0, qos, source, state: 'sent', seq: -1 })
+    this.received(id, reasons.success)
   }
 
   /** PUBACK. False: there is no such message. */
@@ -218,22 +228,25 @@ export class Outgoing {
     }
   }
 
-  #hasRoom({ wantedId }: Entry): boolean {
-    return this.#inFlight.size < this.#host.inFlightMax && !this.#isFull && !this.#inFlight.has(wantedId)
+  #hasRoom({ source }: Entry): boolean {
+    return this.#inFlight.size < this.#host.inFlightMax && !this.#isFull && !this.#inFlight.has(source?.id ?? 0)
   }
 
   #send(entry: Entry): void {
-    const { template, source, qos, isAgain } = entry
+    const { template, source, qos } = entry
     if (!template) return
     const { outbox, statistics } = this.#host
     const { expiresMs, expiryAt, idAt, bytes } = template
     const nowMs = expiresMs >= 0 ? this.#host.nowMs() : 0
     if (expiresMs >= 0 && expiresMs <= nowMs) {
-      source?.subscription.ack(source.offset)
+      if (source) this.withdraw(source, qos)
       return
     }
-    const id = entry.wantedId > 0 ? entry.wantedId : this.#freeId()
-    if (entry.wantedId === 0 && qos === 2) this.#clear(id)
+    const isAgain = source?.isAgain === true
+    const hasOwnId = source !== undefined && source.id > 0
+    const id = hasOwnId ? source.id : this.#freeId()
+    // What comes again may be what the client holds.
+    if (qos === 2 && (hasOwnId ? source.isReused && !isAgain : true)) this.#clear(id)
     this.#inFlight.set(id, entry)
     statistics.sent++
     statistics.sentBytes += bytes.length

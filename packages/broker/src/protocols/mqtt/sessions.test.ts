@@ -203,3 +203,48 @@ test('on a full disk, what is retained reaches a client that may come back as lo
   const { payload, isRetained, qos } = await client.message()
   assert.deepEqual([String(payload), isRetained, qos], ['kept', true, 1])
 })
+
+test('a client that may hold a message which has ended is told so, and takes the next one of its identifier', async t => {
+  const broker = await start(t)
+  const first = await connect(t, broker, manual)
+  await first.subscribe('t', 2)
+  const publisher = await connect(t, broker, { clientId: 'p' })
+  const expiring = { qos: 2, properties: { messageExpiry: 1 } }
+  await publisher.publish('t', 'sent', expiring)
+  const sent = await first.message()
+  first.disconnect()
+  await first.over()
+  await publisher.publish('t', 'never sent', expiring)
+  await later(1100)
+  const second = await connect(t, broker, manual)
+  await second.ack(types.pubrel, sent.packetId)
+  second.send(encodeAck(types.pubcomp, sent.packetId, 0))
+  await publisher.publish('t', 'next', { qos: 2 })
+  const held = await second.message()
+  assert.equal(String(held.payload), 'next')
+  second.disconnect()
+  await second.over()
+  // What an operator removes is not told of while the client is away. Then the identifiers come round.
+  const [queue] = broker.core.queues.list()
+  assert(queue)
+  const removed = (count: number): Promise<unknown> =>
+    new Promise(resolve =>
+      queue.publish(
+        Array.from({ length: count }, () => ({ value: Buffer.from('x') })),
+        resolve,
+      ),
+    )
+  await removed(idsOfQueues - 1)
+  queue.purge()
+  await publisher.publish('t', 'reuses it', { qos: 2 })
+  const third = await connect(t, broker, manual)
+  await third.ack(types.pubrel, held.packetId)
+  const reusing = await third.message()
+  assert.deepEqual(
+    [String(reusing.payload), reusing.packetId, reusing.isDuplicate],
+    ['reuses it', held.packetId, false],
+  )
+})
+
+/** So many identifiers are for messages of queues. */
+const idsOfQueues = 32_767

@@ -199,6 +199,8 @@ export class Subscriptions {
     const { sessionMessagesMax } = broker.limits
     const config = new Map([
       ['persistent.only', 'true'],
+      // A client that may hold a message is told how it ends. [MQTT 5.0, 3.3.2.3.3]
+      ['delivered.expire', 'false'],
       ['length.max', String(sessionMessagesMax)],
       ['overflow', 'drop-head'],
     ])
