@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { createServer, type AddressInfo } from 'node:net'
 import test from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { startBroker } from '../../../packages/broker/src/main.ts'
 import { replay } from './replay.ts'
 import { transcripts } from './transcripts.ts'
@@ -30,11 +31,12 @@ test('beanstalkd and we answer the same', { skip, concurrency: true }, async t =
   const cases = Object.entries(transcripts).map(([name, steps]) =>
     t.test(name, async () => {
       const broker = await startBroker({ data: 'memory', beanstalk: 0 })
-      const [theirs, ours] = await Promise.all([
-        withBeanstalkd(port => replay(port, steps)),
-        replay(broker.port('beanstalk'), steps),
-      ])
+      const askThem = (): Promise<string[]> => withBeanstalkd(port => replay(port, steps))
+      const [first, ours] = await Promise.all([askThem(), replay(broker.port('beanstalk'), steps)])
       await broker.close()
+      let theirs = first
+      // On a busy machine theirs does not always notice that a job's time is over.
+      for (let again = 0; again < 2 && !isDeepStrictEqual(ours, theirs); again++) theirs = await askThem()
       assert.deepEqual(ours, theirs)
     }),
   )
