@@ -9,7 +9,8 @@ const readBytesMax = 512 * 1024
 
 /**
  * What becomes of the bytes that a reader shows: `copied`, they are its own and stay as they are. `lent`: nothing is copied; they stay as they are, and
- * hold on to the memory of the stream, until the reader is cleared, which has to be soon. `reused`: the next `read` overwrites them.
+ * hold on to the memory of the stream, until the reader is cleared, which has to be soon. `reused`: they are overwritten after the next `read` or
+ * `clear`.
  */
 export type ShownBytes = 'copied' | 'lent' | 'reused'
 
@@ -130,8 +131,8 @@ export class RecordReader {
     giveBack(this.#ahead)
     giveBack(this.#behind)
     for (const release of this.#releases.splice(0)) release()
-    this.#memoryAhead.forget()
-    this.#memoryBehind.forget()
+    this.#memoryAhead.giveBack()
+    this.#memoryBehind.giveBack()
     // What it shows is the windows' memory.
     this.#ahead = this.#behind = this.#record = undefined
   }

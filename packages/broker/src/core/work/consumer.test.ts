@@ -247,6 +247,21 @@ test('who goes with many messages gives them back in turns, and nobody is told o
   assert.deepEqual(told, [])
 })
 
+test('a queue whose messages were all given out has no memory for bodies', async t => {
+  const { work, put } = await start(t)
+  await Promise.all(Array.from({ length: 300 }, (_, index) => put('x'.repeat(4000), index % 3)))
+  const queue = work.open(homeNamespace, 'w')
+  const worker = work.worker({ name: 'w', leaseMs: () => 60_000 })
+  worker.watch(queue)
+  const bytesOf = (): number => queue.lanes.reduce((sum, { reader }) => sum + reader.bytes, 0)
+  const reserve = (): Promise<unknown> => new Promise(resolve => worker.reserve(resolve))
+  await reserve()
+  assert(bytesOf() > 0)
+  for (let left = 299; left > 0; left--) await reserve()
+  assert.equal(worker.hasReady, false)
+  assert.equal(bytesOf(), 0)
+})
+
 test('what a consumer was given stays as it is, whatever is read for others before and behind it', async t => {
   const { work, put } = await start(t)
   const body = (index: number): string => `${index} `.padEnd(4000, String(index))

@@ -72,6 +72,12 @@ export class Lane {
     return offset < this.visibleEnd ? offset : -1
   }
 
+  /** There is nothing to give out in its order: an idle queue has no memory for bodies. */
+  rest(): void {
+    // What has a history may have been read just now, to be given out before its turn.
+    if (!this.isReading && this.reader.bytes > 0 && this.state.notes.size === 0) this.reader.clear()
+  }
+
   numberOf(offset: number): MessageNumber | undefined {
     return this.state.numberOf(offset)
   }

@@ -122,8 +122,10 @@ export class LanedQueue implements WorkQueue, TimerTarget {
     const { lanes } = this
     let offset = -1
     for (; this.#firstReady < lanes.length; this.#firstReady++) {
-      offset = lanes[this.#firstReady]!.head()
+      const each = lanes[this.#firstReady]!
+      offset = each.head()
       if (offset >= 0) break
+      each.rest()
     }
     const lane = lanes[this.#firstReady]
     const number = lane && this.#host.numberOf(lane, offset)
