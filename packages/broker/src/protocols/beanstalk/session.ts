@@ -1,5 +1,6 @@
 import type { Broker } from '../../core/broker.ts'
 import { homeNamespace } from '../../core/broker.ts'
+import { unlessFenced } from '../../core/refusals.ts'
 import type { FoundMessage } from '../../core/work/lane.ts'
 import type { Held, PutError, Spot, WorkQueue } from '../../core/work/contract.ts'
 import type { Worker } from '../../core/work/worker.ts'
@@ -208,13 +209,14 @@ export class BeanstalkSession implements Session<Packet> {
     const wait = (): (() => void) => {
       const timeLeftMs = untilMs - clock.monotonicMs()
       const deadlineMs = Math.max(0, worker.timeLeftMs - safetyMarginMs)
-      return clock.after(Math.max(0, Math.min(timeLeftMs, deadlineMs, waitMsMax)), () => {
-        if (worker.timeLeftMs <= safetyMarginMs) return end('DEADLINE_SOON')
-        // What is there, and may be on its way from the disk, is worth a moment.
-        const found = untilMs > clock.monotonicMs() ? 'reading' : worker.take()
-        if (found === 'reading') cancel = wait()
-        else if (found === 'nothing') end('TIMED_OUT')
-      })
+      return clock.after(Math.max(0, Math.min(timeLeftMs, deadlineMs, waitMsMax)), () => unlessFenced(look))
+    }
+    const look = (): void => {
+      if (worker.timeLeftMs <= safetyMarginMs) return end('DEADLINE_SOON')
+      // What is there, and may be on its way from the disk, is worth a moment.
+      const found = untilMs > clock.monotonicMs() ? 'reading' : worker.take()
+      if (found === 'reading') cancel = wait()
+      else if (found === 'nothing') end('TIMED_OUT')
     }
     let cancel = wait()
     this.#cancelWait = () => {
