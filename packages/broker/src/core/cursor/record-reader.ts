@@ -24,7 +24,7 @@ export class RecordReader {
   readonly #cell: QueueStreams
   readonly #stream: StreamId
   readonly #committed: boolean
-  #shown: ShownBytes
+  readonly #lends: boolean
   /** What gives back the memory that was lent. */
   #releases: (() => void)[] = []
   #ahead: BatchWindow | undefined
@@ -32,12 +32,13 @@ export class RecordReader {
   #record: RecordView | undefined
   #readBytes = readBytesMin
   #cancel: (() => void) | undefined
-  readonly #memoryAhead = new ReusedMemory()
-  readonly #memoryBehind = new ReusedMemory()
+  /** Where the windows' bytes lie while their memory is used again. */
+  #reused: { readonly ahead: ReusedMemory; readonly behind: ReusedMemory } | undefined
 
   /** `committed`: what is in transactions is there when they are committed. */
   constructor(cell: QueueStreams, stream: StreamId, committed = false, shown: ShownBytes = 'copied') {
-    this.#shown = shown
+    this.#lends = shown === 'lent'
+    if (shown === 'reused') this.#reused = { ahead: new ReusedMemory(), behind: new ReusedMemory() }
     this.#cell = cell
     this.#stream = stream
     this.#committed = committed
@@ -92,7 +93,7 @@ export class RecordReader {
         const [found] = result.streams
         if (found && !found.error) {
           const end = this.#committed ? found.stableOffset : found.endOffset
-          if (this.#shown === 'lent') {
+          if (this.#lends) {
             window.fillMany(offset, found.batches, end, found.aborted)
             this.#releases.push(() => result.release())
           } else {
@@ -101,7 +102,7 @@ export class RecordReader {
           }
           isThere = window.to > offset
         } else window.clear()
-        if (this.#shown !== 'lent') result.release()
+        if (!this.#lends) result.release()
         if (isThere && isWithinCall) return
         done(isThere ? undefined : (found?.error ?? 'stream-not-found'))
       },
@@ -112,16 +113,13 @@ export class RecordReader {
   }
 
   #copyOf(batches: readonly Buffer[], isAhead: boolean): Buffer {
-    if (this.#shown !== 'reused') return Buffer.concat(batches)
-    return (isAhead ? this.#memoryAhead : this.#memoryBehind).concat(batches)
+    const memory = isAhead ? this.#reused?.ahead : this.#reused?.behind
+    return memory ? memory.concat(batches) : Buffer.concat(batches)
   }
 
   /** What a reader that reuses its memory shows stays as it is from now on, also what it has shown last. */
   keepShown(): void {
-    if (this.#shown !== 'reused') return
-    this.#shown = 'copied'
-    this.#memoryAhead.forget()
-    this.#memoryBehind.forget()
+    this.#reused = undefined
   }
 
   /** Gives the memory back; what is being read is forgotten, and its `done` not called. */
@@ -131,8 +129,8 @@ export class RecordReader {
     giveBack(this.#ahead)
     giveBack(this.#behind)
     for (const release of this.#releases.splice(0)) release()
-    this.#memoryAhead.giveBack()
-    this.#memoryBehind.giveBack()
+    this.#reused?.ahead.giveBack()
+    this.#reused?.behind.giveBack()
     // What it shows is the windows' memory.
     this.#ahead = this.#behind = this.#record = undefined
   }

@@ -29,11 +29,6 @@ export class ReusedMemory {
     if (this.#bytes && spare.length < spareMax) spare.push(this.#bytes)
     this.#bytes = undefined
   }
-
-  /** What was returned last stays as it is. */
-  forget(): void {
-    this.#bytes = undefined
-  }
 }
 
 function memoryFor(length: number): Buffer {

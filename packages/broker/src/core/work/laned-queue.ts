@@ -191,9 +191,8 @@ export class LanedQueue implements WorkQueue, TimerTarget {
       else high = middle
     }
     const [above, below] = [lanes[low], lanes[low - 1]]
-    if (above?.state.priority === priority || lanes.length < lanesMax) {
-      return above?.state.priority === priority ? above : undefined
-    }
+    if (above?.state.priority === priority) return above
+    if (lanes.length < lanesMax) return undefined
     const distance = (lane: Lane | undefined): number => Math.abs((lane?.state.priority ?? Infinity) - priority)
     return distance(above) < distance(below) ? above : below
   }
