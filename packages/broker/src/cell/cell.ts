@@ -185,10 +185,10 @@ export class Cell implements Ledger, CellCore {
     assert.equal(this.lastSeq, this.openSeq, 'no block is open')
     this.#beforeEnd.push(run)
   }
-  #beforeEnd: (() => void)[] = []
+  readonly #beforeEnd: (() => void)[] = []
 
   #ending(): void {
-    for (const run of this.#beforeEnd.splice(0)) run()
+    if (this.#beforeEnd.length > 0) for (const run of this.#beforeEnd.splice(0)) run()
     this.gatherer.flushAll()
   }
 

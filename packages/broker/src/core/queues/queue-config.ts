@@ -47,6 +47,11 @@ const oneOf =
   (text: string): T | undefined =>
     words.find(word => word === text)
 
+const flag = {
+  read: (text: string): boolean | undefined => (text === 'true' ? true : text === 'false' ? false : undefined),
+  takes: 'true or false',
+}
+
 /** One row for each setting. The names are written to disk: never rename. `read` gives undefined for what is not allowed. */
 const rows = {
   deliveryLimit: { name: 'delivery.limit', read: count(0), takes: '0 (no limit) or a number of deliveries' },
@@ -66,10 +71,10 @@ const rows = {
     takes: 'at-most-once or at-least-once',
   },
   expiresMs: { name: 'expires.ms', read: count(-1), takes: '-1 (never) or milliseconds' },
-  singleActiveConsumer: { name: 'single.active.consumer', read: oneOf('true', 'false'), takes: 'true or false' },
+  singleActiveConsumer: { name: 'single.active.consumer', ...flag },
   priorityMax: { name: 'priority.max', read: count(0, priorityMost), takes: '0 (no priorities) to 255' },
-  persistentOnly: { name: 'persistent.only', read: oneOf('true', 'false'), takes: 'true or false' },
-  deliveredExpire: { name: 'delivered.expire', read: oneOf('true', 'false'), takes: 'true or false' },
+  persistentOnly: { name: 'persistent.only', ...flag },
+  deliveredExpire: { name: 'delivered.expire', ...flag },
 } as const
 
 const rowsByName = new Map(Object.values(rows).map(row => [row.name as string, row]))
@@ -105,9 +110,6 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
     const text = config.get(name)
     return text === undefined ? undefined : read(text)
   }
-  const single = valueOf(rows.singleActiveConsumer)
-  const persistentOnly = valueOf(rows.persistentOnly)
-  const deliveredExpire = valueOf(rows.deliveredExpire)
   return {
     deliveryLimit: valueOf(rows.deliveryLimit) ?? defaults.deliveryLimit,
     messageTtlMs: valueOf(rows.messageTtlMs) ?? defaults.messageTtlMs,
@@ -118,10 +120,10 @@ export function queueConfig(config: ReadonlyMap<string, string>): QueueConfig {
     deadLetterKey: valueOf(rows.deadLetterKey),
     deadLetterStrategy: valueOf(rows.deadLetterStrategy) ?? defaults.deadLetterStrategy,
     expiresMs: valueOf(rows.expiresMs) ?? defaults.expiresMs,
-    singleActiveConsumer: single === undefined ? defaults.singleActiveConsumer : single === 'true',
+    singleActiveConsumer: valueOf(rows.singleActiveConsumer) ?? defaults.singleActiveConsumer,
     priorityMax: valueOf(rows.priorityMax) ?? defaults.priorityMax,
-    persistentOnly: persistentOnly === undefined ? defaults.persistentOnly : persistentOnly === 'true',
-    deliveredExpire: deliveredExpire === undefined ? defaults.deliveredExpire : deliveredExpire === 'true',
+    persistentOnly: valueOf(rows.persistentOnly) ?? defaults.persistentOnly,
+    deliveredExpire: valueOf(rows.deliveredExpire) ?? defaults.deliveredExpire,
   }
 }
 
